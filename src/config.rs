@@ -1,0 +1,198 @@
+//! What a command works with, as values that cannot be wrong: a [`Config`] that exists can be carried out, as far as that
+//! can be told without touching the system.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::serve::deadlines::Timeouts;
+
+/// What `maintd serve` works with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it listens; one place at least.
+    pub endpoints: Vec<Endpoint>,
+    /// The page, or the embedded one.
+    pub page: Option<PathBuf>,
+    /// The certificates, of which the first is the default; none means a throw-away one.
+    pub certificates: Vec<CertificateFiles>,
+    /// What Retry-After says.
+    pub retry_after: Duration,
+    /// How long clients are waited for.
+    pub timeouts: Timeouts,
+    /// The requests of one connection after which it is closed.
+    pub max_requests: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            endpoints: default_endpoints(),
+            page: None,
+            certificates: Vec::new(),
+            retry_after: Duration::from_secs(300),
+            timeouts: Timeouts::default(),
+            max_requests: 1000,
+        }
+    }
+}
+
+/// A certificate with the chain behind it, and its key: two PEM files.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// The certificate first, then the chain.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where to listen, and what to speak there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address or path.
+    pub place: Place,
+    /// TLS is spoken.
+    pub secure: bool,
+    /// It was not asked for by its address: a host without that family goes without it.
+    pub optional: bool,
+}
+
+/// What a listening socket is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A path in the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(to),
+            Self::Unix(path) => write!(to, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A place as it is written: `ADDR:PORT`, `[ADDR]:PORT`, `localhost:PORT` or `unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// One place.
+    At(Place),
+    /// Both loopback addresses.
+    Localhost(u16),
+}
+
+impl FromStr for Where {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("the path is missing; write unix:PATH".to_owned())
+            } else {
+                Ok(Self::At(Place::Unix(path.into())))
+            };
+        }
+        if let Some(port) = text.strip_prefix("localhost:")
+            && let Ok(port) = port.parse()
+        {
+            return Ok(Self::Localhost(port));
+        }
+        text.parse()
+            .map(|address| Self::At(Place::Tcp(address)))
+            .map_err(|_| {
+                "not a place to listen on; write ADDR:PORT, [ADDR]:PORT or unix:PATH".to_owned()
+            })
+    }
+}
+
+impl Where {
+    /// The endpoints that this stands for.
+    #[must_use]
+    pub fn endpoints(self, secure: bool) -> Vec<Endpoint> {
+        match self {
+            Self::At(place) => vec![Endpoint {
+                place,
+                secure,
+                optional: false,
+            }],
+            Self::Localhost(port) => localhost(port, secure).to_vec(),
+        }
+    }
+}
+
+/// Both loopback addresses; a host without IPv6 goes without the second.
+fn localhost(port: u16, secure: bool) -> [Endpoint; 2] {
+    let at = |address: IpAddr| Endpoint {
+        place: Place::Tcp(SocketAddr::new(address, port)),
+        secure,
+        optional: address.is_ipv6(),
+    };
+    [
+        at(Ipv4Addr::LOCALHOST.into()),
+        at(Ipv6Addr::LOCALHOST.into()),
+    ]
+}
+
+fn default_endpoints() -> Vec<Endpoint> {
+    [localhost(8080, false), localhost(8443, true)].concat()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn places(text: &str) -> Vec<String> {
+        let place: Where = text.parse().unwrap();
+        place
+            .endpoints(false)
+            .iter()
+            .map(|endpoint| endpoint.place.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_place_is_an_address_a_path_or_localhost() {
+        assert_eq!(places("192.0.2.1:80"), ["192.0.2.1:80"]);
+        assert_eq!(places("[2001:db8::1]:0"), ["[2001:db8::1]:0"]);
+        assert_eq!(places("unix:/run/a b"), ["unix:/run/a b"]);
+        assert_eq!(places("localhost:81"), ["127.0.0.1:81", "[::1]:81"]);
+        for wrong in [
+            "",
+            "80",
+            "192.0.2.1",
+            "192.0.2.1:65536",
+            "::1:80",
+            "example.org:80",
+            "unix:",
+            "localhost:x",
+        ] {
+            assert!(wrong.parse::<Where>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_a_word_it_is_loopback_clear_and_tls() {
+        let config = Config::default();
+        let listed: Vec<_> = config
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.place.to_string(), endpoint.secure))
+            .collect();
+        let expected = [
+            ("127.0.0.1:8080", false),
+            ("[::1]:8080", false),
+            ("127.0.0.1:8443", true),
+            ("[::1]:8443", true),
+        ];
+        assert_eq!(
+            listed,
+            expected.map(|(place, secure)| (place.to_owned(), secure))
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! maintd, the maintenance daemon: answers every HTTP and HTTPS request with a preloaded 503 page.
+//!
+//! The binary is a thin shell over this library. An arrow means "may use"; nothing points back:
+//!
+//! ```text
+//! main -> cli -> serve -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
+//!                config              listener, deadlines, counters        answer -> page
+//!                sys: the only unsafe code and the only code for a single system
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod fault;
+mod logger;
+pub mod serve;
+mod sys;

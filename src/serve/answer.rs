@@ -1,0 +1,216 @@
+//! What goes out: answers whose bytes are ready before the first request comes, and refusals, which are made when needed.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::http1::Refusal;
+use super::page::Bodies;
+
+/// What an answer says of its connection (RFC 9112 9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It stays, and as 1.1 has it nothing is said.
+    Stays,
+    /// It stays, and a 1.0 client must be told.
+    KeepAlive,
+    /// It is closed after this answer.
+    Close,
+}
+
+impl Persistence {
+    const ALL: [Self; 3] = [Self::Stays, Self::KeepAlive, Self::Close];
+
+    const fn field_line(self) -> &'static str {
+        match self {
+            Self::Stays => "",
+            Self::KeepAlive => "Connection: keep-alive\r\n",
+            Self::Close => "Connection: close\r\n",
+        }
+    }
+}
+
+/// One of the ready answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// What it says of the connection.
+    pub persistence: Persistence,
+    /// Whether its body is sent: not to HEAD.
+    pub with_body: bool,
+}
+
+/// The ready answers: heads rendered, bodies sealed.
+#[derive(Debug)]
+pub struct Answers {
+    heads: [Box<[u8]>; Persistence::ALL.len()],
+    bodies: Bodies,
+}
+
+impl Answers {
+    /// Renders the 503 for a page.
+    ///
+    /// The bytes stay the same for as long as this lives: RFC 9110 6.6.1 lets a 5xx go without a Date.
+    ///
+    /// # Errors
+    /// No memory for the page.
+    pub fn new(page: &[u8], content_type: &str, retry_after: Duration) -> io::Result<Self> {
+        let head = |persistence: Persistence| {
+            let head = format!(
+                "HTTP/1.1 503 Service Unavailable\r\n\
+                 Content-Type: {content_type}\r\n\
+                 Content-Length: {}\r\n\
+                 Cache-Control: no-store\r\n\
+                 Retry-After: {}\r\n\
+                 {}\r\n",
+                page.len(),
+                retry_after.as_secs(),
+                persistence.field_line(),
+            );
+            head.into_bytes().into_boxed_slice()
+        };
+        Ok(Self {
+            heads: Persistence::ALL.map(head),
+            bodies: Bodies::seal(&[page])?,
+        })
+    }
+
+    /// The bytes of an answer: its head and its body.
+    #[must_use]
+    pub fn bytes(&self, ready: Ready) -> [&[u8]; 2] {
+        let body = if ready.with_body {
+            self.bodies.get(0)
+        } else {
+            &[]
+        };
+        [&self.heads[ready.persistence as usize], body]
+    }
+}
+
+/// The type of a page by the ending of its file's name, in the encoding that the web is written in.
+#[must_use]
+pub fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("txt") => "text/plain; charset=utf-8",
+        Some("json") => "application/json",
+        Some("xhtml") => "application/xhtml+xml; charset=utf-8",
+        Some(_) | None => "text/html; charset=utf-8",
+    }
+}
+
+/// Renders a refusal. A refused HEAD gets no body either (RFC 9110 9.3.2).
+#[must_use]
+pub fn refusal(refusal: Refusal, with_body: bool, now: SystemTime) -> Vec<u8> {
+    let (status, advice) = match refusal {
+        Refusal::Malformed => (
+            "400 Bad Request",
+            "This is no request that HTTP/1.1 allows.",
+        ),
+        Refusal::ClearOnTls => (
+            "400 Bad Request",
+            "The plain HTTP request was sent to an HTTPS port. Use https:// in the address.",
+        ),
+        Refusal::RequestLineTooLong => ("414 URI Too Long", "The request line is over 8 KiB."),
+        Refusal::HeadTooLarge => (
+            "431 Request Header Fields Too Large",
+            "The header fields are over 32 KiB, or more than 256. Cookies may be the cause.",
+        ),
+        Refusal::UnknownTransferCoding => (
+            "501 Not Implemented",
+            "The only transfer coding known here is chunked.",
+        ),
+        Refusal::UnknownVersion => (
+            "505 HTTP Version Not Supported",
+            "The only versions known here are HTTP/1.1 and HTTP/1.0.",
+        ),
+    };
+    let body = format!("{status}\n\n{advice}\n");
+    let mut text = format!(
+        "HTTP/1.1 {status}\r\n\
+         Date: {}\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\n\
+         Cache-Control: no-store\r\n\
+         Connection: close\r\n\r\n",
+        httpdate::fmt_http_date(now),
+        body.len(),
+    );
+    if with_body {
+        // Writing to a string does not fail.
+        let _ = text.write_str(&body);
+    }
+    text.into_bytes()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_answer_is_the_head_of_its_body() {
+        let answers = Answers::new(b"page", "text/html", Duration::from_secs(60)).unwrap();
+        let [head, body] = answers.bytes(Ready {
+            persistence: Persistence::Close,
+            with_body: true,
+        });
+        assert_eq!(
+            String::from_utf8_lossy(head),
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\
+             Cache-Control: no-store\r\nRetry-After: 60\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(body, b"page");
+        let [same, none] = answers.bytes(Ready {
+            persistence: Persistence::Close,
+            with_body: false,
+        });
+        assert_eq!((same, none), (head, b"".as_slice()));
+    }
+
+    #[test]
+    fn each_persistence_has_its_head() {
+        let answers = Answers::new(b"page", "text/html", Duration::from_secs(60)).unwrap();
+        for (persistence, line) in [
+            (Persistence::Stays, None),
+            (Persistence::KeepAlive, Some("Connection: keep-alive")),
+            (Persistence::Close, Some("Connection: close")),
+        ] {
+            let [head, _] = answers.bytes(Ready {
+                persistence,
+                with_body: true,
+            });
+            let head = String::from_utf8_lossy(head).into_owned();
+            assert_eq!(
+                head.lines().find(|line| line.starts_with("Connection")),
+                line
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_dated_and_closes() {
+        let bytes = refusal(Refusal::HeadTooLarge, true, SystemTime::UNIX_EPOCH);
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 431 "));
+        assert!(head.contains("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
+        assert!(head.ends_with("Connection: close"));
+        let bare = refusal(Refusal::HeadTooLarge, false, SystemTime::UNIX_EPOCH);
+        assert_eq!(String::from_utf8(bare).unwrap(), format!("{head}\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_ending_tells_the_type() {
+        assert_eq!(
+            content_type(Path::new("a/b.txt")),
+            "text/plain; charset=utf-8"
+        );
+        assert_eq!(content_type(Path::new("b.json")), "application/json");
+        assert_eq!(
+            content_type(Path::new("b.html")),
+            "text/html; charset=utf-8"
+        );
+        assert_eq!(content_type(Path::new("page")), "text/html; charset=utf-8");
+    }
+}

@@ -1,0 +1,466 @@
+//! One connection: what has come, what is answered, what it waits for.
+//!
+//! It knows no socket and no deadline. Each turn it is lent a transport and a buffer, goes as far as it can within a
+//! bounded share of work, and says what it wants next. It owns memory only while a head is partial or an answer is blocked.
+
+mod unsent;
+
+use std::io::{self, ErrorKind};
+use std::time::SystemTime;
+
+use super::answer::{self, Answers, Persistence, Ready};
+use super::counters::CloseReason;
+use super::deadlines::Timer;
+use super::http1::{self, Body, BodySkip, MAX_BODY, Parsed, Refusal, Request, Scan, Skipped};
+use super::transport::{BROKEN_PROTOCOL, Transport};
+use unsent::{Batch, Unsent};
+
+/// The reads, writes and rounds of parsing of one turn, so that a busy client does not keep the others waiting.
+const STEPS_A_TURN: usize = 16;
+
+/// What every connection of a worker answers, and how often.
+#[derive(Debug)]
+pub struct Site {
+    /// The ready answers.
+    pub answers: Answers,
+    /// The requests of one connection after which it is closed.
+    pub max_requests: u32,
+}
+
+/// What a connection wants when its turn is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// More input.
+    Input,
+    /// Room in the socket.
+    Room,
+    /// Another turn, for it has had its share of this one.
+    Turn,
+    /// To be closed at once.
+    Close(CloseReason),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Connection {
+    state: State,
+    /// Input that is not used up: a part of a head, or requests beyond the share of one turn.
+    input: Vec<u8>,
+    /// Requests answered so far.
+    answered: u32,
+    /// The timer that runs.
+    timer: Timer,
+    /// It is to be started, in place of the one before.
+    restart: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In the TLS handshake.
+    Handshake,
+    /// Waiting for a request, or for the rest of its head.
+    ReadHead(Scan),
+    /// The socket had no room for an answer.
+    WriteAnswer(Box<Blocked>),
+    /// A request is answered, and its body still to come.
+    SkipBody(BodySkip),
+    /// Our half is closed, and the client's is read until it closes too, lest a reset cost it the answer.
+    Linger(CloseReason),
+}
+
+/// Answers that wait for room, and what comes after them.
+#[derive(Debug)]
+struct Blocked {
+    unsent: Unsent,
+    then: Then,
+}
+
+/// What follows an answer.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    ReadHead(Scan),
+    SkipBody(BodySkip),
+    /// Close at once: there is no input for a reset to answer.
+    Close(CloseReason),
+    /// Close our half, then read on.
+    Linger(CloseReason),
+}
+
+/// Whether a turn goes on.
+enum Step {
+    On,
+    Done(Want),
+}
+
+impl Connection {
+    /// A connection that has just been accepted, on a port that speaks TLS or not.
+    #[must_use]
+    pub fn new(secure: bool) -> Self {
+        let (state, timer) = if secure {
+            (State::Handshake, Timer::Handshake)
+        } else {
+            (State::ReadHead(Scan::default()), Timer::Head)
+        };
+        Self {
+            state,
+            input: Vec::new(),
+            answered: 0,
+            timer,
+            restart: true,
+        }
+    }
+
+    /// The requests answered with the page so far.
+    #[must_use]
+    pub const fn answered(&self) -> u32 {
+        self.answered
+    }
+
+    /// An answer waits for room.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        matches!(self.state, State::WriteAnswer(_))
+    }
+
+    /// Takes the timer that must be started in place of the one that runs, where there is one.
+    pub fn take_timer(&mut self) -> Option<Timer> {
+        std::mem::take(&mut self.restart).then_some(self.timer)
+    }
+
+    /// Goes on as far as the transport and the share of one turn allow.
+    ///
+    /// `buffer` is scratch memory for input, at least [`super::transport::Buffers::PLAINTEXT`] long.
+    pub fn advance(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Want {
+        for _ in 0..STEPS_A_TURN {
+            let step = match &mut self.state {
+                State::Handshake | State::ReadHead(_) | State::SkipBody(_) => {
+                    self.take_input(io, site, buffer)
+                }
+                State::WriteAnswer(_) => self.write_on(io, site, buffer),
+                State::Linger(reason) => linger(io, buffer, *reason),
+            };
+            if let Step::Done(want) = step {
+                return want;
+            }
+        }
+        // What TLS has staged would not outlive the turn.
+        match settle(io) {
+            Want::Input => Want::Turn,
+            blocked_or_broken @ (Want::Room | Want::Turn | Want::Close(_)) => blocked_or_broken,
+        }
+    }
+
+    /// The timer has run out.
+    pub fn expire(&mut self, io: &mut impl Transport) -> Want {
+        // Politeness, where TLS has a session; a client that does not take it is not waited for.
+        let _ = io.finish();
+        Want::Close(match &self.state {
+            State::Handshake => CloseReason::HandshakeTimeout,
+            State::ReadHead(_) if self.timer == Timer::KeepAlive => CloseReason::KeepAliveTimeout,
+            State::ReadHead(_) => CloseReason::HeadTimeout,
+            State::WriteAnswer(_) => CloseReason::WriteTimeout,
+            State::Linger(reason) => *reason,
+            State::SkipBody(_) => {
+                // The answer is out, and the rest of the body may still be on its way.
+                self.begin_linger(io, CloseReason::BodyTimeout);
+                return Want::Turn;
+            }
+        })
+    }
+
+    /// Works on the input that is there, or reads more.
+    fn take_input(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Step {
+        if self.has_unseen_input() {
+            return self.consume(io, site, &[]);
+        }
+        if io.is_drained() {
+            return Step::Done(settle(io));
+        }
+        let read = io.read(buffer);
+        if matches!(self.state, State::Handshake) && !io.is_handshaking() {
+            self.state = State::ReadHead(Scan::default());
+            self.start(Timer::Head);
+        }
+        match read {
+            Ok(0) => {
+                let _ = io.finish();
+                Step::Done(Want::Close(CloseReason::ClientClosed))
+            }
+            Ok(length) => self.consume(io, site, &buffer[..length]),
+            Err(error) => self.read_failed(io, &error),
+        }
+    }
+
+    /// There is input that has waited for this turn.
+    fn has_unseen_input(&self) -> bool {
+        match &self.state {
+            State::ReadHead(scan) => scan.seen() < self.input.len(),
+            State::SkipBody(_) => !self.input.is_empty(),
+            State::Handshake | State::WriteAnswer(_) | State::Linger(_) => false,
+        }
+    }
+
+    fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> Step {
+        match error.kind() {
+            ErrorKind::WouldBlock => Step::Done(settle(io)),
+            ErrorKind::Interrupted => Step::Done(Want::Turn),
+            BROKEN_PROTOCOL => self.begin_linger(io, CloseReason::TlsFault),
+            _ => Step::Done(Want::Close(CloseReason::Broken)),
+        }
+    }
+
+    /// Answers what can be answered of the input that is there and of `fresh`, which comes after it.
+    fn consume(&mut self, io: &mut impl Transport, site: &Site, fresh: &[u8]) -> Step {
+        let mut batch = Batch::default();
+        let (misdirected, drained) = (io.is_misdirected(), io.is_drained());
+        let then = if self.input.is_empty() {
+            let (used, then) = self.read_requests(fresh, misdirected, drained, site, &mut batch);
+            self.input = fresh[used..].to_vec();
+            then
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(fresh);
+            let (used, then) = self.read_requests(&input, misdirected, drained, site, &mut batch);
+            // A head that drips in is not copied for each drop.
+            self.input = if used == 0 {
+                input
+            } else {
+                input[used..].to_vec()
+            };
+            then
+        };
+        self.send(io, site, batch, then)
+    }
+
+    /// Reads requests one after the other and puts their answers into `batch`.
+    ///
+    /// Returns how much of `input` is used up, and what follows the answers. `drained` says that no more input is there.
+    fn read_requests(
+        &mut self,
+        input: &[u8],
+        misdirected: bool,
+        drained: bool,
+        site: &Site,
+        batch: &mut Batch,
+    ) -> (usize, Then) {
+        let mut at = 0;
+        let (mut scan, mut body) = match &self.state {
+            State::ReadHead(scan) => (*scan, None),
+            State::SkipBody(body) => (Scan::default(), Some(*body)),
+            State::Handshake | State::WriteAnswer(_) | State::Linger(_) => (Scan::default(), None),
+        };
+        loop {
+            if let Some(body) = &mut body {
+                match body.skip(&input[at..]) {
+                    Skipped::Ended(length) => at += length,
+                    Skipped::All => return (input.len(), Then::SkipBody(*body)),
+                    Skipped::Hopeless => {
+                        return (input.len(), Then::Linger(CloseReason::BodyUnread));
+                    }
+                }
+            }
+            if batch.is_full() {
+                return (at, Then::ReadHead(Scan::default()));
+            }
+            let refusal = match http1::parse(&input[at..], &mut scan) {
+                Parsed::Partial => return (at, Then::ReadHead(scan)),
+                Parsed::Request(request, length) if !misdirected => {
+                    at += length;
+                    scan = Scan::default();
+                    body = Some(BodySkip::new(request.body));
+                    let all = drained && request.body == Body::Length((input.len() - at) as u64);
+                    if let Some(then) = self.answer(request, all, site, batch) {
+                        return (input.len(), then);
+                    }
+                    continue;
+                }
+                Parsed::Request(..) => Refusal::ClearOnTls,
+                Parsed::Refusal(refusal) => refusal,
+            };
+            let with_body = !http1::is_head(&input[at..]);
+            batch.refuse(answer::refusal(refusal, with_body, SystemTime::now()));
+            return (input.len(), Then::Linger(CloseReason::Refused));
+        }
+    }
+
+    /// Adds the answer to a request, and returns what follows it where that is the end of the connection.
+    ///
+    /// `all` says that the request, body included, is all the input there is.
+    fn answer(
+        &mut self,
+        request: Request,
+        all: bool,
+        site: &Site,
+        batch: &mut Batch,
+    ) -> Option<Then> {
+        self.answered += 1;
+        let long = matches!(request.body, Body::Length(length) if length > MAX_BODY);
+        let then = if request.expects_continue || long {
+            Some(Then::Linger(CloseReason::BodyUnread))
+        } else if !request.keep_alive && all {
+            Some(Then::Close(CloseReason::Answered))
+        } else if !request.keep_alive {
+            Some(Then::Linger(CloseReason::Answered))
+        } else if self.answered >= site.max_requests {
+            Some(Then::Linger(CloseReason::RequestLimit))
+        } else {
+            None
+        };
+        let persistence = match then {
+            Some(_) => Persistence::Close,
+            None if request.version_1_0 => Persistence::KeepAlive,
+            None => Persistence::Stays,
+        };
+        batch.push(Ready {
+            persistence,
+            with_body: !request.head,
+        });
+        then
+    }
+
+    /// Writes answers, which mostly goes through at once.
+    fn send(&mut self, io: &mut impl Transport, site: &Site, batch: Batch, then: Then) -> Step {
+        if batch.is_empty() {
+            return self.follow(io, then, false);
+        }
+        match batch.write(io, &site.answers) {
+            Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
+                Ok(()) => self.follow(io, then, true),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.block(unsent, then),
+                Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+            },
+            Ok(unsent) => self.block(unsent, then),
+            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+        }
+    }
+
+    /// Keeps what there was no room for.
+    fn block(&mut self, unsent: Unsent, then: Then) -> Step {
+        self.state = State::WriteAnswer(Box::new(Blocked { unsent, then }));
+        self.start(Timer::Write);
+        Step::On
+    }
+
+    /// Goes on with answers for which there was no room.
+    fn write_on(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Step {
+        let State::WriteAnswer(blocked) = &mut self.state else {
+            return Step::On;
+        };
+        let then = blocked.then;
+        let written = if blocked.unsent.is_empty() {
+            conclude(io, then).map(|()| true)
+        } else {
+            blocked.unsent.write(io, &site.answers).map(|()| false)
+        };
+        match written {
+            Ok(true) => self.follow(io, then, true),
+            Ok(false) => {
+                self.start(Timer::Write);
+                Step::On
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match then {
+                // A client that sends all of its body before it reads would wait for us, and we for it.
+                Then::Linger(_) => forget_input(io, buffer),
+                Then::ReadHead(_) | Then::SkipBody(_) | Then::Close(_) => Step::Done(Want::Room),
+            },
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
+            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+        }
+    }
+
+    /// Goes over to what follows the answers, or, where there was none to give, what follows the input.
+    fn follow(&mut self, io: &mut impl Transport, then: Then, answered: bool) -> Step {
+        match then {
+            Then::ReadHead(scan) => {
+                self.state = State::ReadHead(scan);
+                let timer = if self.answered > 0 && self.input.is_empty() {
+                    Timer::KeepAlive
+                } else {
+                    Timer::Head
+                };
+                // Absolute for a head: more of the same one starts nothing anew.
+                if answered || timer != self.timer {
+                    self.start(timer);
+                }
+                Step::On
+            }
+            Then::SkipBody(body) => {
+                self.state = State::SkipBody(body);
+                if answered || self.timer != Timer::Body {
+                    self.start(Timer::Body);
+                }
+                Step::On
+            }
+            Then::Close(reason) => Step::Done(Want::Close(reason)),
+            Then::Linger(reason) => {
+                if !answered {
+                    // A body that went wrong after its answer: only the farewell is to be sent.
+                    let _ = io.finish();
+                }
+                self.begin_linger(io, reason)
+            }
+        }
+    }
+
+    /// Closes our half, whose last byte is out, and waits for the client to close its own.
+    fn begin_linger(&mut self, io: &mut impl Transport, reason: CloseReason) -> Step {
+        io.shutdown();
+        self.input = Vec::new();
+        self.state = State::Linger(reason);
+        self.start(Timer::Linger);
+        Step::On
+    }
+
+    fn start(&mut self, timer: Timer) {
+        self.timer = timer;
+        self.restart = true;
+    }
+}
+
+/// Sends the last of an answer: what TLS has staged, and its `close_notify` where the connection ends.
+fn conclude(io: &mut impl Transport, then: Then) -> io::Result<()> {
+    match then {
+        Then::ReadHead(_) | Then::SkipBody(_) => io.flush(),
+        Then::Close(_) | Then::Linger(_) => io.finish(),
+    }
+}
+
+/// What is wanted when there is no more input: TLS may have had something to say beside answers.
+fn settle(io: &mut impl Transport) -> Want {
+    match io.flush() {
+        Ok(()) => Want::Input,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Want::Room,
+        Err(_) => Want::Close(CloseReason::Broken),
+    }
+}
+
+/// Reads on after our close, until the client's.
+fn linger(io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Step {
+    if io.is_drained() {
+        return Step::Done(Want::Input);
+    }
+    match io.discard(buffer) {
+        Ok(0) => Step::Done(Want::Close(reason)),
+        Ok(_) => Step::On,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Input),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
+        Err(_) => Step::Done(Want::Close(reason)),
+    }
+}
+
+/// Reads on while the last answer is blocked.
+fn forget_input(io: &mut impl Transport, buffer: &mut [u8]) -> Step {
+    if io.is_drained() {
+        return Step::Done(Want::Room);
+    }
+    match io.discard(buffer) {
+        Ok(1..) => Step::On,
+        Ok(0) => Step::Done(Want::Room),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Room),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
+        Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

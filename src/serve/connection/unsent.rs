@@ -1,0 +1,174 @@
+//! Answers on their way into the socket: those of one round, and what is left of them where there was no room.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+
+use crate::serve::answer::{Answers, Persistence, Ready};
+use crate::serve::transport::Transport;
+
+/// The answers that go out by one write.
+const MAX_ANSWERS: usize = 16;
+/// A head and a body each, and a refusal at the end.
+const MAX_SLICES: usize = 2 * MAX_ANSWERS + 1;
+/// The writes of one round; a TLS record each.
+const MAX_WRITES: usize = 4;
+
+/// The answers of one round.
+#[derive(Debug)]
+pub(super) struct Batch {
+    ready: [Ready; MAX_ANSWERS],
+    length: usize,
+    refusal: Vec<u8>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let nothing = Ready {
+            persistence: Persistence::Close,
+            with_body: false,
+        };
+        Self {
+            ready: [nothing; MAX_ANSWERS],
+            length: 0,
+            refusal: Vec::new(),
+        }
+    }
+}
+
+impl Batch {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0 && self.refusal.is_empty()
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.length == MAX_ANSWERS
+    }
+
+    /// Adds an answer. The caller sees to it that there is room.
+    pub(super) fn push(&mut self, ready: Ready) {
+        self.ready[self.length] = ready;
+        self.length += 1;
+    }
+
+    /// Ends the batch with a refusal.
+    pub(super) fn refuse(&mut self, refusal: Vec<u8>) {
+        self.refusal = refusal;
+    }
+
+    /// Writes all answers, and returns what there was no room for.
+    ///
+    /// # Errors
+    /// Those of the transport, but for `WouldBlock`.
+    pub(super) fn write(self, io: &mut impl Transport, answers: &Answers) -> io::Result<Unsent> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let ready = &self.ready[..self.length];
+        for (pair, ready) in slices.chunks_exact_mut(2).zip(ready) {
+            pair.copy_from_slice(&answers.bytes(*ready).map(IoSlice::new));
+        }
+        slices[2 * self.length] = IoSlice::new(&self.refusal);
+        let mut left = &mut slices[..=2 * self.length];
+        let mut sent = 0;
+        for _ in 0..MAX_WRITES {
+            IoSlice::advance_slices(&mut left, 0);
+            if left.is_empty() {
+                return Ok(Unsent::default());
+            }
+            match io.write_vectored(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    IoSlice::advance_slices(&mut left, length);
+                    sent += length;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Unsent::after(sent, ready, self.refusal, answers))
+    }
+}
+
+/// What is left of answers for which there was no room.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    pieces: VecDeque<Piece>,
+    /// How much of the first piece has gone.
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// A copy, since heads may be rendered anew between turns.
+    Own(Vec<u8>),
+    /// The body of a ready answer, which stays where it is.
+    Body(Ready),
+}
+
+impl Piece {
+    fn bytes<'a>(&'a self, answers: &'a Answers) -> &'a [u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Body(ready) => answers.bytes(*ready)[1],
+        }
+    }
+}
+
+impl Unsent {
+    /// All answers of a batch but for the first `sent` bytes.
+    fn after(sent: usize, ready: &[Ready], refusal: Vec<u8>, answers: &Answers) -> Self {
+        let mut unsent = Self::default();
+        let mut gone = 0;
+        for ready in ready {
+            let [head, body] = answers.bytes(*ready);
+            gone += head.len();
+            if gone > sent {
+                unsent.pieces.push_back(Piece::Own(head.to_vec()));
+            }
+            gone += body.len();
+            if gone > sent && !body.is_empty() {
+                unsent.pieces.push_back(Piece::Body(*ready));
+            }
+        }
+        gone += refusal.len();
+        if gone > sent && !refusal.is_empty() {
+            unsent.pieces.push_back(Piece::Own(refusal));
+        }
+        let kept: usize = unsent
+            .pieces
+            .iter()
+            .map(|piece| piece.bytes(answers).len())
+            .sum();
+        unsent.sent = sent - (gone - kept);
+        unsent
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Writes once, as much as there is room for.
+    ///
+    /// # Errors
+    /// Those of the transport, `WouldBlock` among them.
+    pub(super) fn write(&mut self, io: &mut impl Transport, answers: &Answers) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = self.pieces.len().min(MAX_SLICES);
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(piece.bytes(answers));
+        }
+        let mut left = &mut slices[..count];
+        IoSlice::advance_slices(&mut left, self.sent);
+        let written = io.write_vectored(left)?;
+        if written == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        self.sent += written;
+        while let Some(piece) = self.pieces.front()
+            && self.sent >= piece.bytes(answers).len()
+        {
+            self.sent -= piece.bytes(answers).len();
+            self.pieces.pop_front();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,395 @@
+//! The loop of one worker: one poll, one thread, every connection in one slab.
+//!
+//! Polling is edge-triggered: an event tells that something has changed, once. So whoever stops before the system has
+//! said `WouldBlock` must come back without being told: a listener that has had its share of accepts, and a connection
+//! that has had its share of work, stand on the ready list for the next turn.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::pipe;
+use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
+use slab::Slab;
+
+use super::connection::{Connection, Site, Want};
+use super::counters::{CloseReason, Counters};
+use super::deadlines::{Deadlines, Timeouts, Timer};
+use super::listener::{Listener, Stream};
+use super::transport::{Buffers, Plain, Tls, TlsStream};
+
+/// The events taken from the poll at once.
+const EVENTS_A_TURN: usize = 1024;
+/// The connections accepted from one listener before the others have their turn.
+const ACCEPTS_A_TURN: usize = 32;
+/// How long a listener rests when no descriptor is free and no connection can make room.
+const REST: Duration = Duration::from_millis(500);
+
+/// The pipe that tells the worker to end.
+const ORDERS: Token = Token(0);
+/// The first listener's token; the connections' follow the listeners'.
+const FIRST_LISTENER: usize = 1;
+
+/// The loop, from the first connection to the last.
+pub(super) struct EventLoop {
+    poll: Poll,
+    listeners: Vec<Door>,
+    connections: Slab<Visitor>,
+    max_connections: usize,
+    deadlines: Deadlines,
+    /// Connections with work left from the last turn.
+    ready: Vec<usize>,
+    desk: Desk,
+    counters: Arc<Counters>,
+    /// The time at which this turn began.
+    now: Instant,
+}
+
+/// A listener and whether there may be connections to accept.
+struct Door {
+    listener: Listener,
+    state: DoorState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DoorState {
+    /// Nobody is there: an event will tell.
+    Quiet,
+    /// There may be more.
+    Crowded,
+    /// Somebody is there, but no descriptor was free; to be tried again at that time.
+    Resting(Instant),
+}
+
+/// What all connections use in turn.
+struct Desk {
+    site: Site,
+    tls: Option<Arc<ServerConfig>>,
+    input: Box<[u8]>,
+    buffers: Buffers,
+}
+
+/// A connection with its socket.
+struct Visitor {
+    socket: Stream,
+    tls: Option<Box<Tls>>,
+    connection: Connection,
+    watched: Watched,
+    /// What the client had not taken of its answer when the write timer was started.
+    unacknowledged: usize,
+    /// It stands on the ready list.
+    ready: bool,
+}
+
+/// What the poll watches a socket for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Nothing,
+    Input,
+    Both,
+}
+
+impl Visitor {
+    fn new(socket: Stream, secure: bool) -> Self {
+        Self {
+            socket,
+            tls: secure.then(Box::default),
+            connection: Connection::new(secure),
+            watched: Watched::Nothing,
+            unacknowledged: 0,
+            ready: false,
+        }
+    }
+
+    /// Goes on with the connection. `closing` says that the client is known to have closed its sending half.
+    fn advance(&mut self, desk: &mut Desk, closing: bool) -> Want {
+        let Desk {
+            site,
+            tls: settings,
+            input,
+            buffers,
+        } = desk;
+        match (&mut self.tls, settings) {
+            (Some(tls), Some(settings)) => {
+                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, closing);
+                self.connection.advance(&mut io, site, input)
+            }
+            (None, _) | (_, None) => {
+                let mut io = Plain::new(&mut self.socket, closing);
+                self.connection.advance(&mut io, site, input)
+            }
+        }
+    }
+
+    /// Tells the connection that its timer has run out.
+    fn expire(&mut self, desk: &mut Desk) -> Want {
+        match (&mut self.tls, &desk.tls) {
+            (Some(tls), Some(settings)) => {
+                let buffers = &mut desk.buffers;
+                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, false);
+                self.connection.expire(&mut io)
+            }
+            (None, _) | (_, None) => self
+                .connection
+                .expire(&mut Plain::new(&mut self.socket, false)),
+        }
+    }
+}
+
+impl EventLoop {
+    /// A loop with its listeners registered; `orders` ends it.
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        orders: &mut pipe::Receiver,
+        site: Site,
+        tls: Option<Arc<ServerConfig>>,
+        timeouts: Timeouts,
+        max_connections: usize,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(orders, ORDERS, Interest::READABLE)?;
+        let mut doors = Vec::with_capacity(listeners.len());
+        for (token, mut listener) in (FIRST_LISTENER..).map(Token).zip(listeners) {
+            poll.registry()
+                .register(&mut listener, token, Interest::READABLE)?;
+            // Connections may have come before we watched.
+            doors.push(Door {
+                listener,
+                state: DoorState::Crowded,
+            });
+        }
+        let input = vec![0; Buffers::PLAINTEXT].into_boxed_slice();
+        Ok(Self {
+            poll,
+            listeners: doors,
+            connections: Slab::new(),
+            max_connections,
+            deadlines: Deadlines::new(timeouts),
+            ready: Vec::new(),
+            desk: Desk {
+                site,
+                tls,
+                input,
+                buffers: Buffers::default(),
+            },
+            counters,
+            now: Instant::now(),
+        })
+    }
+
+    /// Serves until it is told to end.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_A_TURN);
+        loop {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            self.now = Instant::now();
+            let waiting = std::mem::take(&mut self.ready);
+            for event in &events {
+                if event.token() == ORDERS {
+                    return Ok(());
+                }
+                self.notice(event);
+            }
+            for index in waiting {
+                if let Some(visitor) = self.connections.get_mut(index)
+                    && std::mem::take(&mut visitor.ready)
+                {
+                    self.attend(index, false);
+                }
+            }
+            self.expire_late();
+            for door in 0..self.listeners.len() {
+                self.accept(door);
+            }
+        }
+    }
+
+    /// How long the poll may wait: not at all with work left, else to the next deadline.
+    fn patience(&self) -> Option<Duration> {
+        let mut next = self.deadlines.next();
+        for door in &self.listeners {
+            match door.state {
+                DoorState::Quiet => {}
+                DoorState::Crowded => return Some(Duration::ZERO),
+                DoorState::Resting(until) => {
+                    next = Some(next.map_or(until, |next| next.min(until)))
+                }
+            }
+        }
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        next.map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Turns an event over to the listener or connection that it is about.
+    fn notice(&mut self, event: &Event) {
+        let number = event.token().0 - FIRST_LISTENER;
+        if let Some(door) = self.listeners.get_mut(number) {
+            door.state = DoorState::Crowded;
+            return;
+        }
+        let index = number - self.listeners.len();
+        // The event of a connection that was closed in this very turn is about nobody.
+        if self.connections.contains(index) {
+            self.attend(index, event.is_read_closed() || event.is_error());
+        }
+    }
+
+    /// Gives a connection its turn.
+    fn attend(&mut self, index: usize, closing: bool) {
+        let Some(visitor) = self.connections.get_mut(index) else {
+            return;
+        };
+        let before = visitor.connection.answered();
+        let want = visitor.advance(&mut self.desk, closing);
+        self.counters
+            .answered
+            .add(u64::from(visitor.connection.answered() - before));
+        self.satisfy(index, want);
+    }
+
+    /// Sees to it that a connection gets what it wants.
+    fn satisfy(&mut self, index: usize, want: Want) {
+        let Some(visitor) = self.connections.get_mut(index) else {
+            return;
+        };
+        let watch = match (want, visitor.watched) {
+            (Want::Close(reason), _) => return self.close(index, reason),
+            (Want::Room, Watched::Nothing | Watched::Input) => Watched::Both,
+            (_, Watched::Nothing) => Watched::Input,
+            (_, watched) => watched,
+        };
+        if watch != visitor.watched {
+            let token = Token(FIRST_LISTENER + self.listeners.len() + index);
+            let interest = match watch {
+                Watched::Both => Interest::READABLE | Interest::WRITABLE,
+                Watched::Input | Watched::Nothing => Interest::READABLE,
+            };
+            let anew = visitor.watched != Watched::Nothing;
+            if visitor
+                .socket
+                .watch(self.poll.registry(), token, interest, anew)
+                .is_err()
+            {
+                return self.close(index, CloseReason::Broken);
+            }
+            visitor.watched = watch;
+        }
+        if let Some(timer) = visitor.connection.take_timer() {
+            if timer == Timer::Write {
+                visitor.unacknowledged = visitor.socket.unacknowledged();
+            }
+            self.deadlines.arm(index, timer, self.now);
+        }
+        if want == Want::Turn && !visitor.ready {
+            visitor.ready = true;
+            self.ready.push(index);
+        }
+    }
+
+    /// Closes a connection: the only way out of the slab.
+    fn close(&mut self, index: usize, reason: CloseReason) {
+        self.deadlines.disarm(index);
+        self.counters.closed(reason).add(1);
+        // Dropping the socket closes it, and with that the poll forgets it.
+        drop(self.connections.remove(index));
+    }
+
+    /// Loses patience with those whose time has come.
+    fn expire_late(&mut self) {
+        while let Some(index) = self.deadlines.expired(self.now) {
+            let Some(visitor) = self.connections.get_mut(index) else {
+                continue;
+            };
+            // The system has room again only when much of it is free: a slow client makes progress long before.
+            let before = visitor.unacknowledged;
+            visitor.unacknowledged = visitor.socket.unacknowledged();
+            if visitor.connection.is_blocked() && visitor.unacknowledged < before {
+                self.deadlines.arm(index, Timer::Write, self.now);
+                continue;
+            }
+            let want = visitor.expire(&mut self.desk);
+            self.satisfy(index, want);
+        }
+    }
+
+    /// Accepts a listener's share of connections.
+    fn accept(&mut self, door: usize) {
+        let state = &mut self.listeners[door].state;
+        match *state {
+            DoorState::Quiet => return,
+            DoorState::Resting(until) if until > self.now => return,
+            DoorState::Crowded | DoorState::Resting(_) => *state = DoorState::Crowded,
+        }
+        for _ in 0..ACCEPTS_A_TURN {
+            let Door { listener, state } = &mut self.listeners[door];
+            let secure = listener.secure;
+            match listener.accept() {
+                Ok(socket) => self.welcome(socket, secure),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    *state = DoorState::Quiet;
+                    return;
+                }
+                Err(error) if is_exhausted(&error) => {
+                    // Whoever made room frees a descriptor for the next try; with nobody left, time must.
+                    if !self.evict() {
+                        self.rest(door);
+                        return;
+                    }
+                }
+                // The client has gone while it waited (accept(2) passes on what its connection met with).
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Leaves a listener alone for a while.
+    fn rest(&mut self, door: usize) {
+        self.counters.exhausted.add(1);
+        self.listeners[door].state = DoorState::Resting(self.now + REST);
+    }
+
+    /// Takes in a connection: one whose request is there already is answered and gone without the poll's knowing of it.
+    fn welcome(&mut self, socket: Stream, secure: bool) {
+        self.counters.accepted.add(1);
+        let mut visitor = Visitor::new(socket, secure);
+        let want = visitor.advance(&mut self.desk, false);
+        self.counters
+            .answered
+            .add(u64::from(visitor.connection.answered()));
+        if let Want::Close(reason) = want {
+            self.counters.closed(reason).add(1);
+            return;
+        }
+        if self.connections.len() >= self.max_connections {
+            self.evict();
+        }
+        let index = self.connections.insert(visitor);
+        self.satisfy(index, want);
+    }
+
+    /// Closes the connection that has been idle longest; returns whether there was one.
+    fn evict(&mut self) -> bool {
+        let Some(index) = self.deadlines.idlest() else {
+            return false;
+        };
+        self.close(index, CloseReason::Evicted);
+        true
+    }
+}
+
+/// Whether accept(2) failed for want of descriptors or memory.
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}

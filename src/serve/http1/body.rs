@@ -1,0 +1,281 @@
+//! Skipping a request's body, as it arrives, to find the next request behind it.
+
+use super::{Body, MAX_BODY};
+
+/// The most bytes of chunk lines and trailers: what a chunked body may cost over [`MAX_BODY`].
+const MAX_FRAMING: u64 = MAX_BODY;
+
+/// A body that is being skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodySkip {
+    /// The bytes of data that are left: of the body, or of the current chunk.
+    left: u64,
+    /// Where a chunked body stands.
+    chunked: Option<Chunked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chunked {
+    state: ChunkState,
+    /// Of all chunks so far.
+    data: u64,
+    /// Of everything else so far.
+    framing: u64,
+}
+
+/// RFC 9112 7.1, byte by byte. Lines end in CRLF alone here: a lenient reader of chunks is a smuggler's friend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChunkState {
+    /// Before the first digit of a size.
+    Size,
+    /// After a digit.
+    SizeDigits,
+    /// In what follows the size, which is skipped.
+    Extension,
+    /// After the CR of a size line.
+    SizeLineEnd,
+    /// In the chunk.
+    Data,
+    /// After the chunk.
+    DataCr,
+    /// After the chunk's CR.
+    DataLf,
+    /// At the start of a line after the last chunk.
+    TrailerStart,
+    /// In a trailer's name.
+    TrailerName,
+    /// In a trailer's value.
+    TrailerValue,
+    /// After a trailer's CR.
+    TrailerLineEnd,
+    /// After the CR of the last line.
+    LastLineEnd,
+}
+
+/// How far a body has been skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// All of the input was body, and there is more to come.
+    All,
+    /// The body ended after this many bytes of the input.
+    Ended(usize),
+    /// Where the body ends is not known or not worth knowing: nothing after it may be answered.
+    Hopeless,
+}
+
+impl BodySkip {
+    /// Begins to skip a body.
+    #[must_use]
+    pub const fn new(body: Body) -> Self {
+        match body {
+            Body::Length(left) => Self {
+                left,
+                chunked: None,
+            },
+            Body::Chunked => Self {
+                left: 0,
+                chunked: Some(Chunked {
+                    state: ChunkState::Size,
+                    data: 0,
+                    framing: 0,
+                }),
+            },
+        }
+    }
+
+    /// Skips what `input` has of the body.
+    pub fn skip(&mut self, input: &[u8]) -> Skipped {
+        match &mut self.chunked {
+            None => {
+                let data = take(&mut self.left, input.len());
+                if self.left == 0 {
+                    Skipped::Ended(data)
+                } else {
+                    Skipped::All
+                }
+            }
+            Some(chunked) => chunked.skip(&mut self.left, input),
+        }
+    }
+}
+
+/// Takes as much as is left and there, and returns how much that is.
+fn take(left: &mut u64, there: usize) -> usize {
+    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(there);
+    *left -= taken as u64;
+    taken
+}
+
+impl Chunked {
+    fn skip(&mut self, left: &mut u64, input: &[u8]) -> Skipped {
+        let mut at = 0;
+        while let Some(byte) = input.get(at) {
+            if self.state == ChunkState::Data {
+                at += take(left, input.len() - at);
+                if *left == 0 {
+                    self.state = ChunkState::DataCr;
+                }
+                continue;
+            }
+            at += 1;
+            self.framing += 1;
+            let last = self.state == ChunkState::LastLineEnd;
+            match self.after(*byte, left) {
+                Some(_) if last => return Skipped::Ended(at),
+                Some(state) if self.framing <= MAX_FRAMING => self.state = state,
+                Some(_) | None => return Skipped::Hopeless,
+            }
+        }
+        Skipped::All
+    }
+
+    /// The state after one byte of framing, or nothing where that byte is wrong.
+    fn after(&mut self, byte: u8, left: &mut u64) -> Option<ChunkState> {
+        use ChunkState as State;
+        let text = matches!(byte, b'\t' | b' '..=0x7e | 0x80..);
+        match self.state {
+            State::Size | State::SizeDigits if byte.is_ascii_hexdigit() => {
+                // A size over the limit ends this at once, so the sum cannot overflow.
+                *left = *left * 16 + u64::from(char::from(byte).to_digit(16)?);
+                (self.data + *left <= MAX_BODY).then_some(State::SizeDigits)
+            }
+            State::SizeDigits | State::Extension if byte == b'\r' => Some(State::SizeLineEnd),
+            State::SizeDigits if matches!(byte, b';' | b' ' | b'\t') => Some(State::Extension),
+            State::Extension if text => Some(State::Extension),
+            State::SizeLineEnd if byte == b'\n' => {
+                self.data += *left;
+                Some(if *left == 0 {
+                    State::TrailerStart
+                } else {
+                    State::Data
+                })
+            }
+            State::DataCr if byte == b'\r' => Some(State::DataLf),
+            State::DataLf if byte == b'\n' => Some(State::Size),
+            State::TrailerStart if byte == b'\r' => Some(State::LastLineEnd),
+            State::TrailerStart if byte.is_ascii_graphic() && byte != b':' => {
+                Some(State::TrailerName)
+            }
+            State::TrailerName if byte == b':' => Some(State::TrailerValue),
+            State::TrailerName if byte.is_ascii_graphic() => Some(State::TrailerName),
+            State::TrailerValue if byte == b'\r' => Some(State::TrailerLineEnd),
+            State::TrailerValue if text => Some(State::TrailerValue),
+            State::TrailerLineEnd if byte == b'\n' => Some(State::TrailerStart),
+            State::LastLineEnd if byte == b'\n' => Some(State::LastLineEnd),
+            State::Size
+            | State::SizeDigits
+            | State::Extension
+            | State::SizeLineEnd
+            | State::Data
+            | State::DataCr
+            | State::DataLf
+            | State::TrailerStart
+            | State::TrailerName
+            | State::TrailerValue
+            | State::TrailerLineEnd
+            | State::LastLineEnd => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Skips the input in one piece and byte by byte, which must come to the same.
+    fn skip(input: &[u8]) -> Skipped {
+        let whole = BodySkip::new(Body::Chunked).skip(input);
+        let mut body = BodySkip::new(Body::Chunked);
+        let mut pieces = Skipped::All;
+        for (at, byte) in input.iter().enumerate() {
+            pieces = match body.skip(&[*byte]) {
+                Skipped::Ended(1) => Skipped::Ended(at + 1),
+                other => other,
+            };
+            if pieces != Skipped::All {
+                break;
+            }
+        }
+        assert_eq!(whole, pieces, "{:?}", input.escape_ascii().to_string());
+        whole
+    }
+
+    #[test]
+    fn a_chunked_body_ends_with_its_last_chunk() {
+        for body in [
+            "0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "00005\r\nhello\r\n000\r\n\r\n",
+            "5;a=b;c=\"d\"\r\nhello\r\n0;x\r\n\r\n",
+            "5 ; a\r\nhello\r\n0\r\n\r\n",
+            "a\r\n\r\n0\r\n\r\nGET\r\n1\r\n\r\r\n0\r\nDigest: x\r\nEmpty:\r\n\r\n",
+        ] {
+            let input = format!("{body}GET / HTTP/1.1\r\n");
+            assert_eq!(
+                skip(input.as_bytes()),
+                Skipped::Ended(body.len()),
+                "{body:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chunked_body_that_is_not_whole_goes_on() {
+        let body = b"5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n";
+        for end in 0..body.len() {
+            assert_eq!(skip(&body[..end]), Skipped::All, "{end}");
+        }
+    }
+
+    #[test]
+    fn a_bad_chunk_is_hopeless() {
+        for body in [
+            "xyz\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x5\r\n",
+            "\r\n",
+            ";a\r\n",
+            " 5\r\n",
+            "5\nhello\r\n",
+            "5\rhello",
+            "5\r\nhello0\r\n",
+            "5\r\nhello\n0\r\n",
+            "5\r\nhello\r0\r\n",
+            "5;a\0b\r\n",
+            "5;a\nb\r\n",
+            "fffffffffffffffff\r\n",
+            "10001\r\n",
+            "0\r\n\n",
+            "0\r\n: x\r\n",
+            "0\r\nno colon\r\n",
+            "0\r\n folded\r\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n\rX",
+        ] {
+            assert_eq!(skip(body.as_bytes()), Skipped::Hopeless, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunked_body_is_skipped_up_to_the_limit() {
+        let chunk = |length: usize| format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+        let right = format!("{}{}0\r\n\r\n", chunk(0xffff), chunk(1));
+        assert_eq!(skip(right.as_bytes()), Skipped::Ended(right.len()));
+        let wrong = format!("{}{}0\r\n\r\n", chunk(0xffff), chunk(2));
+        assert_eq!(skip(wrong.as_bytes()), Skipped::Hopeless);
+        let endless = format!("0\r\nA: {}", "x".repeat(70_000));
+        assert_eq!(skip(endless.as_bytes()), Skipped::Hopeless);
+    }
+
+    #[test]
+    fn a_length_is_skipped_to_the_byte() {
+        let mut body = BodySkip::new(Body::Length(5));
+        assert_eq!(body.skip(b"abc"), Skipped::All);
+        assert_eq!(body.skip(b"deGET"), Skipped::Ended(2));
+        assert_eq!(
+            BodySkip::new(Body::Length(0)).skip(b"GET"),
+            Skipped::Ended(0)
+        );
+    }
+}

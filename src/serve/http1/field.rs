@@ -1,0 +1,105 @@
+//! The few fields that matter: who is asked, where the body ends, whether the connection stays.
+
+use super::Refusal;
+
+/// What the field lines of one head amount to.
+#[derive(Default)]
+pub(super) struct Fields {
+    /// How many Host lines there are.
+    pub(super) hosts: usize,
+    /// Content-Length, saturated (RFC 9110 8.6).
+    pub(super) length: Option<u64>,
+    /// How many Transfer-Encoding lines there are.
+    pub(super) transfer_encodings: usize,
+    /// One of them is not just `chunked`.
+    pub(super) unknown_coding: bool,
+    /// `Connection: close`.
+    pub(super) close: bool,
+    /// `Connection: keep-alive`.
+    pub(super) keep_alive: bool,
+    /// `Expect: 100-continue`.
+    pub(super) expects_continue: bool,
+}
+
+impl Fields {
+    /// Reads the lines. The first byte decides for most of them that they do not matter.
+    pub(super) fn read(lines: &[httparse::Header<'_>]) -> Result<Self, Refusal> {
+        let mut fields = Self::default();
+        for line in lines {
+            match line.name.as_bytes().first().map(u8::to_ascii_lowercase) {
+                Some(b'h') if is(line, "host") => {
+                    fields.hosts += 1;
+                    check_host(line.value)?;
+                }
+                Some(b'c') if is(line, "connection") => {
+                    fields.close |= has_token(line.value, "close");
+                    fields.keep_alive |= has_token(line.value, "keep-alive");
+                }
+                Some(b'c') if is(line, "content-length") => {
+                    let length = length(line.value).ok_or(Refusal::Malformed)?;
+                    // RFC 9112 6.3: several are right only where they are the same.
+                    if fields.length.is_some_and(|other| other != length) {
+                        return Err(Refusal::Malformed);
+                    }
+                    fields.length = Some(length);
+                }
+                Some(b't') if is(line, "transfer-encoding") => {
+                    fields.transfer_encodings += 1;
+                    fields.unknown_coding |= !trim(line.value).eq_ignore_ascii_case(b"chunked");
+                }
+                Some(b'e') if is(line, "expect") => {
+                    fields.expects_continue |= has_token(line.value, "100-continue");
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn is(line: &httparse::Header<'_>, name: &str) -> bool {
+    line.name.eq_ignore_ascii_case(name)
+}
+
+/// RFC 9110 5.6.3: optional whitespace is spaces and tabs.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// RFC 9110 5.6.1: a list's members stand between commas.
+fn has_token(value: &[u8], token: &str) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|one| trim(one).eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// RFC 9110 8.6: digits and nothing else. A length that no u64 holds is a length all the same.
+fn length(value: &[u8]) -> Option<u64> {
+    let digits = trim(value);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let append = |sum: u64, digit: &u8| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    };
+    Some(digits.iter().fold(0, append))
+}
+
+/// RFC 9112 3.2: an invalid Host is refused. What cannot stand in any host and port is invalid; an empty one is right.
+fn check_host(value: &[u8]) -> Result<(), Refusal> {
+    let wrong = |byte: &u8| {
+        matches!(
+            byte,
+            0..=b' ' | 0x7f | b'/' | b'\\' | b'?' | b'#' | b'@' | b'<' | b'>' | b'"'
+        )
+    };
+    if trim(value).iter().any(wrong) {
+        Err(Refusal::Malformed)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! Listening sockets: bound before anything else is begun, and accepted from without waiting.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Type};
+
+use super::transport;
+use crate::config::{Endpoint, Place};
+use crate::fault::{Fault, reason};
+use crate::sys;
+
+/// How many connections may wait to be accepted (listen(2)).
+pub const BACKLOG: i32 = 4096;
+
+/// A socket that listens for one address.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Bound,
+    /// TLS is spoken here.
+    pub secure: bool,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a Unix socket, which is removed when its listener is dropped.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Binds to an endpoint and listens.
+    ///
+    /// # Errors
+    /// What the system says against it.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        let socket = match &endpoint.place {
+            Place::Tcp(address) => Bound::Tcp(bind_tcp(*address)?),
+            Place::Unix(path) => Bound::Unix(bind_unix(path)?, SocketFile(path.clone())),
+        };
+        Ok(Self {
+            socket,
+            secure: endpoint.secure,
+        })
+    }
+
+    /// Takes the next connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; what accept(2) says else.
+    pub fn accept(&self) -> io::Result<Stream> {
+        match &self.socket {
+            Bound::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Bound::Unix(listener, _) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+/// The URL at which a listener answers.
+impl fmt::Display for Listener {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(if self.secure { "https://" } else { "http://" })?;
+        match &self.socket {
+            Bound::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(to),
+                Err(_) => to.write_str("?"),
+            },
+            Bound::Unix(_, file) => write!(to, "unix:{}", file.0.display()),
+        }
+    }
+}
+
+impl Source for Listener {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        match &mut self.socket {
+            Bound::Tcp(listener) => listener.register(registry, token, interests),
+            Bound::Unix(listener, _) => listener.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        match &mut self.socket {
+            Bound::Tcp(listener) => listener.reregister(registry, token, interests),
+            Bound::Unix(listener, _) => listener.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.socket {
+            Bound::Tcp(listener) => listener.deregister(registry),
+            Bound::Unix(listener, _) => listener.deregister(registry),
+        }
+    }
+}
+
+/// Binds all endpoints or none. What is listened on by default may be missing: a host need not have IPv6.
+///
+/// # Errors
+/// The first endpoint that cannot be had.
+pub fn bind_all(endpoints: &[Endpoint]) -> Result<Vec<Listener>, Fault> {
+    let mut listeners = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        match Listener::bind(endpoint) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if endpoint.optional && is_missing_family(&error) => {
+                log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
+            }
+            Err(error) => return Err(bind_fault(endpoint, &error)),
+        }
+    }
+    if let Some((limit, name)) = sys::backlog_limit()
+        && u32::try_from(BACKLOG).is_ok_and(|backlog| limit < backlog)
+    {
+        log::warn!("{name} cuts the backlog from {BACKLOG} to {limit}; raise it to hold a flood");
+    }
+    Ok(listeners)
+}
+
+fn is_missing_family(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT)
+    )
+}
+
+fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "stop the other server or change",
+        io::ErrorKind::PermissionDenied => "start as root, take a port over 1023, or change",
+        io::ErrorKind::AddrNotAvailable => "give an address of this host with",
+        _ => "change",
+    };
+    let flag = if endpoint.secure {
+        "--tls-listen"
+    } else {
+        "--listen"
+    };
+    Fault::Failed(format!(
+        "cannot listen on {}: {}; {advice} {flag}",
+        endpoint.place,
+        reason(error)
+    ))
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    // A restart must not wait for the connections of before to time out.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Accepted sockets inherit it: the end of a long answer must not wait for the client's delayed ACK.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    if let Err(error) = sys::defer_accept(&socket) {
+        log::debug!(
+            "connections on {address} are accepted before their first bytes: {}",
+            reason(&error)
+        );
+    }
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    };
+    listener
+}
+
+/// Whether a socket's file was left behind by a process that is gone.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = path
+        .symlink_metadata()
+        .is_ok_and(|data| data.file_type().is_socket());
+    is_socket
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// An accepted socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Of a TCP connection.
+    Tcp(TcpStream),
+    /// Of a connection through the file system.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Tells `registry` what to wait for, the first time or anew.
+    ///
+    /// # Errors
+    /// Those of the poll.
+    pub fn watch(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+        anew: bool,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) if anew => registry.reregister(stream, token, interest),
+            Self::Unix(stream) if anew => registry.reregister(stream, token, interest),
+            Self::Tcp(stream) => registry.register(stream, token, interest),
+            Self::Unix(stream) => registry.register(stream, token, interest),
+        }
+    }
+
+    /// The bytes that the system has taken and the client has not: what tells a slow client from one that has gone.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        match self {
+            Self::Tcp(stream) => sys::unacknowledged(stream),
+            Self::Unix(stream) => sys::unacknowledged(stream),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl transport::Socket for Stream {
+    fn shutdown(&mut self) {
+        // It fails only where the client has gone, and then there is nothing to close.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+}

@@ -1,0 +1,64 @@
+//! What a connection speaks through: a socket, or TLS over one.
+//!
+//! A transport is a view that is made for one turn of one connection: it borrows the socket, what the connection owns of
+//! its TLS session, and buffers that all connections share.
+
+mod plain;
+mod tls;
+
+use std::io::{self, Read, Write};
+
+pub use plain::Plain;
+pub use tls::{Buffers, Tls, TlsStream};
+
+/// The kind of error by which a transport says that the peer broke its protocol. What had to be said to the peer has been
+/// written; what is left is to close.
+pub const BROKEN_PROTOCOL: io::ErrorKind = io::ErrorKind::InvalidData;
+
+/// What a connection needs of its transport.
+///
+/// The law of edge-triggered polling: after `WouldBlock`, and only then or after a short read or write, an event will
+/// come; whoever stops earlier must come back by itself. [`Self::is_drained`] tells about the short read.
+/// `Interrupted` means that there is more to do which can wait for the next turn.
+pub trait Transport: Read + Write {
+    /// The last read has taken all that there was, and the peer is not known to have closed: another one would block.
+    fn is_drained(&self) -> bool;
+
+    /// No request can be read yet.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+
+    /// The peer speaks cleartext where TLS is spoken, and is read and written as such.
+    fn is_misdirected(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were taken by `write` wait for room in the socket.
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
+    /// Says after the last byte that it was the last: sends all that waits, and the `close_notify` of TLS.
+    ///
+    /// # Errors
+    /// `WouldBlock`, and then it must be called again.
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    /// Closes the sending half of the socket. Errors are none: the connection is given up anyway.
+    fn shutdown(&mut self);
+
+    /// Reads and forgets; returns 0 at the end.
+    ///
+    /// # Errors
+    /// Those of a read.
+    fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// A socket as transports use it: a stream whose sending half can be closed.
+pub trait Socket: Read + Write {
+    /// Closes the sending half (shutdown(2)), which errors only where the connection has gone.
+    fn shutdown(&mut self);
+}

@@ -1,0 +1,60 @@
+//! Cleartext: the socket itself.
+
+use std::io::{self, IoSlice, Read, Write};
+
+use super::{Socket, Transport};
+
+/// A socket for one turn.
+pub struct Plain<'a, S> {
+    socket: &'a mut S,
+    /// The peer has closed, as the poll has told: reading must go on to the end, since no event will tell again.
+    closing: bool,
+    short_read: bool,
+}
+
+impl<'a, S: Socket> Plain<'a, S> {
+    /// A view of `socket`. `closing` says that the peer is known to have closed its sending half.
+    pub fn new(socket: &'a mut S, closing: bool) -> Self {
+        Self {
+            socket,
+            closing,
+            short_read: false,
+        }
+    }
+}
+
+impl<S: Socket> Read for Plain<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(buffer)?;
+        self.short_read = length < buffer.len();
+        Ok(length)
+    }
+}
+
+impl<S: Socket> Write for Plain<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Socket> Transport for Plain<'_, S> {
+    fn is_drained(&self) -> bool {
+        self.short_read && !self.closing
+    }
+
+    fn shutdown(&mut self) {
+        self.socket.shutdown();
+    }
+
+    fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+}

@@ -1,0 +1,504 @@
+//! TLS, by rustls without its buffers: records are decrypted and encrypted in buffers that all connections share, and a
+//! connection owns memory beside its session only while a record is partial or a write is blocked.
+//!
+//! All dealings with rustls sessions are here; its settings are made in [`crate::serve::tls`].
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
+};
+
+use super::{BROKEN_PROTOCOL, Socket, Transport};
+
+/// A TLS record is a header and at most a plaintext of 2^14 bytes with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
+const RECORD_HEADER: usize = 5;
+const MAX_PLAINTEXT: usize = 1 << 14;
+const MAX_RECORD: usize = RECORD_HEADER + MAX_PLAINTEXT + 2048;
+
+/// The most bytes taken from a socket at once.
+const READ: usize = 32 * 1024;
+/// The reads of one turn that may bring nothing but TLS's own messages.
+const READS_WITHOUT_DATA: usize = 4;
+
+/// The memory that all TLS connections of a worker share, each for one turn.
+pub struct Buffers {
+    /// Ciphertext as it is read.
+    incoming: Box<[u8]>,
+    /// Plaintext that is gathered for one record.
+    plain: Box<[u8]>,
+    staged: Staged,
+}
+
+impl Buffers {
+    /// The least length of the buffer that a connection reads into: the plaintext of one read and of a record
+    /// that was partial before it always fits.
+    pub const PLAINTEXT: usize = READ + MAX_RECORD;
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            incoming: vec![0; READ].into_boxed_slice(),
+            plain: vec![0; MAX_PLAINTEXT].into_boxed_slice(),
+            staged: Staged {
+                bytes: vec![0; 2 * MAX_RECORD],
+                length: 0,
+            },
+        }
+    }
+}
+
+/// Ciphertext that is to be written, in one system call where it can be: tickets, an answer and the `close_notify`.
+struct Staged {
+    /// The first `length` are filled.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Staged {
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Appends what `encode` writes into the room that it is given. Where that is too small it says how much it needs, or
+    /// that more would be of no use.
+    fn append(&mut self, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
+        loop {
+            match encode(&mut self.bytes[self.length..]) {
+                Ok(length) => break self.length += length,
+                Err(Some(needed)) if self.length + needed > self.bytes.len() => {
+                    self.bytes.resize(self.length + needed, 0);
+                }
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// What one connection owns of TLS.
+#[derive(Default)]
+pub struct Tls {
+    phase: Phase,
+    /// The record that is not whole yet.
+    partial: Vec<u8>,
+    /// Ciphertext for which the socket had no room, and how much of it has gone since.
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Default)]
+enum Phase {
+    /// Less than one record has come: there is no session yet, which would take several KB.
+    #[default]
+    Greeting,
+    /// Cleartext has come.
+    Misdirected,
+    /// A session; from its first record to our `close_notify`.
+    Session(Box<Session>),
+    /// The session is over: nothing more can be read or written.
+    Over,
+}
+
+struct Session {
+    tls: UnbufferedServerConnection,
+    /// The peer has sent its `close_notify`.
+    peer_closed: bool,
+}
+
+impl Tls {
+    /// Whether ciphertext waits for room in the socket.
+    #[must_use]
+    pub const fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+}
+
+/// TLS over a socket for one turn.
+pub struct TlsStream<'a, S> {
+    socket: &'a mut S,
+    tls: &'a mut Tls,
+    buffers: &'a mut Buffers,
+    settings: &'a Arc<ServerConfig>,
+    closing: bool,
+    short_read: bool,
+}
+
+impl<'a, S: Socket> TlsStream<'a, S> {
+    /// A view of `socket` and the connection's own `tls`. `closing` as for [`super::Plain::new`].
+    pub fn new(
+        socket: &'a mut S,
+        tls: &'a mut Tls,
+        buffers: &'a mut Buffers,
+        settings: &'a Arc<ServerConfig>,
+        closing: bool,
+    ) -> Self {
+        buffers.staged.length = 0;
+        Self {
+            socket,
+            tls,
+            buffers,
+            settings,
+            closing,
+            short_read: false,
+        }
+    }
+
+    /// Takes ciphertext from the socket and puts the plaintext of its whole records into `buffer`.
+    ///
+    /// Returns the length of that, which may be 0, or nothing at the end of the stream.
+    fn read_records(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let read = self.socket.read(&mut self.buffers.incoming)?;
+        self.short_read = read < self.buffers.incoming.len();
+        if read == 0 {
+            return Ok(None);
+        }
+        let mut incoming = std::mem::take(&mut self.buffers.incoming);
+        let done = if self.tls.partial.is_empty() {
+            self.read_plaintext(&mut incoming[..read], buffer)
+                .map(|(taken, length)| {
+                    self.tls.partial = incoming[taken..read].to_vec();
+                    length
+                })
+        } else {
+            let mut joined = std::mem::take(&mut self.tls.partial);
+            joined.extend_from_slice(&incoming[..read]);
+            self.read_plaintext(&mut joined, buffer)
+                .map(|(taken, length)| {
+                    // A record that drips in is not copied for each drop.
+                    self.tls.partial = if taken == 0 {
+                        joined
+                    } else {
+                        joined[taken..].to_vec()
+                    };
+                    length
+                })
+        };
+        self.buffers.incoming = incoming;
+        done.map(Some)
+    }
+
+    /// Puts the plaintext of the whole records at the start of `ciphertext` into `buffer`.
+    ///
+    /// Returns how much ciphertext was taken and how much plaintext was given.
+    fn read_plaintext(
+        &mut self,
+        ciphertext: &mut [u8],
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, usize)> {
+        if matches!(self.tls.phase, Phase::Greeting) {
+            match greeting(ciphertext) {
+                Greeting::Partial => return Ok((0, 0)),
+                Greeting::Cleartext => self.tls.phase = Phase::Misdirected,
+                Greeting::Record => {
+                    let tls = UnbufferedServerConnection::new(Arc::clone(self.settings))
+                        .map_err(io::Error::other)?;
+                    self.tls.phase = Phase::Session(Box::new(Session {
+                        tls,
+                        peer_closed: false,
+                    }));
+                }
+            }
+        }
+        match &mut self.tls.phase {
+            Phase::Greeting | Phase::Over => Err(BROKEN_PROTOCOL.into()),
+            Phase::Misdirected => {
+                let target = buffer
+                    .get_mut(..ciphertext.len())
+                    .ok_or(ErrorKind::OutOfMemory)?;
+                target.copy_from_slice(ciphertext);
+                Ok((ciphertext.len(), ciphertext.len()))
+            }
+            Phase::Session(session) if has_whole_record(ciphertext) => {
+                session
+                    .decrypt(ciphertext, buffer, &mut self.buffers.staged)
+                    .map_err(|fault| {
+                        // The alert goes on its way; should it not arrive, that is the peer's loss.
+                        let _ = self.flush();
+                        self.tls.phase = Phase::Over;
+                        io::Error::new(BROKEN_PROTOCOL, fault)
+                    })
+            }
+            Phase::Session(_) => Ok((0, 0)),
+        }
+    }
+
+    /// The peer has sent its `close_notify`: nothing more is to be read.
+    fn has_peer_closed(&self) -> bool {
+        matches!(&self.tls.phase, Phase::Session(session) if session.peer_closed)
+    }
+
+    /// Writes what is left from turns before.
+    fn write_unsent(&mut self) -> io::Result<()> {
+        while self.tls.sent < self.tls.unsent.len() {
+            match self.socket.write(&self.tls.unsent[self.tls.sent..])? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                length => self.tls.sent += length,
+            }
+        }
+        self.tls.unsent = Vec::new();
+        self.tls.sent = 0;
+        Ok(())
+    }
+
+    /// Encrypts one record of what `slices` begin with into the staged bytes, and returns how much that was.
+    fn encrypt(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Phase::Session(session) = &mut self.tls.phase else {
+            return Err(BROKEN_PROTOCOL.into());
+        };
+        let Buffers { plain, staged, .. } = &mut *self.buffers;
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        let plaintext = if slices.len() == 1 || first.len() >= MAX_PLAINTEXT {
+            &first[..first.len().min(MAX_PLAINTEXT)]
+        } else {
+            let length = gather(slices, plain);
+            &plain[..length]
+        };
+        session.encrypt(plaintext, staged)?;
+        Ok(plaintext.len())
+    }
+}
+
+/// What a connection begins with.
+enum Greeting {
+    Partial,
+    Record,
+    Cleartext,
+}
+
+/// Tells a TLS record from cleartext HTTP. A record that cannot be one is left to rustls, which has an alert for it.
+fn greeting(input: &[u8]) -> Greeting {
+    match input.first() {
+        Some(b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n') => Greeting::Cleartext,
+        _ if has_whole_record(input) => Greeting::Record,
+        _ => Greeting::Partial,
+    }
+}
+
+/// Whether there is work for a session: a whole record, or a header that no record has.
+fn has_whole_record(input: &[u8]) -> bool {
+    match input {
+        // change_cipher_spec, alert, handshake, application_data; version 3.x
+        [0x14..=0x17, 3, _, high, low, ..] => {
+            let length = RECORD_HEADER + usize::from(u16::from_be_bytes([*high, *low]));
+            input.len() >= length || length > MAX_RECORD
+        }
+        [0x14..=0x17, 3, ..] | [0x14..=0x17] | [] => false,
+        _ => true,
+    }
+}
+
+/// Copies what `slices` begin with into `plain`, and returns how much that is.
+fn gather(slices: &[IoSlice<'_>], plain: &mut [u8]) -> usize {
+    let mut length = 0;
+    for slice in slices {
+        let part = slice.len().min(plain.len() - length);
+        plain[length..length + part].copy_from_slice(&slice[..part]);
+        length += part;
+    }
+    length
+}
+
+impl Session {
+    /// Decrypts the whole records in `ciphertext` and stages what must be said in return.
+    ///
+    /// Returns how much ciphertext was taken and how much plaintext was given.
+    fn decrypt(
+        &mut self,
+        ciphertext: &mut [u8],
+        plaintext: &mut [u8],
+        staged: &mut Staged,
+    ) -> Result<(usize, usize), rustls::Error> {
+        let (mut taken, mut length) = (0, 0);
+        loop {
+            let UnbufferedStatus {
+                mut discard, state, ..
+            } = self.tls.process_tls_records(&mut ciphertext[taken..]);
+            let mut go_on = true;
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        discard += record.discard;
+                        let end = length + record.payload.len();
+                        // Plaintext is shorter than its ciphertext, so it fits by `Buffers::PLAINTEXT`.
+                        let Some(target) = plaintext.get_mut(length..end) else {
+                            return Err(rustls::Error::General("no room for plaintext".into()));
+                        };
+                        target.copy_from_slice(record.payload);
+                        length = end;
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, staged),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
+                Ok(_) => go_on = false,
+                Err(fault) => {
+                    self.stage_alert(staged);
+                    return Err(fault);
+                }
+            }
+            taken += discard;
+            if !go_on {
+                return Ok((taken, length));
+            }
+        }
+    }
+
+    /// Stages the alert that rustls has made of a fault.
+    fn stage_alert(&mut self, staged: &mut Staged) {
+        while let Ok(ConnectionState::EncodeTlsData(data)) =
+            self.tls.process_tls_records(&mut []).state
+        {
+            encode(data, staged);
+        }
+    }
+
+    /// Encrypts a plaintext of at most one record.
+    fn encrypt(&mut self, plaintext: &[u8], staged: &mut Staged) -> io::Result<()> {
+        loop {
+            match self.tls.process_tls_records(&mut []).state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    let mut done = Ok(());
+                    staged.append(|room| match traffic.encrypt(plaintext, room) {
+                        Err(EncryptError::InsufficientSize(needed)) => {
+                            Err(Some(needed.required_size))
+                        }
+                        Err(exhausted @ EncryptError::EncryptExhausted) => {
+                            done = Err(io::Error::new(BROKEN_PROTOCOL, exhausted));
+                            Err(None)
+                        }
+                        Ok(length) => Ok(length),
+                    });
+                    return done;
+                }
+                // A key update that falls due.
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, staged),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                _ => return Err(BROKEN_PROTOCOL.into()),
+            }
+        }
+    }
+
+    /// Stages our `close_notify`.
+    fn close(&mut self, staged: &mut Staged) {
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
+            self.tls.process_tls_records(&mut []).state
+        {
+            staged.append(|room| traffic.queue_close_notify(room).map_err(|_| None));
+        }
+    }
+}
+
+/// Stages a message of TLS's own.
+fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, staged: &mut Staged) {
+    staged.append(|room| match data.encode(room) {
+        Ok(length) => Ok(length),
+        Err(EncodeError::InsufficientSize(needed)) => Err(Some(needed.required_size)),
+        Err(EncodeError::AlreadyEncoded) => Err(None),
+    });
+}
+
+impl<S: Socket> Read for TlsStream<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..READS_WITHOUT_DATA {
+            if self.has_peer_closed() {
+                return Ok(0);
+            }
+            let read = self.read_records(buffer);
+            if let Ok(Some(1..)) = read {
+                // What is staged goes along with the answer.
+                return read.map(Option::unwrap_or_default);
+            }
+            self.flush()?;
+            match read? {
+                None => return Ok(0),
+                Some(_) if self.is_drained() => return Err(ErrorKind::WouldBlock.into()),
+                Some(_) => {}
+            }
+        }
+        Err(ErrorKind::Interrupted.into())
+    }
+}
+
+impl<S: Socket> Write for TlsStream<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// Takes at most one record; [`Self::flush`] or a later write sends it.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if matches!(self.tls.phase, Phase::Misdirected) {
+            return self.socket.write_vectored(slices);
+        }
+        if self.has_unsent() || self.buffers.staged.length >= MAX_PLAINTEXT {
+            self.flush()?;
+        }
+        self.encrypt(slices)
+    }
+
+    /// Sends what is staged; what the socket has no room for becomes the connection's own.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut start = 0;
+        let sent = self.write_unsent().and_then(|()| {
+            let staged = self.buffers.staged.filled();
+            while start < staged.len() {
+                match self.socket.write(&staged[start..])? {
+                    0 => return Err(ErrorKind::WriteZero.into()),
+                    length => start += length,
+                }
+            }
+            Ok(())
+        });
+        if start < self.buffers.staged.length {
+            self.tls
+                .unsent
+                .extend_from_slice(&self.buffers.staged.filled()[start..]);
+        }
+        self.buffers.staged.length = 0;
+        sent
+    }
+}
+
+impl<S: Socket> Transport for TlsStream<'_, S> {
+    fn is_drained(&self) -> bool {
+        self.short_read && !self.closing && !self.has_peer_closed()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        match &self.tls.phase {
+            Phase::Greeting => true,
+            Phase::Session(session) => session.tls.is_handshaking(),
+            Phase::Misdirected | Phase::Over => false,
+        }
+    }
+
+    fn is_misdirected(&self) -> bool {
+        matches!(self.tls.phase, Phase::Misdirected)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.tls.has_unsent()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if let Phase::Session(session) = &mut self.tls.phase {
+            session.close(&mut self.buffers.staged);
+            self.tls.phase = Phase::Over;
+        }
+        self.flush()
+    }
+
+    fn shutdown(&mut self) {
+        self.socket.shutdown();
+    }
+
+    fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(buffer)?;
+        self.short_read = length < buffer.len();
+        Ok(length)
+    }
+}

@@ -1,0 +1,58 @@
+//! FreeBSD.
+
+use std::io;
+
+use socket2::Socket;
+
+/// Has the kernel hand out a connection when its first bytes are there (`dataready`, accf_data(9)).
+///
+/// Not `httpready`, which holds back what it does not take for HTTP/1.0 or 1.1. It must be set after listen(2).
+/// A kernel without the module says so, and the listener works without.
+pub(crate) fn defer_accept(listener: &Socket) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: all zeroes is a valid accept_filter_arg: two arrays of c_char.
+    let mut filter: libc::accept_filter_arg = unsafe { std::mem::zeroed() };
+    for (to, from) in filter.af_name.iter_mut().zip(b"dataready") {
+        *to = libc::c_char::try_from(*from).unwrap_or(0);
+    }
+    let size = libc::socklen_t::try_from(size_of_val(&filter)).unwrap_or(0);
+    // SAFETY: the pointer and the size are those of `filter`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTFILTER,
+            (&raw const filter).cast(),
+            size,
+        )
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
+pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
+    let mut value: u32 = 0;
+    let mut size = size_of_val(&value);
+    // SAFETY: the name ends in NUL; the pointer and the size are those of `value`; nothing is set.
+    let status = unsafe {
+        libc::sysctlbyname(
+            c"kern.ipc.soacceptqueue".as_ptr(),
+            (&raw mut value).cast(),
+            &raw mut size,
+            std::ptr::null(),
+            0,
+        )
+    };
+    (status == 0).then_some((value, "kern.ipc.soacceptqueue"))
+}
+
+/// The bytes written to a socket that its peer has not acknowledged.
+pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
+    // sys/filio.h: _IOR('f', 119, int)
+    const FIONWRITE: libc::c_ulong = 0x4004_6677;
+    super::socket_count(socket, FIONWRITE)
+}

@@ -1,0 +1,98 @@
+//! What the standard library does not reach: the only module with unsafe code, and the only one that knows systems apart.
+//!
+//! Each system has a file of its own with the same functions; this file chooses it and holds what all of them share.
+#![expect(unsafe_code, reason = "the line to the operating system")]
+
+use std::io;
+
+#[cfg(target_os = "freebsd")]
+#[path = "freebsd.rs"]
+mod system;
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod system;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+#[path = "openbsd.rs"]
+mod system;
+
+pub(crate) use system::{backlog_limit, defer_accept, unacknowledged};
+
+/// Raises the soft limit of open descriptors to the hard one and returns what holds then (setrlimit(2)).
+///
+/// # Errors
+/// What getrlimit(2) says. A refused raise is none: the limit that holds is returned.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit writes one rlimit, and `limit` is one.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raised = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        ..limit
+    };
+    // SAFETY: setrlimit reads one rlimit, and `raised` is one.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+        limit = raised;
+    }
+    // `rlim_t` is signed on FreeBSD, where no limit is negative.
+    #[allow(
+        clippy::unnecessary_fallible_conversions,
+        clippy::useless_conversion,
+        reason = "not the same type everywhere"
+    )]
+    Ok(u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX))
+}
+
+/// The descriptors that are open in this process now, at least: the number of the next one to be opened.
+///
+/// # Errors
+/// What dup(2) says, `EMFILE` above all.
+pub(crate) fn next_descriptor() -> io::Result<u64> {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+    let next = io::stderr().as_fd().try_clone_to_owned()?;
+    Ok(u64::try_from(next.as_raw_fd()).unwrap_or(0))
+}
+
+/// Asks a socket for a number (ioctl(2)); 0 where it has none to tell.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn socket_count(socket: &impl std::os::fd::AsRawFd, request: libc::c_ulong) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the requests of our system files write one c_int, and `bytes` is one.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };
+    if status == 0 {
+        usize::try_from(bytes).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
+/// Sets one integer option of a socket (setsockopt(2)).
+#[cfg(target_os = "linux")]
+fn set_option(
+    socket: &socket2::Socket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: the pointer and the size are those of `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size,
+        )
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
