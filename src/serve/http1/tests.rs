@@ -1,1 +1,419 @@
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
+use proptest::prelude::*;
+
+use super::*;
+
+/// Parses a head that is there at once.
+fn whole(input: impl AsRef<[u8]>) -> Parsed {
+    parse(input.as_ref(), &mut Scan::default())
+}
+
+/// Parses a head that comes in pieces of the given lengths, and then byte by byte.
+fn in_pieces(input: &[u8], lengths: &[usize]) -> Parsed {
+    let mut scan = Scan::default();
+    let mut end = 0;
+    let mut lengths = lengths.iter().copied().chain(std::iter::repeat(1));
+    while end < input.len() {
+        end = (end + lengths.next().unwrap()).min(input.len());
+        let parsed = parse(&input[..end], &mut scan);
+        if parsed != Parsed::Partial {
+            return parsed;
+        }
+    }
+    Parsed::Partial
+}
+
+fn request(input: impl AsRef<[u8]>) -> Request {
+    match whole(input.as_ref()) {
+        Parsed::Request(request, _) => request,
+        other @ (Parsed::Partial | Parsed::Refusal(_)) => {
+            unreachable!("{other:?} for {}", input.as_ref().escape_ascii())
+        }
+    }
+}
+
+const GET: Request = Request {
+    head: false,
+    version_1_0: false,
+    keep_alive: true,
+    expects_continue: false,
+    body: Body::Length(0),
+};
+
+/// A head with the given field lines.
+fn with(lines: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+#[test]
+fn any_method_and_target_will_do() {
+    for line in [
+        "GET /",
+        "get /",
+        "FOO /",
+        "M-SEARCH *",
+        "OPTIONS *",
+        "CONNECT a.example:443",
+        "TRACE /",
+        "GET http://a.example/b?c",
+        "PROPFIND /%0a%00",
+        "GET /?q=\"<>\\^`{|}",
+        "GET //..//",
+        "! ~",
+    ] {
+        assert_eq!(
+            request(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")),
+            GET,
+            "{line}"
+        );
+    }
+    assert!(request("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head);
+    assert!(!request("head / HTTP/1.1\r\nHost: a\r\n\r\n").head);
+}
+
+#[test]
+fn a_target_in_an_old_encoding_will_do() {
+    assert_eq!(request(b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
+    assert_eq!(request("GET /caf\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
+    assert_eq!(request(b"GET /caf\xe9 HTTP/1.3\r\nHost: a\r\n\r\n"), GET);
+    assert!(request(b"GET /caf\xe9 HTTP/1.0\r\n\r\n").version_1_0);
+}
+
+#[test]
+fn the_length_is_that_of_the_head() {
+    let head = "\r\n\nGET / HTTP/1.1\r\nHost: a\n\r\n";
+    assert_eq!(
+        whole(format!("{head}GET")),
+        Parsed::Request(GET, head.len())
+    );
+}
+
+#[test]
+fn a_minor_version_is_taken_for_the_one_it_extends() {
+    assert_eq!(request("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), GET);
+    assert_eq!(request("\r\nGET / HTTP/1.9\nHost: a\n\n"), GET);
+}
+
+#[test]
+fn another_major_version_is_not_known() {
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
+        let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
+        assert_eq!(
+            whole(head),
+            Parsed::Refusal(Refusal::UnknownVersion),
+            "{version}"
+        );
+    }
+    assert_eq!(
+        whole("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        Parsed::Refusal(Refusal::UnknownVersion)
+    );
+}
+
+#[test]
+fn what_two_readers_could_read_differently_is_refused() {
+    for head in [
+        "GET /\r\n".to_owned(),
+        "GET / HTTP/1.10\r\nHost: a\r\n\r\n".to_owned(),
+        "GET / http/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET / HTTQ/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n".to_owned(),
+        "GET / / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "G@T / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        " GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\rHost: a\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\n Host: a\r\n\r\n".to_owned(),
+        with("Host: a\r\n"),
+        with("Host : a\r\n"),
+        with("A: b\rc\r\n"),
+        with("A: b\0c\r\n"),
+        with("A: b\r\n c\r\n"),
+        with("A: b\r\n\tc\r\n"),
+        with("A : b\r\n"),
+        with(": b\r\n"),
+        with("A\r\n"),
+        with("A(b): c\r\n"),
+        with("Content-Length: 1\r\nContent-Length: 2\r\n"),
+        with("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+        with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
+        with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(),
+    ] {
+        assert_eq!(
+            whole(&head),
+            Parsed::Refusal(Refusal::Malformed),
+            "{head:?}"
+        );
+    }
+    for length in [
+        "", "+5", "-1", "0x5", "5 5", "5,5", "5, 6", "5a", "a", "\u{b}5", "1.0",
+    ] {
+        let head = with(&format!("Content-Length: {length}\r\n"));
+        assert_eq!(
+            whole(&head),
+            Parsed::Refusal(Refusal::Malformed),
+            "{head:?}"
+        );
+    }
+}
+
+#[test]
+fn a_host_may_be_empty_or_odd() {
+    for host in [
+        "",
+        "a",
+        "a.example:8080",
+        "[2001:db8::1]:80",
+        "xn--a",
+        "a_b",
+        "127.0.0.1",
+        "\u{e9}",
+    ] {
+        assert_eq!(
+            request(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")),
+            GET,
+            "{host}"
+        );
+    }
+}
+
+#[test]
+fn the_body_is_as_long_as_one_field_says() {
+    for (lines, body) in [
+        ("", Body::Length(0)),
+        ("Content-Length: 0\r\n", Body::Length(0)),
+        ("content-length:\t007 \r\n", Body::Length(7)),
+        (
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            Body::Length(5),
+        ),
+        (
+            "Content-Length: 18446744073709551615\r\n",
+            Body::Length(u64::MAX),
+        ),
+        (
+            "Content-Length: 99999999999999999999999999\r\n",
+            Body::Length(u64::MAX),
+        ),
+        ("Transfer-Encoding: chunked\r\n", Body::Chunked),
+        ("transfer-encoding:\tChunKed\t\r\n", Body::Chunked),
+    ] {
+        assert_eq!(request(with(lines)).body, body, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_coding_other_than_chunked_is_not_known() {
+    for coding in [
+        "gzip, chunked",
+        "gzip",
+        "identity",
+        "chunked, chunked",
+        "chunked;a",
+        "",
+        "xchunked",
+    ] {
+        let head = with(&format!("Transfer-Encoding: {coding}\r\n"));
+        assert_eq!(
+            whole(head),
+            Parsed::Refusal(Refusal::UnknownTransferCoding),
+            "{coding:?}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_stays_as_its_version_has_it() {
+    for (head, keep_alive) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            false,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo , CLOSE\r\n\r\n",
+            false,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
+            false,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",
+            true,
+        ),
+        ("GET / HTTP/1.0\r\n\r\n", false),
+        ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
+        (
+            "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+            false,
+        ),
+    ] {
+        assert_eq!(request(head).keep_alive, keep_alive, "{head:?}");
+    }
+}
+
+#[test]
+fn a_continuation_is_expected_by_1_1_alone() {
+    let expects = |version: &str, value: &str| {
+        request(format!(
+            "PUT / {version}\r\nHost: a\r\nExpect: {value}\r\n\r\n"
+        ))
+        .expects_continue
+    };
+    assert!(expects("HTTP/1.1", "100-continue"));
+    assert!(expects("HTTP/1.1", "100-Continue"));
+    assert!(!expects("HTTP/1.1", "200-maybe"));
+    assert!(!expects("HTTP/1.0", "100-continue"));
+}
+
+#[test]
+fn limits_are_what_they_say() {
+    let line = |length: usize| {
+        let target = "x".repeat(length - "GET / HTTP/1.1".len());
+        format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n")
+    };
+    assert_eq!(request(line(MAX_REQUEST_LINE)), GET);
+    assert_eq!(
+        whole(line(MAX_REQUEST_LINE + 1)),
+        Parsed::Refusal(Refusal::RequestLineTooLong)
+    );
+    let head = |length: usize| {
+        let rest = "GET / HTTP/1.1\r\nHost: a\r\nA: \r\n\r\n".len();
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n",
+            "x".repeat(length - rest)
+        )
+    };
+    assert_eq!(request(head(MAX_HEAD)), GET);
+    assert_eq!(
+        whole(head(MAX_HEAD + 1)),
+        Parsed::Refusal(Refusal::HeadTooLarge)
+    );
+    let fields = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "A: b\r\n".repeat(count - 1)
+        )
+    };
+    assert_eq!(request(fields(MAX_FIELDS)), GET);
+    assert_eq!(
+        whole(fields(MAX_FIELDS + 1)),
+        Parsed::Refusal(Refusal::HeadTooLarge)
+    );
+    for (input, expected) in [
+        (
+            line(MAX_REQUEST_LINE),
+            Parsed::Request(GET, MAX_REQUEST_LINE + 13),
+        ),
+        (
+            line(MAX_REQUEST_LINE + 2),
+            Parsed::Refusal(Refusal::RequestLineTooLong),
+        ),
+        (head(MAX_HEAD), Parsed::Request(GET, MAX_HEAD)),
+        (head(MAX_HEAD + 1), Parsed::Refusal(Refusal::HeadTooLarge)),
+    ] {
+        assert_eq!(in_pieces(input.as_bytes(), &[]), expected);
+    }
+}
+
+#[test]
+fn what_never_ends_is_refused_at_its_limit() {
+    let parsed = in_pieces(&b"x".repeat(100_000), &[]);
+    assert_eq!(parsed, Parsed::Refusal(Refusal::RequestLineTooLong));
+    let parsed = in_pieces(&b"\r\n".repeat(50_000), &[]);
+    assert_eq!(parsed, Parsed::Refusal(Refusal::HeadTooLarge));
+}
+
+#[test]
+fn a_tls_greeting_in_the_clear_is_refused_at_once() {
+    assert_eq!(
+        whole(b"\x16\x03\x01\x02\x00\x01\x00"),
+        Parsed::Refusal(Refusal::Malformed)
+    );
+}
+
+#[test]
+fn every_split_of_a_head_comes_to_the_same() {
+    for head in [
+        &b"\r\nGET /path?query HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nAccept: */*\r\n\r\n"[..],
+        b"POST / HTTP/1.1\nHost: a\nContent-Length: 12\n\n",
+        b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let expected = whole(head);
+        assert_ne!(expected, Parsed::Partial);
+        for split in 0..=head.len() {
+            assert_eq!(in_pieces(head, &[split, head.len()]), expected, "{} at {split}", head.escape_ascii());
+        }
+        assert_eq!(in_pieces(head, &[]), expected);
+    }
+}
+
+/// Heads that are right but for a few bytes, which is where parsers go wrong.
+fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
+    let right = prop::sample::select(vec![
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\r\nHEAD * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n",
+        "PUT / HTTP/1.2\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+    ]);
+    let odd = prop::sample::select(b"\0\t\n\r :;,/.19Ax\x7f\xe9".to_vec());
+    (
+        right,
+        prop::collection::vec((any::<prop::sample::Index>(), odd, 0..3_u8), 0..4),
+    )
+        .prop_map(|(head, changes)| {
+            let mut head = head.as_bytes().to_vec();
+            for (at, byte, change) in changes {
+                let at = at.index(head.len());
+                match change {
+                    0 => head[at] = byte,
+                    1 => head.insert(at, byte),
+                    _ => drop(head.remove(at)),
+                }
+            }
+            head
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    /// However a head is cut, it is the same request, or the same kind of no.
+    #[test]
+    fn pieces_come_to_the_same(head in nearly_a_head(), lengths in prop::collection::vec(1_usize..30, 0..6)) {
+        match (whole(&head), in_pieces(&head, &lengths)) {
+            // Half of a wrong head may be told to be wrong before its limit or version shows.
+            (Parsed::Refusal(_), Parsed::Refusal(_)) => {}
+            // One that comes at once need not come whole to be told.
+            (Parsed::Refusal(_), Parsed::Partial) => {
+                let ended = in_pieces(&[head.as_slice(), b"\r\n\r\n"].concat(), &lengths);
+                prop_assert!(matches!(ended, Parsed::Refusal(_)), "{}", head.escape_ascii());
+            }
+            (all, pieces) => prop_assert_eq!(all, pieces, "{}", head.escape_ascii()),
+        }
+    }
+
+    #[test]
+    fn no_bytes_bring_it_down(input in prop::collection::vec(any::<u8>(), 0..300), lengths in prop::collection::vec(1_usize..50, 0..9)) {
+        let _ = whole(&input);
+        let _ = in_pieces(&input, &lengths);
+    }
+}
