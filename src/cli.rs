@@ -150,6 +150,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 /// clap's several lines as one of ours.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of others that may grow"
+)]
 fn usage_fault(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),

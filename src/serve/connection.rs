@@ -11,7 +11,9 @@ use std::time::SystemTime;
 use super::answer::{self, Answers, Persistence, Ready};
 use super::counters::CloseReason;
 use super::deadlines::Timer;
-use super::http1::{self, Body, BodySkip, MAX_BODY, Parsed, Refusal, Request, Scan, Skipped};
+use super::http1::{
+    self, Body, BodySkip, MAX_BODY, Parsed, Refusal, Request, Scan, Skipped, Version,
+};
 use super::transport::{BROKEN_PROTOCOL, Transport};
 use unsent::{Batch, Unsent};
 
@@ -201,11 +203,15 @@ impl Connection {
     }
 
     fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> Step {
-        match error.kind() {
-            ErrorKind::WouldBlock => Step::Done(settle(io)),
-            ErrorKind::Interrupted => Step::Done(Want::Turn),
-            BROKEN_PROTOCOL => self.begin_linger(io, CloseReason::TlsFault),
-            _ => Step::Done(Want::Close(CloseReason::Broken)),
+        let kind = error.kind();
+        if kind == ErrorKind::WouldBlock {
+            Step::Done(settle(io))
+        } else if kind == ErrorKind::Interrupted {
+            Step::Done(Want::Turn)
+        } else if kind == BROKEN_PROTOCOL {
+            self.begin_linger(io, CloseReason::TlsFault)
+        } else {
+            Step::Done(Want::Close(CloseReason::Broken))
         }
     }
 
@@ -308,7 +314,7 @@ impl Connection {
         };
         let persistence = match then {
             Some(_) => Persistence::Close,
-            None if request.version_1_0 => Persistence::KeepAlive,
+            None if request.version == Version::V1_0 => Persistence::KeepAlive,
             None => Persistence::Stays,
         };
         batch.push(Ready {

@@ -149,11 +149,14 @@ fn is_missing_family(error: &io::Error) -> bool {
 }
 
 fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "stop the other server or change",
-        io::ErrorKind::PermissionDenied => "start as root, take a port over 1023, or change",
-        io::ErrorKind::AddrNotAvailable => "give an address of this host with",
-        _ => "change",
+    let advice = if error.kind() == io::ErrorKind::AddrInUse {
+        "stop the other server or change"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "start as root, take a port over 1023, or change"
+    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+        "give an address of this host with"
+    } else {
+        "change"
     };
     let flag = if endpoint.secure {
         "--tls-listen"
@@ -193,14 +196,13 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    let listener = match UnixListener::bind(path) {
+    match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)
         }
         bound => bound,
-    };
-    listener
+    }
 }
 
 /// Whether a socket's file was left behind by a process that is gone.

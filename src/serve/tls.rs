@@ -129,6 +129,10 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of others that may grow"
+)]
 fn unreadable(what: &str, file: Quoted<'_>, section: &str, error: &pem::Error) -> Fault {
     let cause = match error {
         pem::Error::Io(error) => format!("{}; give a readable file", reason(error)),

@@ -190,7 +190,7 @@ mod tests {
         for (at, byte) in input.iter().enumerate() {
             pieces = match body.skip(&[*byte]) {
                 Skipped::Ended(1) => Skipped::Ended(at + 1),
-                other => other,
+                other @ (Skipped::All | Skipped::Ended(_) | Skipped::Hopeless) => other,
             };
             if pieces != Skipped::All {
                 break;

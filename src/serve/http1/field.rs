@@ -9,16 +9,37 @@ pub(super) struct Fields {
     pub(super) hosts: usize,
     /// Content-Length, saturated (RFC 9110 8.6).
     pub(super) length: Option<u64>,
-    /// How many Transfer-Encoding lines there are.
-    pub(super) transfer_encodings: usize,
-    /// One of them is not just `chunked`.
-    pub(super) unknown_coding: bool,
+    /// Transfer-Encoding (RFC 9112 6.1).
+    pub(super) coding: Coding,
     /// `Connection: close`.
     pub(super) close: bool,
     /// `Connection: keep-alive`.
     pub(super) keep_alive: bool,
     /// `Expect: 100-continue`.
     pub(super) expects_continue: bool,
+}
+
+/// What the Transfer-Encoding lines come to.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    None,
+    /// Just `chunked`.
+    Chunked,
+    /// `chunked` over `chunked`.
+    ChunkedTwice,
+    /// Anything else.
+    Unknown,
+}
+
+impl Coding {
+    fn and(self, value: &[u8]) -> Self {
+        match (self, trim(value).eq_ignore_ascii_case(b"chunked")) {
+            (Self::None, true) => Self::Chunked,
+            (Self::Chunked | Self::ChunkedTwice, true) => Self::ChunkedTwice,
+            (Self::Unknown, _) | (_, false) => Self::Unknown,
+        }
+    }
 }
 
 impl Fields {
@@ -44,8 +65,7 @@ impl Fields {
                     fields.length = Some(length);
                 }
                 Some(b't') if is(line, "transfer-encoding") => {
-                    fields.transfer_encodings += 1;
-                    fields.unknown_coding |= !trim(line.value).eq_ignore_ascii_case(b"chunked");
+                    fields.coding = fields.coding.and(line.value);
                 }
                 Some(b'e') if is(line, "expect") => {
                     fields.expects_continue |= has_token(line.value, "100-continue");

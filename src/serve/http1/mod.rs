@@ -9,7 +9,7 @@ mod field;
 use std::mem::MaybeUninit;
 
 pub use body::{BodySkip, Skipped};
-use field::Fields;
+use field::{Coding, Fields};
 
 /// The most bytes of a head, with the empty lines before it.
 pub const MAX_HEAD: usize = 32 * 1024;
@@ -25,14 +25,23 @@ pub const MAX_BODY: u64 = 64 * 1024;
 pub struct Request {
     /// The method is HEAD: the answer has no body (RFC 9110 9.3.2).
     pub head: bool,
-    /// The version is 1.0, where a connection that stays must be said to (RFC 9112 9.3).
-    pub version_1_0: bool,
+    /// As which version it is taken.
+    pub version: Version,
     /// The client leaves the connection open (RFC 9112 9.3).
     pub keep_alive: bool,
     /// The client waits for a 100 before it sends the body (RFC 9110 10.1.1).
     pub expects_continue: bool,
     /// What follows the head.
     pub body: Body,
+}
+
+/// The versions that differ in what they mean (RFC 9112 9.3, appendix C).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0, where a connection that stays must be said to.
+    V1_0,
+    /// HTTP/1.1, and every later 1.x.
+    V1_1,
 }
 
 /// How the end of a body is known (RFC 9112 6.3).
@@ -141,6 +150,12 @@ pub fn parse(input: &[u8], scan: &mut Scan) -> Parsed {
     }
 }
 
+/// RFC 9110 5.6.2: what a method may consist of.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
 /// Whether what may be a head begins as one of a HEAD request, whose answer must have no body.
 #[must_use]
 pub fn is_head(input: &[u8]) -> bool {
@@ -185,25 +200,26 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
     let line = request_line(input);
     let start = line.as_ptr().addr() - input.as_ptr().addr();
     let end = start + line.len();
-    let (Some(first_space), Some(last_space)) = (
-        line.iter().position(|byte| *byte == b' '),
-        line.iter().rposition(|byte| *byte == b' '),
-    ) else {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
+    else {
         return malformed;
     };
-    let odd = match error {
-        httparse::Error::Version => true,
-        httparse::Error::Token => line[first_space..].iter().any(|byte| !byte.is_ascii()),
-        _ => false,
-    };
-    if !odd {
+    // The target is to blame for a wrong token only where there is none before it.
+    let odd_target = !method.is_empty()
+        && method.iter().all(|byte| is_token(*byte))
+        && target
+            .iter()
+            .all(|byte| matches!(byte, b'!'..=b'~' | 0x80..))
+        && str::from_utf8(target).is_err();
+    if error != httparse::Error::Version && !(error == httparse::Error::Token && odd_target) {
         return malformed;
     }
     if !input[end..].contains(&b'\n') {
         // The version that decides is still to come.
         return Parsed::Partial;
     }
-    match &line[last_space + 1..] {
+    match version {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => {}
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
@@ -213,7 +229,7 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
         _ => return malformed,
     }
     let mut copy = input.to_vec();
-    for byte in &mut copy[start + first_space..start + last_space] {
+    for byte in &mut copy[start..end] {
         if !byte.is_ascii() {
             *byte = b'?';
         }
@@ -241,28 +257,32 @@ fn request_line(input: &[u8]) -> &[u8] {
 
 /// Reads what matters from a head whose syntax is right.
 fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
-    let version_1_0 = head.version == Some(0);
+    let version = if head.version == Some(0) {
+        Version::V1_0
+    } else {
+        Version::V1_1
+    };
     let fields = Fields::read(head.headers)?;
     // RFC 9112 3.2: exactly one Host; 1.0 knew none.
-    if fields.hosts > 1 || (fields.hosts == 0 && !version_1_0) {
+    if fields.hosts > 1 || (fields.hosts == 0 && version == Version::V1_1) {
         return Err(Refusal::Malformed);
     }
-    let body = match (fields.transfer_encodings, fields.length) {
-        (0, length) => Body::Length(length.unwrap_or(0)),
-        // RFC 9112 6.1: both together, or a coding where 1.0 knew none, is an attempt at smuggling.
+    let body = match (fields.coding, fields.length) {
+        (Coding::None, length) => Body::Length(length.unwrap_or(0)),
+        // RFC 9112 6.1: a length beside a coding, or a coding where 1.0 knew none, is an attempt at smuggling.
         (_, Some(_)) => return Err(Refusal::Malformed),
-        _ if version_1_0 => return Err(Refusal::Malformed),
-        _ if fields.unknown_coding => return Err(Refusal::UnknownTransferCoding),
-        (1, None) => Body::Chunked,
+        _ if version == Version::V1_0 => return Err(Refusal::Malformed),
+        (Coding::Unknown, None) => return Err(Refusal::UnknownTransferCoding),
         // RFC 9112 7.1: chunked must not be applied twice.
-        _ => return Err(Refusal::Malformed),
+        (Coding::ChunkedTwice, None) => return Err(Refusal::Malformed),
+        (Coding::Chunked, None) => Body::Chunked,
     };
     Ok(Request {
         head: head.method == Some("HEAD"),
-        version_1_0,
-        keep_alive: !fields.close && (!version_1_0 || fields.keep_alive),
+        version,
+        keep_alive: !fields.close && (version == Version::V1_1 || fields.keep_alive),
         // RFC 9110 10.1.1: ignored from a 1.0 client.
-        expects_continue: fields.expects_continue && !version_1_0,
+        expects_continue: fields.expects_continue && version == Version::V1_1,
         body,
     })
 }

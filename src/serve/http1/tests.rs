@@ -35,7 +35,7 @@ fn request(input: impl AsRef<[u8]>) -> Request {
 
 const GET: Request = Request {
     head: false,
-    version_1_0: false,
+    version: Version::V1_1,
     keep_alive: true,
     expects_continue: false,
     body: Body::Length(0),
@@ -77,7 +77,10 @@ fn a_target_in_an_old_encoding_will_do() {
     assert_eq!(request(b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
     assert_eq!(request("GET /caf\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
     assert_eq!(request(b"GET /caf\xe9 HTTP/1.3\r\nHost: a\r\n\r\n"), GET);
-    assert!(request(b"GET /caf\xe9 HTTP/1.0\r\n\r\n").version_1_0);
+    assert_eq!(
+        request(b"GET /caf\xe9 HTTP/1.0\r\n\r\n").version,
+        Version::V1_0
+    );
 }
 
 #[test]

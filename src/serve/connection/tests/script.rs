@@ -19,6 +19,7 @@ pub(super) enum Event {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a socket has many sides")]
 pub(super) struct Script {
     pub(super) script: VecDeque<Event>,
     /// Input that has arrived and is not read.
