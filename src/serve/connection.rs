@@ -218,15 +218,16 @@ impl Connection {
     /// Answers what can be answered of the input that is there and of `fresh`, which comes after it.
     fn consume(&mut self, io: &mut impl Transport, site: &Site, fresh: &[u8]) -> Step {
         let mut batch = Batch::default();
-        let (misdirected, drained) = (io.is_misdirected(), io.is_drained());
+        let misdirected = io.is_misdirected();
+        let all = io.is_drained() && !io.expects_farewell();
         let then = if self.input.is_empty() {
-            let (used, then) = self.read_requests(fresh, misdirected, drained, site, &mut batch);
+            let (used, then) = self.read_requests(fresh, misdirected, all, site, &mut batch);
             self.input = fresh[used..].to_vec();
             then
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(fresh);
-            let (used, then) = self.read_requests(&input, misdirected, drained, site, &mut batch);
+            let (used, then) = self.read_requests(&input, misdirected, all, site, &mut batch);
             // A head that drips in is not copied for each drop.
             self.input = if used == 0 {
                 input
@@ -240,12 +241,12 @@ impl Connection {
 
     /// Reads requests one after the other and puts their answers into `batch`.
     ///
-    /// Returns how much of `input` is used up, and what follows the answers. `drained` says that no more input is there.
+    /// Returns how much of `input` is used up, and what follows the answers. `all` says that no more input is to be expected.
     fn read_requests(
         &mut self,
         input: &[u8],
         misdirected: bool,
-        drained: bool,
+        all: bool,
         site: &Site,
         batch: &mut Batch,
     ) -> (usize, Then) {
@@ -274,7 +275,7 @@ impl Connection {
                     at += length;
                     scan = Scan::default();
                     body = Some(BodySkip::new(request.body));
-                    let all = drained && request.body == Body::Length((input.len() - at) as u64);
+                    let all = all && request.body == Body::Length((input.len() - at) as u64);
                     if let Some(then) = self.answer(request, all, site, batch) {
                         return (input.len(), then);
                     }

@@ -30,7 +30,9 @@ enum ChunkState {
     Size,
     /// After a digit.
     SizeDigits,
-    /// In what follows the size, which is skipped.
+    /// In blanks after a size.
+    SizeBlank,
+    /// In what follows the size and a semicolon, which is skipped.
     Extension,
     /// After the CR of a size line.
     SizeLineEnd,
@@ -139,8 +141,13 @@ impl Chunked {
                 *left = *left * 16 + u64::from(char::from(byte).to_digit(16)?);
                 (self.data + *left <= MAX_BODY).then_some(State::SizeDigits)
             }
-            State::SizeDigits | State::Extension if byte == b'\r' => Some(State::SizeLineEnd),
-            State::SizeDigits if matches!(byte, b';' | b' ' | b'\t') => Some(State::Extension),
+            State::SizeDigits | State::SizeBlank | State::Extension if byte == b'\r' => {
+                Some(State::SizeLineEnd)
+            }
+            State::SizeDigits | State::SizeBlank if byte == b';' => Some(State::Extension),
+            State::SizeDigits | State::SizeBlank if matches!(byte, b' ' | b'\t') => {
+                Some(State::SizeBlank)
+            }
             State::Extension if text => Some(State::Extension),
             State::SizeLineEnd if byte == b'\n' => {
                 self.data += *left;
@@ -164,6 +171,7 @@ impl Chunked {
             State::LastLineEnd if byte == b'\n' => Some(State::LastLineEnd),
             State::Size
             | State::SizeDigits
+            | State::SizeBlank
             | State::Extension
             | State::SizeLineEnd
             | State::Data
@@ -238,6 +246,7 @@ mod tests {
             ";a\r\n",
             " 5\r\n",
             "5\nhello\r\n",
+            "5 5\r\n",
             "5\rhello",
             "5\r\nhello0\r\n",
             "5\r\nhello\n0\r\n",

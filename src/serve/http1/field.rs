@@ -109,15 +109,21 @@ fn length(value: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0, append))
 }
 
-/// RFC 9112 3.2: an invalid Host is refused. What cannot stand in any host and port is invalid; an empty one is right.
+/// RFC 9112 3.2: an invalid Host is refused. An empty one is right (RFC 9110 7.2), and so is any name that no delimiter of
+/// a URI cuts short, in whatever encoding.
 fn check_host(value: &[u8]) -> Result<(), Refusal> {
+    let value = trim(value);
+    let (host, port) = match value.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !value.ends_with(b"]") => (&value[..colon], &value[colon + 1..]),
+        Some(_) | None => (value, &[][..]),
+    };
     let wrong = |byte: &u8| {
         matches!(
             byte,
             0..=b' ' | 0x7f | b'/' | b'\\' | b'?' | b'#' | b'@' | b'<' | b'>' | b'"'
         )
     };
-    if trim(value).iter().any(wrong) {
+    if host.iter().any(wrong) || !port.iter().all(u8::is_ascii_digit) {
         Err(Refusal::Malformed)
     } else {
         Ok(())

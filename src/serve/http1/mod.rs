@@ -88,8 +88,8 @@ pub struct Scan {
     seen: usize,
     /// Where the current line starts.
     line: usize,
-    /// A line with something in it has been seen: the next empty one ends the head.
-    begun: bool,
+    /// The length of the request line, without its end; 0 until that was seen. The next empty line ends the head.
+    request_line: usize,
 }
 
 impl Scan {
@@ -103,11 +103,12 @@ impl Scan {
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
         while let Some(at) = input[self.seen..].iter().position(|byte| *byte == b'\n') {
             let line = &input[self.line..self.seen + at];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.seen += at + 1;
             self.line = self.seen;
-            if !matches!(line, [] | [b'\r']) {
-                self.begun = true;
-            } else if self.begun {
+            if self.request_line == 0 {
+                self.request_line = line.len();
+            } else if line.is_empty() {
                 return Some(self.seen);
             }
         }
@@ -117,8 +118,12 @@ impl Scan {
 
     /// Whether the head, of which the end is not there yet, has outgrown a limit.
     fn outgrown(&self, input: &[u8]) -> Option<Refusal> {
-        // One more, for the CR of an end that is half there.
-        if !self.begun && input.len() - self.line > MAX_REQUEST_LINE + 1 {
+        let request_line = match self.request_line {
+            // Less one, for the CR of an end that is half there.
+            0 => (input.len() - self.line).saturating_sub(1),
+            length => length,
+        };
+        if request_line > MAX_REQUEST_LINE {
             Some(Refusal::RequestLineTooLong)
         } else if input.len() >= MAX_HEAD {
             Some(Refusal::HeadTooLarge)

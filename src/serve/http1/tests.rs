@@ -149,6 +149,7 @@ fn what_two_readers_could_read_differently_is_refused() {
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n".to_owned(),
     ] {
         assert_eq!(
             whole(&head),
@@ -330,6 +331,13 @@ fn limits_are_what_they_say() {
     ] {
         assert_eq!(in_pieces(input.as_bytes(), &[]), expected);
     }
+    let endless = format!(
+        "GET /{} HTTP/1.1\r\n{}",
+        "x".repeat(9000),
+        "y".repeat(40_000)
+    );
+    let parsed = in_pieces(endless.as_bytes(), &[9020]);
+    assert_eq!(parsed, Parsed::Refusal(Refusal::RequestLineTooLong));
 }
 
 #[test]

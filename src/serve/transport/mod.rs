@@ -39,6 +39,11 @@ pub trait Transport: Read + Write {
         false
     }
 
+    /// The peer answers our last byte with one of its own, which a socket that is closed by then would reset.
+    fn expects_farewell(&self) -> bool {
+        false
+    }
+
     /// Says after the last byte that it was the last: sends all that waits, and the `close_notify` of TLS.
     ///
     /// # Errors

@@ -484,6 +484,11 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         self.tls.has_unsent()
     }
 
+    /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read what came before it.
+    fn expects_farewell(&self) -> bool {
+        matches!(&self.tls.phase, Phase::Session(session) if !session.peer_closed)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         if let Phase::Session(session) = &mut self.tls.phase {
             session.close(&mut self.buffers.staged);

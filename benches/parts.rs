@@ -1,0 +1,98 @@
+//! The pure parts of the hot path, without a socket: parsing a head, and one connection from its first byte to its close.
+
+#![allow(missing_docs, clippy::expect_used, reason = "a bench may")]
+
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use maintd::serve::answer::Answers;
+use maintd::serve::connection::{Connection, Site};
+use maintd::serve::http1::{Scan, parse};
+use maintd::serve::page;
+use maintd::serve::transport::{Buffers, Transport};
+
+const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
+const BROWSER: &str = "GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.org\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: de,en-US;q=0.7,en;q=0.3\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+    Referer: https://www.example.org/shop\r\nConnection: keep-alive\r\nCookie: session=0123456789abcdef\r\n\
+    Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n";
+
+fn heads(criterion: &mut Criterion) {
+    let cookies = format!(
+        "GET / HTTP/1.1\r\nHost: example.org\r\nCookie: {}\r\n\r\n",
+        "c=0123456; ".repeat(745)
+    );
+    for (name, head) in [
+        ("small", SMALL),
+        ("browser", BROWSER),
+        ("8 KB of cookies", &cookies),
+    ] {
+        criterion.bench_function(&format!("parse a head: {name}"), |bench| {
+            bench.iter(|| parse(black_box(head.as_bytes()), &mut Scan::default()));
+        });
+    }
+}
+
+/// A socket that has one request in it and room for its answer.
+struct OneRequest(&'static [u8]);
+
+impl Read for OneRequest {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for OneRequest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Ok(black_box(slices).iter().map(|slice| slice.len()).sum())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for OneRequest {
+    fn is_drained(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn shutdown(&mut self) {}
+
+    fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+}
+
+fn connections(criterion: &mut Criterion) {
+    let answers = Answers::new(
+        page::EMBEDDED,
+        "text/html; charset=utf-8",
+        Duration::from_secs(300),
+    );
+    let site = Site {
+        answers: answers.expect("memory"),
+        max_requests: 1000,
+    };
+    let mut buffer = vec![0; Buffers::PLAINTEXT];
+    for (name, request) in [("small", SMALL), ("browser", BROWSER)] {
+        criterion.bench_function(&format!("one connection: {name}"), |bench| {
+            bench.iter(|| {
+                let mut connection = Connection::new(false);
+                connection.advance(&mut OneRequest(request.as_bytes()), &site, &mut buffer)
+            });
+        });
+    }
+}
+
+criterion_group!(parts, heads, connections);
+criterion_main!(parts);
