@@ -16,7 +16,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -295,7 +295,7 @@ fn a_client_that_reads_slowly_is_not_taken_for_one_that_does_not() {
         },
         &page,
     );
-    let mut client = TcpStream::connect(worker.clear).unwrap();
+    let mut client = std::net::TcpStream::connect(worker.clear).unwrap();
     client.write_all(GET.as_bytes()).unwrap();
     let mut piece = vec![0; 64 * 1024];
     let mut length = 0;

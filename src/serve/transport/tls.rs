@@ -3,21 +3,15 @@
 //!
 //! All dealings with rustls sessions are here; its settings are made in [`crate::serve::tls`].
 
+mod session;
+
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
-};
 
 use super::{BROKEN_PROTOCOL, Socket, Transport};
-
-/// A TLS record is a header and at most a plaintext of 2^14 bytes with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
-const RECORD_HEADER: usize = 5;
-const MAX_PLAINTEXT: usize = 1 << 14;
-const MAX_RECORD: usize = RECORD_HEADER + MAX_PLAINTEXT + 2048;
+use session::{Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, has_whole_record};
 
 /// The most bytes taken from a socket at once.
 const READ: usize = 32 * 1024;
@@ -44,37 +38,7 @@ impl Default for Buffers {
         Self {
             incoming: vec![0; READ].into_boxed_slice(),
             plain: vec![0; MAX_PLAINTEXT].into_boxed_slice(),
-            staged: Staged {
-                bytes: vec![0; 2 * MAX_RECORD],
-                length: 0,
-            },
-        }
-    }
-}
-
-/// Ciphertext that is to be written, in one system call where it can be: tickets, an answer and the `close_notify`.
-struct Staged {
-    /// The first `length` are filled.
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Staged {
-    fn filled(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Appends what `encode` writes into the room that it is given. Where that is too small it says how much it needs, or
-    /// that more would be of no use.
-    fn append(&mut self, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
-        loop {
-            match encode(&mut self.bytes[self.length..]) {
-                Ok(length) => break self.length += length,
-                Err(Some(needed)) if self.length + needed > self.bytes.len() => {
-                    self.bytes.resize(self.length + needed, 0);
-                }
-                Err(_) => break,
-            }
+            staged: Staged::default(),
         }
     }
 }
@@ -83,7 +47,7 @@ impl Staged {
 #[derive(Default)]
 pub struct Tls {
     phase: Phase,
-    /// The record that is not whole yet.
+    /// Ciphertext that is not used up: a record that is not whole, behind records that hold parts of a handshake message.
     partial: Vec<u8>,
     /// Ciphertext for which the socket had no room, and how much of it has gone since.
     unsent: Vec<u8>,
@@ -101,20 +65,6 @@ enum Phase {
     Session(Box<Session>),
     /// The session is over: nothing more can be read or written.
     Over,
-}
-
-struct Session {
-    tls: UnbufferedServerConnection,
-    /// The peer has sent its `close_notify`.
-    peer_closed: bool,
-}
-
-impl Tls {
-    /// Whether ciphertext waits for room in the socket.
-    #[must_use]
-    pub const fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
 }
 
 /// TLS over a socket for one turn.
@@ -136,7 +86,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         settings: &'a Arc<ServerConfig>,
         closing: bool,
     ) -> Self {
-        buffers.staged.length = 0;
+        buffers.staged.clear();
         Self {
             socket,
             tls,
@@ -194,12 +144,8 @@ impl<'a, S: Socket> TlsStream<'a, S> {
                 Greeting::Partial => return Ok((0, 0)),
                 Greeting::Cleartext => self.tls.phase = Phase::Misdirected,
                 Greeting::Record => {
-                    let tls = UnbufferedServerConnection::new(Arc::clone(self.settings))
-                        .map_err(io::Error::other)?;
-                    self.tls.phase = Phase::Session(Box::new(Session {
-                        tls,
-                        peer_closed: false,
-                    }));
+                    let session = Session::new(self.settings).map_err(io::Error::other)?;
+                    self.tls.phase = Phase::Session(Box::new(session));
                 }
             }
         }
@@ -228,7 +174,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
 
     /// The peer has sent its `close_notify`: nothing more is to be read.
     fn has_peer_closed(&self) -> bool {
-        matches!(&self.tls.phase, Phase::Session(session) if session.peer_closed)
+        matches!(&self.tls.phase, Phase::Session(session) if session.has_peer_closed())
     }
 
     /// Writes what is left from turns before.
@@ -257,37 +203,8 @@ impl<'a, S: Socket> TlsStream<'a, S> {
             let length = gather(slices, plain);
             &plain[..length]
         };
-        session.encrypt(plaintext, staged)?;
+        session.encrypt(&mut self.tls.partial, plaintext, staged)?;
         Ok(plaintext.len())
-    }
-}
-
-/// What a connection begins with.
-enum Greeting {
-    Partial,
-    Record,
-    Cleartext,
-}
-
-/// Tells a TLS record from cleartext HTTP. A record that cannot be one is left to rustls, which has an alert for it.
-fn greeting(input: &[u8]) -> Greeting {
-    match input.first() {
-        Some(b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n') => Greeting::Cleartext,
-        _ if has_whole_record(input) => Greeting::Record,
-        _ => Greeting::Partial,
-    }
-}
-
-/// Whether there is work for a session: a whole record, or a header that no record has.
-fn has_whole_record(input: &[u8]) -> bool {
-    match input {
-        // change_cipher_spec, alert, handshake, application_data; version 3.x
-        [0x14..=0x17, 3, _, high, low, ..] => {
-            let length = RECORD_HEADER + usize::from(u16::from_be_bytes([*high, *low]));
-            input.len() >= length || length > MAX_RECORD
-        }
-        [0x14..=0x17, 3, ..] | [0x14..=0x17] | [] => false,
-        _ => true,
     }
 }
 
@@ -300,106 +217,6 @@ fn gather(slices: &[IoSlice<'_>], plain: &mut [u8]) -> usize {
         length += part;
     }
     length
-}
-
-impl Session {
-    /// Decrypts the whole records in `ciphertext` and stages what must be said in return.
-    ///
-    /// Returns how much ciphertext was taken and how much plaintext was given.
-    fn decrypt(
-        &mut self,
-        ciphertext: &mut [u8],
-        plaintext: &mut [u8],
-        staged: &mut Staged,
-    ) -> Result<(usize, usize), rustls::Error> {
-        let (mut taken, mut length) = (0, 0);
-        loop {
-            let UnbufferedStatus {
-                mut discard, state, ..
-            } = self.tls.process_tls_records(&mut ciphertext[taken..]);
-            let mut go_on = true;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        let end = length + record.payload.len();
-                        // Plaintext is shorter than its ciphertext, so it fits by `Buffers::PLAINTEXT`.
-                        let Some(target) = plaintext.get_mut(length..end) else {
-                            return Err(rustls::Error::General("no room for plaintext".into()));
-                        };
-                        target.copy_from_slice(record.payload);
-                        length = end;
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, staged),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
-                Ok(_) => go_on = false,
-                Err(fault) => {
-                    self.stage_alert(staged);
-                    return Err(fault);
-                }
-            }
-            taken += discard;
-            if !go_on {
-                return Ok((taken, length));
-            }
-        }
-    }
-
-    /// Stages the alert that rustls has made of a fault.
-    fn stage_alert(&mut self, staged: &mut Staged) {
-        while let Ok(ConnectionState::EncodeTlsData(data)) =
-            self.tls.process_tls_records(&mut []).state
-        {
-            encode(data, staged);
-        }
-    }
-
-    /// Encrypts a plaintext of at most one record.
-    fn encrypt(&mut self, plaintext: &[u8], staged: &mut Staged) -> io::Result<()> {
-        loop {
-            match self.tls.process_tls_records(&mut []).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let mut done = Ok(());
-                    staged.append(|room| match traffic.encrypt(plaintext, room) {
-                        Err(EncryptError::InsufficientSize(needed)) => {
-                            Err(Some(needed.required_size))
-                        }
-                        Err(exhausted @ EncryptError::EncryptExhausted) => {
-                            done = Err(io::Error::new(BROKEN_PROTOCOL, exhausted));
-                            Err(None)
-                        }
-                        Ok(length) => Ok(length),
-                    });
-                    return done;
-                }
-                // A key update that falls due.
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, staged),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => return Err(BROKEN_PROTOCOL.into()),
-            }
-        }
-    }
-
-    /// Stages our `close_notify`.
-    fn close(&mut self, staged: &mut Staged) {
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
-            self.tls.process_tls_records(&mut []).state
-        {
-            staged.append(|room| traffic.queue_close_notify(room).map_err(|_| None));
-        }
-    }
-}
-
-/// Stages a message of TLS's own.
-fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, staged: &mut Staged) {
-    staged.append(|room| match data.encode(room) {
-        Ok(length) => Ok(length),
-        Err(EncodeError::InsufficientSize(needed)) => Err(Some(needed.required_size)),
-        Err(EncodeError::AlreadyEncoded) => Err(None),
-    });
 }
 
 impl<S: Socket> Read for TlsStream<'_, S> {
@@ -434,7 +251,7 @@ impl<S: Socket> Write for TlsStream<'_, S> {
         if matches!(self.tls.phase, Phase::Misdirected) {
             return self.socket.write_vectored(slices);
         }
-        if self.has_unsent() || self.buffers.staged.length >= MAX_PLAINTEXT {
+        if self.has_unsent() || self.buffers.staged.filled().len() >= MAX_PLAINTEXT {
             self.flush()?;
         }
         self.encrypt(slices)
@@ -453,12 +270,10 @@ impl<S: Socket> Write for TlsStream<'_, S> {
             }
             Ok(())
         });
-        if start < self.buffers.staged.length {
-            self.tls
-                .unsent
-                .extend_from_slice(&self.buffers.staged.filled()[start..]);
-        }
-        self.buffers.staged.length = 0;
+        self.tls
+            .unsent
+            .extend_from_slice(&self.buffers.staged.filled()[start..]);
+        self.buffers.staged.clear();
         sent
     }
 }
@@ -471,7 +286,7 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
     fn is_handshaking(&self) -> bool {
         match &self.tls.phase {
             Phase::Greeting => true,
-            Phase::Session(session) => session.tls.is_handshaking(),
+            Phase::Session(session) => session.is_handshaking(),
             Phase::Misdirected | Phase::Over => false,
         }
     }
@@ -481,17 +296,17 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
     }
 
     fn has_unsent(&self) -> bool {
-        self.tls.has_unsent()
+        !self.tls.unsent.is_empty()
     }
 
     /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read what came before it.
     fn expects_farewell(&self) -> bool {
-        matches!(&self.tls.phase, Phase::Session(session) if !session.peer_closed)
+        matches!(&self.tls.phase, Phase::Session(session) if !session.has_peer_closed())
     }
 
     fn finish(&mut self) -> io::Result<()> {
         if let Phase::Session(session) = &mut self.tls.phase {
-            session.close(&mut self.buffers.staged);
+            session.close(&mut self.tls.partial, &mut self.buffers.staged);
             self.tls.phase = Phase::Over;
         }
         self.flush()
@@ -507,3 +322,6 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
+use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
+    RootCertStore, SupportedCipherSuite,
+};
+
+use super::*;
+use crate::serve::answer::Answers;
+use crate::serve::connection::{Connection, Site, Want};
+use crate::serve::counters::CloseReason;
+
+const PAGE: &[u8] = &[b'x'; 100_000];
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A socket in memory.
+struct Pipe {
+    input: VecDeque<u8>,
+    ended: bool,
+    output: Vec<u8>,
+    room: usize,
+    shut: bool,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() && !self.ended {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!self.shut);
+        if self.room == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let length = bytes.len().min(self.room);
+        self.room -= length;
+        self.output.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Pipe {
+    fn shutdown(&mut self) {
+        self.shut = true;
+    }
+}
+
+/// A server's side of one connection.
+struct Server {
+    socket: Pipe,
+    tls: Tls,
+    connection: Connection,
+    buffers: Buffers,
+    settings: Arc<ServerConfig>,
+    site: Site,
+}
+
+impl Server {
+    fn new() -> Self {
+        let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
+        Self {
+            socket: Pipe {
+                input: VecDeque::new(),
+                ended: false,
+                output: Vec::new(),
+                room: usize::MAX,
+                shut: false,
+            },
+            tls: Tls::default(),
+            connection: Connection::new(true),
+            buffers: Buffers::default(),
+            settings: crate::serve::tls::settings(&[]).unwrap(),
+            site: Site {
+                answers,
+                max_requests: 1000,
+            },
+        }
+    }
+
+    fn advance(&mut self) -> Want {
+        let mut buffer = vec![0; Buffers::PLAINTEXT];
+        loop {
+            let Self {
+                socket,
+                tls,
+                connection,
+                buffers,
+                settings,
+                site,
+            } = self;
+            let mut io = TlsStream::new(socket, tls, buffers, settings, false);
+            match connection.advance(&mut io, site, &mut buffer) {
+                Want::Turn => {}
+                want @ (Want::Input | Want::Room | Want::Close(_)) => return want,
+            }
+        }
+    }
+
+    /// Brings in what the client sends, `piece` bytes at a time, and hands it what comes back.
+    fn exchange(&mut self, client: &mut Client, piece: usize) -> Want {
+        let mut want = self.advance();
+        loop {
+            let mut sent = Vec::new();
+            while client.tls.wants_write() {
+                client.tls.write_tls(&mut sent).unwrap();
+            }
+            for piece in sent.chunks(piece) {
+                self.socket.input.extend(piece);
+                want = self.advance();
+            }
+            let output = std::mem::take(&mut self.socket.output);
+            if output.is_empty() && sent.is_empty() {
+                return want;
+            }
+            let mut output = output.as_slice();
+            while !output.is_empty() {
+                client.tls.read_tls(&mut output).unwrap();
+                client.tls.process_new_packets().unwrap();
+                // The end is `WouldBlock`, or a `close_notify`.
+                let _ = client.tls.reader().read_to_end(&mut client.plaintext);
+            }
+        }
+    }
+}
+
+/// A client, and what it has received and not looked at.
+struct Client {
+    tls: ClientConnection,
+    plaintext: Vec<u8>,
+}
+
+impl Client {
+    fn send(&mut self, bytes: &[u8]) {
+        self.tls.writer().write_all(bytes).unwrap();
+    }
+
+    fn received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.plaintext)
+    }
+}
+
+/// A client that trusts nobody, and so is told to trust the one it meets.
+fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Server) -> Client {
+    let mut provider = rustls::crypto::CryptoProvider::clone(server.settings.crypto_provider());
+    provider
+        .cipher_suites
+        .retain(|suite| format!("{suite:?}").contains("CHACHA20"));
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
+        .unwrap();
+    let mut config = config
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(trust::Anybody));
+    config.enable_secret_extraction = true;
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+    Client {
+        tls,
+        plaintext: Vec::new(),
+    }
+}
+
+mod trust {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+    #[derive(Debug)]
+    pub(super) struct Anybody;
+
+    impl ServerCertVerifier for Anybody {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+        }
+    }
+}
+
+fn pages(plaintext: &[u8]) -> usize {
+    let text = std::str::from_utf8(plaintext).unwrap();
+    let answers: Vec<_> = text.split("HTTP/1.1 503").skip(1).collect();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_bytes().ends_with(PAGE)),
+        "a page is not whole"
+    );
+    answers.len()
+}
+
+#[test]
+fn a_request_is_answered_however_its_records_are_cut() {
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        for piece in [1, 2, 7, 100, usize::MAX] {
+            let mut server = Server::new();
+            let mut client = client(versions, &server);
+            for _ in 0..3 {
+                client.send(GET);
+                assert_eq!(server.exchange(&mut client, piece), Want::Input);
+                assert_eq!(pages(&client.received()), 1);
+            }
+            assert!(server.tls.partial.is_empty() && server.tls.unsent.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_blocked_answer_goes_on_where_it_stopped() {
+    for room in [1, 100, 5000, 16_385, 40_000] {
+        let mut server = Server::new();
+        let mut client = client(rustls::ALL_VERSIONS, &server);
+        server.exchange(&mut client, usize::MAX);
+        client.tls.set_buffer_limit(None);
+        client.send(&GET.repeat(2));
+        let mut plaintext = Vec::new();
+        server.socket.room = room;
+        while server.exchange(&mut client, usize::MAX) == Want::Room {
+            assert!(
+                server.tls.unsent.len() <= 2 * MAX_RECORD,
+                "what is encrypted ahead is bounded"
+            );
+            plaintext.extend(client.received());
+            server.socket.room = room.max(1000);
+        }
+        plaintext.extend(client.received());
+        assert_eq!(pages(&plaintext), 2);
+    }
+}
+
+#[test]
+fn a_close_is_told_by_tls_and_waits_for_the_clients() {
+    let mut server = Server::new();
+    let mut client = client(rustls::ALL_VERSIONS, &server);
+    client.send(b"GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(server.exchange(&mut client, usize::MAX), Want::Input);
+    assert_eq!(pages(&client.received()), 1);
+    assert!(
+        client
+            .tls
+            .reader()
+            .read(&mut [0])
+            .is_ok_and(|length| length == 0),
+        "a close_notify"
+    );
+    assert!(server.socket.shut && matches!(server.tls.phase, Phase::Over));
+    client.tls.send_close_notify();
+    server.exchange(&mut client, usize::MAX);
+    server.socket.ended = true;
+    // The end comes with an event of its own.
+    assert_eq!(server.advance(), Want::Close(CloseReason::Answered));
+}
+
+#[test]
+fn a_client_that_closes_its_half_gets_its_answer() {
+    let mut server = Server::new();
+    let mut client = client(rustls::ALL_VERSIONS, &server);
+    server.exchange(&mut client, usize::MAX);
+    client.send(GET);
+    client.tls.send_close_notify();
+    assert_eq!(
+        server.exchange(&mut client, usize::MAX),
+        Want::Close(CloseReason::ClientClosed)
+    );
+    assert_eq!(pages(&client.received()), 1);
+}
+
+/// Ends the handshake, and returns records of the client's as it would not send them.
+fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8>> {
+    let mut client = client(&[&rustls::version::TLS13], server);
+    server.exchange(&mut client, usize::MAX);
+    let Some(SupportedCipherSuite::Tls13(suite)) = client.tls.negotiated_cipher_suite() else {
+        unreachable!("TLS 1.3 was asked for");
+    };
+    let (first, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) =
+        client.tls.dangerous_extract_secrets().unwrap().tx
+    else {
+        unreachable!("only ChaCha20 was offered");
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    let mut record = |(number, (typ, payload)): (u64, &(ContentType, &[u8]))| {
+        let payload = OutboundChunks::Single(payload);
+        let message = OutboundPlainMessage {
+            typ: *typ,
+            version: ProtocolVersion::TLSv1_2,
+            payload,
+        };
+        encrypter.encrypt(message, number).unwrap().encode()
+    };
+    (first..).zip(messages).map(&mut record).collect()
+}
+
+/// rustls remembers where in our buffer the parts of a handshake message lie, and would panic if they were gone.
+#[test]
+fn half_a_handshake_message_behind_a_request_does_no_harm() {
+    let mut server = Server::new();
+    let messages = [
+        (ContentType::ApplicationData, GET),
+        // A key update that asks for none in return (RFC 8446 4.6.3), in two parts.
+        (ContentType::Handshake, &[24, 0, 0]),
+        (ContentType::Handshake, &[1, 0]),
+    ];
+    let records = records(&mut server, &messages);
+    server.socket.input.extend(records[..2].concat());
+    assert_eq!(server.advance(), Want::Input);
+    assert!(server.socket.output.len() > PAGE.len());
+    assert!(!server.tls.partial.is_empty());
+    server.socket.input.extend(&records[2]);
+    assert_eq!(server.advance(), Want::Input);
+    assert!(server.tls.partial.is_empty());
+}
+
+#[test]
+fn a_close_within_a_handshake_message_does_no_harm() {
+    let mut server = Server::new();
+    let messages = [
+        (ContentType::ApplicationData, GET),
+        (ContentType::Handshake, &[24, 0, 0]),
+    ];
+    let records = records(&mut server, &messages);
+    server.socket.input.extend(records.concat());
+    assert_eq!(server.advance(), Want::Input);
+    let Server {
+        socket,
+        tls,
+        connection,
+        buffers,
+        settings,
+        ..
+    } = &mut server;
+    let want = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
+    assert_eq!(want, Want::Close(CloseReason::KeepAliveTimeout));
+}
+
+#[test]
+fn what_only_looks_like_tls_is_closed_without_a_reset() {
+    for nonsense in [
+        &b"\x16\x03\x01\x00\x04\x01\x02\x03\x04"[..],
+        b"\x80\x2e\x01\x03\x01",
+        b"\x16\x03\x01\xff\xff",
+    ] {
+        let mut server = Server::new();
+        server.socket.input.extend(nonsense);
+        assert_eq!(server.advance(), Want::Input);
+        assert!(server.socket.shut);
+        server.socket.ended = true;
+        assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+    }
+}
+
+#[test]
+fn no_session_is_made_of_less_than_a_record() {
+    let mut server = Server::new();
+    server.socket.input.extend(b"\x16\x03\x01\x02\x00\x01");
+    assert_eq!(server.advance(), Want::Input);
+    assert!(matches!(server.tls.phase, Phase::Greeting));
+    assert_eq!(server.tls.partial.capacity(), 6);
+}
