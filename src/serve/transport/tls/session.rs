@@ -158,12 +158,17 @@ impl Session {
         }
     }
 
-    /// Stages the alert that rustls has made of a fault.
-    fn stage_alert(&mut self, ciphertext: &mut [u8], staged: &mut Staged) {
-        if let Ok(ConnectionState::EncodeTlsData(data)) =
-            self.tls.process_tls_records(ciphertext).state
-        {
+    /// Stages what rustls has to say before it gives up: the alert, and in TLS 1.3 the messages that the alert comes after.
+    ///
+    /// It is not called once more than that: after a fault rustls panics at what follows in the input.
+    fn stage_alert(&mut self, mut ciphertext: &mut [u8], staged: &mut Staged) {
+        while self.tls.wants_write() {
+            let UnbufferedStatus { discard, state, .. } = self.tls.process_tls_records(ciphertext);
+            let Ok(ConnectionState::EncodeTlsData(data)) = state else {
+                return;
+            };
             encode(data, staged);
+            ciphertext = &mut ciphertext[discard..];
         }
     }
 

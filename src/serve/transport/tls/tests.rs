@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::ServerName;
 use rustls::{
@@ -374,6 +375,57 @@ fn a_close_within_a_handshake_message_does_no_harm() {
     } = &mut server;
     let want = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
     assert_eq!(want, Want::Close(CloseReason::KeepAliveTimeout));
+}
+
+/// What a client with the right keys may send, though none would.
+fn any_message() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
+    let typ = prop::sample::select(vec![
+        ContentType::ApplicationData,
+        ContentType::ApplicationData,
+        ContentType::Handshake,
+        ContentType::Handshake,
+        ContentType::Alert,
+        ContentType::ChangeCipherSpec,
+    ]);
+    let payload = prop_oneof![
+        Just(GET.to_vec()),
+        Just(GET[..9].to_vec()),
+        // A key update, whole, in parts and with one asked for in return; a close_notify; a warning.
+        Just(vec![24, 0, 0, 1, 0]),
+        Just(vec![24, 0, 0, 1, 1]),
+        Just(vec![24, 0, 0]),
+        Just(vec![1, 0]),
+        Just(vec![1, 90]),
+        prop::collection::vec(any::<u8>(), 0..20),
+    ];
+    (typ, payload)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_records_bring_it_down(
+        messages in prop::collection::vec(any_message(), 1..8),
+        damaged in any::<bool>(),
+        piece in 1_usize..200,
+    ) {
+        let mut server = Server::new();
+        let messages: Vec<_> = messages.iter().map(|(typ, payload)| (*typ, payload.as_slice())).collect();
+        let mut input = records(&mut server, &messages).concat();
+        if damaged {
+            let middle = input.len() / 2;
+            input[middle] ^= 1;
+        }
+        for piece in input.chunks(piece) {
+            server.socket.input.extend(piece);
+            if let Want::Close(_) = server.advance() {
+                return Ok(());
+            }
+        }
+        let Server { socket, tls, connection, buffers, settings, .. } = &mut server;
+        connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
+    }
 }
 
 #[test]
