@@ -65,8 +65,16 @@ struct Serve {
     page: Option<PathBuf>,
 
     /// When clients may come again
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    retry_after: u32,
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    retry_after: Duration,
+}
+
+/// Seconds as RFC 9110 10.2.3 has them, up to 68 years.
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    match text.parse::<i32>().map(u64::try_from) {
+        Ok(Ok(seconds)) => Ok(Duration::from_secs(seconds)),
+        Ok(Err(_)) | Err(_) => Err("not a number of seconds; write digits alone, as in 300"),
+    }
 }
 
 impl TryFrom<Serve> for Config {
@@ -75,7 +83,7 @@ impl TryFrom<Serve> for Config {
     fn try_from(typed: Serve) -> Result<Self, Fault> {
         let mut config = Self {
             page: typed.page,
-            retry_after: Duration::from_secs(typed.retry_after.into()),
+            retry_after: typed.retry_after,
             ..Self::default()
         };
         if typed.cert.len() != typed.key.len() {

@@ -44,16 +44,30 @@ impl Log for Stderr {
             Level::Warn => ("warning: ", "\x1b[33m"),
             Level::Info | Level::Debug | Level::Trace => ("", ""),
         };
+        let text = escaped(&record.args().to_string());
         let line = if self.color && !color.is_empty() {
-            format!("{color}maintd: {mark}\x1b[0m{}\n", record.args())
+            format!("{color}maintd: {mark}\x1b[0m{text}\n")
         } else {
-            format!("maintd: {mark}{}\n", record.args())
+            format!("maintd: {mark}{text}\n")
         };
         // One write, so that lines of several processes do not mix. Nobody is left to be told of a failure.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+/// A message is one line, and nobody's bytes reach the terminal's controls through it.
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
 }
 
 /// Begins to log, from `level` up.
@@ -64,5 +78,18 @@ pub(crate) fn start(level: LevelFilter, color: Color) {
     .is_ok()
     {
         log::set_max_level(level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(
+            escaped("a\nb\x1b[31m\u{7f}\u{85}\u{e9}"),
+            "a\\nb\\u{1b}[31m\\u{7f}\\u{85}\u{e9}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockAddr, Type};
 
 use super::transport;
 use crate::config::{Endpoint, Place};
@@ -205,14 +205,16 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-/// Whether a socket's file was left behind by a process that is gone.
+/// Whether a socket's file was left behind by a process that is gone. A server that is too busy to be connected to is not.
 fn is_stale(path: &Path) -> bool {
-    let is_socket = path
-        .symlink_metadata()
-        .is_ok_and(|data| data.file_type().is_socket());
-    is_socket
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    let connect = || {
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    path.symlink_metadata()
+        .is_ok_and(|data| data.file_type().is_socket())
+        && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// An accepted socket.

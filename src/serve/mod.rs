@@ -25,7 +25,8 @@ use counters::Counters;
 use listener::Listener;
 use worker::Worker;
 
-/// The descriptors that a worker needs beside its connections', with some to spare.
+/// The descriptors that a worker needs beside its listeners' and connections': the poll, a pipe for orders and its copies
+/// for signals, one for the connection that is about to take another's place, and one to spare.
 const OTHER_DESCRIPTORS: u64 = 8;
 /// The fewest connections with which it makes sense to start.
 const MIN_CONNECTIONS: u64 = 16;
@@ -35,8 +36,7 @@ const MIN_CONNECTIONS: u64 = 16;
 /// # Errors
 /// The first thing that stands in the way; then nothing has been begun.
 pub fn run(config: &Config) -> Result<(), Fault> {
-    let limit = sys::raise_descriptor_limit()
-        .map_err(|error| system("read the descriptor limit", &error))?;
+    let max_connections = max_connections(config.endpoints.len())?;
     let site = load_site(config)?;
     let secure = config.endpoints.iter().any(|endpoint| endpoint.secure);
     let tls = secure
@@ -44,7 +44,6 @@ pub fn run(config: &Config) -> Result<(), Fault> {
         .transpose()?;
     let listeners = listener::bind_all(&config.endpoints)?;
     let (signals, orders) = pipe::new().map_err(|error| system("make a pipe", &error))?;
-    let max_connections = max_connections(limit)?;
     end_on_signals(&signals).map_err(|error| system("wait for signals", &error))?;
     announce(config, &listeners);
     let worker = Worker {
@@ -78,14 +77,17 @@ fn load_site(config: &Config) -> Result<Site, Fault> {
     })
 }
 
-/// The connections for which there are descriptors.
-fn max_connections(limit: u64) -> Result<usize, Fault> {
-    let used = sys::next_descriptor().map_err(|error| system("open descriptors", &error))?;
-    let needed = used + OTHER_DESCRIPTORS;
+/// The connections for which there are descriptors, beside those of `listeners` and of what is open already.
+fn max_connections(listeners: usize) -> Result<usize, Fault> {
+    let limit = sys::raise_descriptor_limit()
+        .map_err(|error| system("read the descriptor limit", &error))?;
+    let used = sys::next_descriptor().unwrap_or(limit);
+    let needed = used + listeners as u64 + OTHER_DESCRIPTORS;
     match limit.checked_sub(needed) {
         Some(left) if left >= MIN_CONNECTIONS => Ok(usize::try_from(left).unwrap_or(usize::MAX)),
         Some(_) | None => Err(Fault::Failed(format!(
-            "the descriptor limit of {limit} is too low: {} are needed at least; raise it with \"ulimit -n\" or openfiles in login.conf",
+            "the descriptor limit of {limit} is too low: {} are needed at least; \
+             raise it with \"ulimit -n\" or openfiles in login.conf",
             needed + MIN_CONNECTIONS
         ))),
     }

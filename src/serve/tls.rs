@@ -136,9 +136,7 @@ impl fmt::Display for Quoted<'_> {
 fn unreadable(what: &str, file: Quoted<'_>, section: &str, error: &pem::Error) -> Fault {
     let cause = match error {
         pem::Error::Io(error) => format!("{}; give a readable file", reason(error)),
-        pem::Error::NoItemsFound if is_encrypted(file.0) => {
-            "it is encrypted; decrypt it with \"openssl pkey\"".to_owned()
-        }
+        _ if is_encrypted(file.0) => "it is encrypted; decrypt it with \"openssl pkey\"".to_owned(),
         pem::Error::NoItemsFound => format!("no {section} in it; give a PEM file"),
         _ => "the PEM in it is damaged; give a valid PEM file".to_owned(),
     };
@@ -146,7 +144,10 @@ fn unreadable(what: &str, file: Quoted<'_>, section: &str, error: &pem::Error) -
 }
 
 fn is_encrypted(file: &Path) -> bool {
-    std::fs::read_to_string(file).is_ok_and(|text| text.contains("BEGIN ENCRYPTED PRIVATE KEY"))
+    // PKCS #8 (RFC 5958) says so in its label, the older form in a header (RFC 1421 4.6.1.1).
+    std::fs::read_to_string(file).is_ok_and(|text| {
+        text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+    })
 }
 
 /// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.

@@ -37,6 +37,14 @@ pub fn open_descriptors(pid: u32) -> usize {
     fs::read_dir(proc(pid, "fd")).unwrap().count()
 }
 
+/// The number that a process's next descriptor will have. Those above it may be in use, inherited
+/// from whoever started the tests.
+pub fn next_descriptor(pid: u32) -> u64 {
+    (0..)
+        .find(|number| fs::symlink_metadata(proc(pid, &format!("fd/{number}"))).is_err())
+        .unwrap()
+}
+
 fn proc(pid: u32, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{file}"))
 }

@@ -1,0 +1,142 @@
+//! One client that asks without end, and a storm of others, starve nobody.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::common::client::connect;
+use crate::common::{Port, Server};
+use crate::{
+    GET, GET_AND_CLOSE, alone, assert_answers, start, tcp_from, tls_from, tls_settings,
+    try_tcp_from,
+};
+
+/// What disturbs, until it is told to end, and how much of it there was.
+#[derive(Default)]
+struct Disturbance {
+    ended: AtomicBool,
+    count: AtomicUsize,
+}
+
+impl Disturbance {
+    fn goes_on(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst)
+    }
+
+    fn add(&self, more: usize) {
+        self.count.fetch_add(more, Ordering::SeqCst);
+    }
+}
+
+struct EndOnDrop<'a>(&'a Disturbance);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+/// While `disturb` goes on, a client is answered on one connection and on new ones, on both ports.
+/// How soon is not measured; a client that waits longer than its patience fails.
+fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) + Sync) {
+    let _alone = alone();
+    let (server, _page) = start();
+    let disturbance = Disturbance::default();
+    thread::scope(|scope| {
+        scope.spawn(|| disturb(&server, &disturbance));
+        let _end = EndOnDrop(&disturbance);
+        let mut answered = 0;
+        while answered < 200 || disturbance.count.load(Ordering::SeqCst) < least {
+            for port in [Port::Clear, Port::Tls] {
+                let mut client = connect(&server, port);
+                for _ in 0..10 {
+                    client.send(GET);
+                    assert_eq!(client.answer().status, 503);
+                    answered += 1;
+                }
+                assert_answers(&server, port);
+            }
+            assert!(disturbance.goes_on(), "nothing disturbs any more");
+        }
+    });
+}
+
+/// A thread of requests after requests, and one that takes the answers.
+fn pipeline(address: SocketAddr, disturbance: &Disturbance) {
+    let _end = EndOnDrop(disturbance);
+    let batch = GET.repeat(100).into_bytes();
+    let batch = batch.as_slice();
+    while disturbance.goes_on() {
+        let mut reader = tcp_from(0, address);
+        let mut writer = reader.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // The server closes after its 1,000th answer, perhaps under a write.
+                while disturbance.goes_on() && writer.write_all(batch).is_ok() {}
+                let _ = writer.shutdown(Shutdown::Write);
+            });
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                disturbance.add(length);
+            }
+            // Ends the writer too, which the server would let write on for a while.
+            let _ = reader.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+#[test]
+fn busy_client_starves_nobody() {
+    // Bytes of answers: more than the share of one connection.
+    assert_answered_during(1_000_000, |server, disturbance| {
+        pipeline(server.http, disturbance);
+    });
+}
+
+#[test]
+fn busy_tls_client_starves_nobody() {
+    let settings = tls_settings(rustls::ALL_VERSIONS);
+    assert_answered_during(100_000, move |server, disturbance| {
+        let _end = EndOnDrop(disturbance);
+        let batch = GET.repeat(50);
+        let mut buffer = vec![0; 64 * 1024];
+        while disturbance.goes_on() {
+            let mut client = tls_from(0, server.https, &settings);
+            for _ in 0..20 {
+                if client.write_all(batch.as_bytes()).is_err() {
+                    break;
+                }
+                match client.read(&mut buffer) {
+                    Ok(length @ 1..) => disturbance.add(length),
+                    Ok(0) | Err(_) => break,
+                }
+            }
+        }
+    });
+}
+
+/// Connections as fast as they can be made, most of which are given up before their answer.
+#[test]
+fn storm_of_connects_starves_nobody() {
+    assert_answered_during(2_000, |server, disturbance| {
+        let _end = EndOnDrop(disturbance);
+        thread::scope(|scope| {
+            for address in [server.http, server.https] {
+                scope.spawn(move || {
+                    for number in 0.. {
+                        if !disturbance.goes_on() {
+                            return;
+                        }
+                        // A storm may run out of ports; that is its own affair.
+                        if let Ok(mut socket) = try_tcp_from(number, address)
+                            && socket.write_all(GET_AND_CLOSE.as_bytes()).is_ok()
+                        {
+                            disturbance.add(1);
+                        }
+                    }
+                });
+            }
+        });
+    });
+}

@@ -1,0 +1,74 @@
+//! Handshakes that have only begun.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::StreamOwned;
+
+use crate::common::{Port, process};
+use crate::{
+    GET_AND_CLOSE, alone, assert_answers, descriptors_suffice, is_closed, start, tcp_from,
+    tls_session, tls_settings,
+};
+
+const HALVES: usize = 2_000;
+
+/// nginx needs 84 MB for as many.
+const MOST_BYTES: usize = 8_000_000;
+
+#[test]
+fn half_client_hellos_cost_little_and_can_still_be_completed() {
+    let _alone = alone();
+    if !descriptors_suffice(2_200) {
+        return;
+    }
+    let (server, _page) = start();
+    // As long as a browser's, with its key share of 1.2 KB for ML-KEM.
+    let mut settings = tls_settings(rustls::ALL_VERSIONS);
+    Arc::get_mut(&mut settings).unwrap().alpn_protocols = [b"http/1.1".to_vec()]
+        .into_iter()
+        .chain((0..6).map(|number| vec![number; 250]))
+        .collect();
+    for _ in 0..10 {
+        assert_answers(&server, Port::Clear);
+        assert_answers(&server, Port::Tls);
+    }
+    let mut session = tls_session(&settings);
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let (half, rest) = hello.split_at(hello.len() / 2);
+
+    let before = process::resident_bytes(server.pid());
+    let mut halves: Vec<TcpStream> = (0..HALVES)
+        .map(|number| {
+            let mut socket = tcp_from(number, server.https);
+            socket.write_all(half).unwrap();
+            socket
+        })
+        .collect();
+    // Accepted in the order of their coming, so these come after all of them.
+    assert_answers(&server, Port::Tls);
+    assert_answers(&server, Port::Clear);
+    let after = process::resident_bytes(server.pid());
+    assert!(process::open_descriptors(server.pid()) > HALVES);
+    assert!(!halves.iter().any(is_closed), "one was closed");
+
+    let grown = after.saturating_sub(before);
+    let (each, bytes) = (grown / HALVES, half.len());
+    eprintln!("{HALVES} half ClientHellos of {bytes} bytes: {grown} bytes, {each} each");
+    assert!(grown <= MOST_BYTES, "{grown} bytes");
+
+    // The one that is farthest from its deadline goes on, byte by byte.
+    let mut socket = halves.pop().unwrap();
+    for byte in rest {
+        socket.write_all(&[*byte]).unwrap();
+    }
+    let mut client = StreamOwned::new(session, socket);
+    client.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 503 "));
+    assert!(answer.ends_with(b"<p>Back at nine\n"));
+    assert_answers(&server, Port::Tls);
+}

@@ -1,0 +1,234 @@
+//! Many connections at once: held, turned away in the right order, paid for with little memory and
+//! no idle work. Linux alone: the other loopback addresses and `/proc` are needed.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod exhausted;
+mod fairness;
+mod full_house;
+mod held;
+mod hellos;
+mod memory;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::client::{Tls, connect};
+use common::{Port, Server, process};
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
+const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
+const HALF_HEAD: &str = "GET / HTTP/1.1\r\nHost: exam";
+
+/// The longest silence that a client here bears; a failure limit only.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// A connection is used again before it has been idle for so long: the server, with its keep-alive
+/// timeout of 10 s, would close it.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// The loopback addresses that connections come from, so that their ports do not run out.
+const SOURCES: usize = 16;
+
+/// What runs at a time: the tests of this file measure, and share this process's descriptors.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed before has left nothing behind.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this process may have so many descriptors, and a child of it as well; says aloud if not.
+fn descriptors_suffice(needed: u64) -> bool {
+    let suffice = process::raise_descriptor_limit(needed);
+    if !suffice {
+        eprintln!("SKIPPED: the hard descriptor limit is under {needed}");
+    }
+    suffice
+}
+
+/// A server whose page is short.
+fn start() -> (Server, TempDir) {
+    let directory = TempDir::new().unwrap();
+    let page = directory.path().join("page.html");
+    fs::write(&page, "<p>Back at nine\n").unwrap();
+    let server = Server::start(&["--page", page.to_str().unwrap()]);
+    (server, directory)
+}
+
+/// A server with so few descriptors, soft and hard.
+fn start_limited(descriptors: u64) -> Server {
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_maintd"), "serve"]);
+    command.args(["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]);
+    Server::start_command(command, 2)
+}
+
+/// A connection from the loopback address of this number.
+fn try_tcp_from(number: usize, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let host = u8::try_from(number % SOURCES).unwrap() + 1;
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    let socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// As [`try_tcp_from`]; it must succeed.
+fn tcp_from(number: usize, address: SocketAddr) -> TcpStream {
+    try_tcp_from(number, address).unwrap()
+}
+
+/// Settings for many TLS connections, each with a handshake of its own.
+fn tls_settings(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    let tls = Tls {
+        versions: versions.to_vec(),
+        ..Tls::default()
+    };
+    let mut config = Arc::unwrap_or_clone(tls.config().unwrap());
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+fn tls_session(config: &Arc<ClientConfig>) -> ClientConnection {
+    let name = ServerName::try_from("localhost").unwrap();
+    ClientConnection::new(Arc::clone(config), name).unwrap()
+}
+
+/// A TLS connection; the handshake takes place with the first write.
+fn tls_from(
+    number: usize,
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    StreamOwned::new(tls_session(config), tcp_from(number, address))
+}
+
+/// One request on a connection of its own, answered in full.
+#[track_caller]
+fn assert_answers(server: &Server, port: Port) {
+    let mut client = connect(server, port);
+    client.send(GET_AND_CLOSE);
+    assert_eq!(client.last_answer().status, 503, "{port:?}");
+}
+
+/// Whether the server has closed a connection on which it owes nothing.
+fn is_closed(socket: &TcpStream) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let peeked = socket.peek(&mut [0]);
+    socket.set_nonblocking(false).unwrap();
+    match peeked {
+        Ok(0) => true,
+        Ok(_) => panic!("bytes that nobody has asked for"),
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+/// The share of one processor, in percent, that a process takes while nobody asks anything of it.
+fn idle_percent(server: &Server) -> u64 {
+    let before = process::cpu_ticks(server.pid());
+    thread::sleep(Duration::from_secs(1));
+    let ticks = process::cpu_ticks(server.pid()) - before;
+    ticks * 100 / process::ticks_a_second()
+}
+
+/// Connections that have been answered and are kept alive.
+struct Crowd<S> {
+    open: Box<dyn Fn(usize) -> S>,
+    opened: usize,
+    answer: Vec<u8>,
+    /// With the time of their last answer, which is also their order.
+    held: VecDeque<(S, Instant)>,
+}
+
+impl<S: Read + Write> Crowd<S> {
+    /// Nobody yet; `open` makes the connection of a number.
+    fn new(open: impl Fn(usize) -> S + 'static) -> Self {
+        let mut first = open(0);
+        first.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        first.read_to_end(&mut answer).unwrap();
+        // The answer to those that stay is the same but for this line.
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        let answer = answer.replace("Connection: close\r\n", "").into_bytes();
+        Self {
+            open: Box::new(open),
+            opened: 0,
+            answer,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Lets in `count` more, each of which is answered once, and keeps the others from being idle
+    /// for too long.
+    fn grow(&mut self, count: usize) {
+        let target = self.held.len() + count;
+        while self.held.len() < target {
+            let size = 100.min(target - self.held.len());
+            let batch = (self.opened..self.opened + size).map(|number| (self.open)(number));
+            let batch = batch.collect();
+            self.opened += size;
+            self.ask(batch);
+            self.refresh();
+        }
+    }
+
+    /// Asks those anew that have not been asked for long.
+    fn refresh(&mut self) {
+        while let Some((_, last)) = self.held.front()
+            && last.elapsed() > FRESH
+        {
+            let size = 100.min(self.held.len());
+            let batch = self.held.drain(..size).map(|(guest, _)| guest).collect();
+            self.ask(batch);
+        }
+    }
+
+    /// Asks every one once more: nobody has been closed.
+    fn assert_all_held(&mut self) {
+        for _ in 0..self.held.len().div_ceil(100) {
+            let size = 100.min(self.held.len());
+            let batch = self.held.drain(..size).map(|(guest, _)| guest).collect();
+            self.ask(batch);
+        }
+    }
+
+    /// One request each, and one answer each, which must be the same for all.
+    fn ask(&mut self, mut batch: Vec<S>) {
+        for guest in &mut batch {
+            guest.write_all(GET.as_bytes()).unwrap();
+            guest.flush().unwrap();
+        }
+        let mut answer = vec![0; self.answer.len()];
+        for mut guest in batch {
+            guest.read_exact(&mut answer).unwrap();
+            assert!(answer == self.answer, "{}", answer.escape_ascii());
+            self.held.push_back((guest, Instant::now()));
+        }
+    }
+}
