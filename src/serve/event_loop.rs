@@ -77,6 +77,9 @@ struct Visitor {
     tls: Option<Box<Tls>>,
     connection: Connection,
     watched: Watched,
+    /// The client is known to have closed its sending half. It is told once, perhaps while an answer is blocked, and
+    /// holds for every later turn: no event comes for the end that is still to be read.
+    closing: bool,
     /// What the client had not taken of its answer when the write timer was started.
     unacknowledged: usize,
     /// It stands on the ready list.
@@ -98,13 +101,14 @@ impl Visitor {
             tls: secure.then(Box::default),
             connection: Connection::new(secure),
             watched: Watched::Nothing,
+            closing: false,
             unacknowledged: 0,
             ready: false,
         }
     }
 
-    /// Goes on with the connection. `closing` says that the client is known to have closed its sending half.
-    fn advance(&mut self, desk: &mut Desk, closing: bool) -> Want {
+    /// Goes on with the connection.
+    fn advance(&mut self, desk: &mut Desk) -> Want {
         let Desk {
             site,
             tls: settings,
@@ -113,11 +117,11 @@ impl Visitor {
         } = desk;
         match (&mut self.tls, settings) {
             (Some(tls), Some(settings)) => {
-                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, closing);
+                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
                 self.connection.advance(&mut io, site, input)
             }
             (None, _) | (_, None) => {
-                let mut io = Plain::new(&mut self.socket, closing);
+                let mut io = Plain::new(&mut self.socket, self.closing);
                 self.connection.advance(&mut io, site, input)
             }
         }
@@ -201,7 +205,7 @@ impl EventLoop {
                 if let Some(visitor) = self.connections.get_mut(index)
                     && std::mem::take(&mut visitor.ready)
                 {
-                    self.attend(index, false);
+                    self.attend(index);
                 }
             }
             self.expire_late();
@@ -238,18 +242,19 @@ impl EventLoop {
         }
         let index = number - self.listeners.len();
         // The event of a connection that was closed in this very turn is about nobody.
-        if self.connections.contains(index) {
-            self.attend(index, event.is_read_closed() || event.is_error());
+        if let Some(visitor) = self.connections.get_mut(index) {
+            visitor.closing |= event.is_read_closed() || event.is_error();
+            self.attend(index);
         }
     }
 
     /// Gives a connection its turn.
-    fn attend(&mut self, index: usize, closing: bool) {
+    fn attend(&mut self, index: usize) {
         let Some(visitor) = self.connections.get_mut(index) else {
             return;
         };
         let before = visitor.connection.answered();
-        let want = visitor.advance(&mut self.desk, closing);
+        let want = visitor.advance(&mut self.desk);
         self.counters
             .answered
             .add(u64::from(visitor.connection.answered() - before));
@@ -329,6 +334,7 @@ impl EventLoop {
             DoorState::Resting(until) if until > self.now => return,
             DoorState::Crowded | DoorState::Resting(_) => *state = DoorState::Crowded,
         }
+        let mut failures = 0;
         for _ in 0..ACCEPTS_A_TURN {
             let Door { listener, state } = &mut self.listeners[door];
             let secure = listener.secure;
@@ -346,8 +352,12 @@ impl EventLoop {
                     }
                 }
                 // The client has gone while it waited (accept(2) passes on what its connection met with).
-                Err(_) => {}
+                Err(_) => failures += 1,
             }
+        }
+        // What goes wrong every time is the listener's own trouble, and is not to be met in a spin.
+        if failures == ACCEPTS_A_TURN {
+            self.rest(door);
         }
     }
 
@@ -361,7 +371,7 @@ impl EventLoop {
     fn welcome(&mut self, socket: Stream, secure: bool) {
         self.counters.accepted.add(1);
         let mut visitor = Visitor::new(socket, secure);
-        let want = visitor.advance(&mut self.desk, false);
+        let want = visitor.advance(&mut self.desk);
         self.counters
             .answered
             .add(u64::from(visitor.connection.answered()));

@@ -1,9 +1,11 @@
 //! One client that asks without end, and a storm of others, starve nobody.
 
+use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::common::client::connect;
 use crate::common::{Port, Server};
@@ -46,6 +48,7 @@ fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) 
     thread::scope(|scope| {
         scope.spawn(|| disturb(&server, &disturbance));
         let _end = EndOnDrop(&disturbance);
+        let limit = Instant::now() + Duration::from_secs(60);
         let mut answered = 0;
         while answered < 200 || disturbance.count.load(Ordering::SeqCst) < least {
             for port in [Port::Clear, Port::Tls] {
@@ -58,6 +61,7 @@ fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) 
                 assert_answers(&server, port);
             }
             assert!(disturbance.goes_on(), "nothing disturbs any more");
+            assert!(Instant::now() < limit, "whoever disturbs is starved itself");
         }
     });
 }
@@ -116,9 +120,41 @@ fn busy_tls_client_starves_nobody() {
     });
 }
 
-/// Connections as fast as they can be made, most of which are given up before their answer.
+/// More connections wait to be accepted than one turn takes, all the time: whoever accepts until
+/// none is left never comes to those that are in. Few enough for the backlog.
 #[test]
 fn storm_of_connects_starves_nobody() {
+    const THREADS: usize = 4;
+    const WAITING: usize = 200;
+    assert_answered_during(5_000, |server, disturbance| {
+        let _end = EndOnDrop(disturbance);
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                scope.spawn(move || {
+                    let mut waiting = VecDeque::new();
+                    for number in thread.. {
+                        let mut socket = tcp_from(number, server.http);
+                        socket.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
+                        waiting.push_back(socket);
+                        if waiting.len() < WAITING {
+                            continue;
+                        }
+                        let mut oldest = waiting.pop_front().unwrap();
+                        oldest.read_to_end(&mut Vec::new()).unwrap();
+                        disturbance.add(1);
+                        if !disturbance.goes_on() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
+
+/// Connections on both ports as fast as they can be made, all given up before their answer.
+#[test]
+fn storm_of_aborted_connects_starves_nobody() {
     assert_answered_during(2_000, |server, disturbance| {
         let _end = EndOnDrop(disturbance);
         thread::scope(|scope| {
