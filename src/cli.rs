@@ -8,7 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::config::{CertificateFiles, Config, Where};
+use crate::check;
+use crate::config::{CertificateFiles, Config, PageSource, Where};
 use crate::fault::Fault;
 use crate::logger::{self, Color};
 use crate::serve;
@@ -40,10 +41,26 @@ enum Command {
     /// Without --listen and --tls-listen it answers on 127.0.0.1 and [::1], in the clear on port 8080 and by TLS on 8443.
     /// It stays in the foreground and logs to stderr; SIGTERM ends it.
     Serve(Serve),
+    /// Check the configuration, certificates and page, and tell every fault
+    Check(Flags),
 }
 
 #[derive(Args, Debug)]
 struct Serve {
+    /// Only check the configuration, as "maintd check" does
+    #[arg(short = 't')]
+    test: bool,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Args, Debug)]
+struct Flags {
+    /// The configuration, in nginx's grammar; flags win over it. Without it /etc/maintd.conf, if that is there
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH
     #[arg(long, value_name = "WHERE")]
     listen: Vec<Where>,
@@ -64,9 +81,9 @@ struct Serve {
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 
-    /// When clients may come again
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
-    retry_after: Duration,
+    /// When clients may come again, 300 without it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    retry_after: Option<Duration>,
 }
 
 /// Seconds as RFC 9110 10.2.3 has them, up to 68 years.
@@ -77,42 +94,47 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-impl TryFrom<Serve> for Config {
-    type Error = Fault;
-
-    fn try_from(typed: Serve) -> Result<Self, Fault> {
-        let mut config = Self {
-            page: typed.page,
-            retry_after: typed.retry_after,
-            ..Self::default()
-        };
-        if typed.cert.len() != typed.key.len() {
+impl Flags {
+    /// Puts what was typed over a configuration.
+    fn over(self, mut config: Config) -> Result<Config, Fault> {
+        if self.cert.len() != self.key.len() {
             return Err(Fault::Usage(
                 "--cert and --key go together; give as many of one as of the other".to_owned(),
             ));
         }
-        config.certificates = typed
-            .cert
-            .into_iter()
-            .zip(typed.key)
+        if let Some(page) = self.page {
+            config.page = PageSource::File(page);
+        }
+        if let Some(retry_after) = self.retry_after {
+            config.retry_after = retry_after;
+        }
+        let pairs = self.cert.into_iter().zip(self.key);
+        let certificates: Vec<_> = pairs
             .map(|(chain, key)| CertificateFiles { chain, key })
             .collect();
-        let asked = typed.listen.into_iter().map(|place| (place, false));
-        let asked = asked.chain(typed.tls_listen.into_iter().map(|place| (place, true)));
+        let asked = self.listen.into_iter().map(|place| (place, false));
+        let asked = asked.chain(self.tls_listen.into_iter().map(|place| (place, true)));
         let asked: Vec<_> = asked
             .flat_map(|(place, secure)| place.endpoints(secure))
             .collect();
         if !asked.is_empty() {
             config.endpoints = asked;
         }
-        if !config.certificates.is_empty()
-            && !config.endpoints.iter().any(|endpoint| endpoint.secure)
-        {
-            return Err(Fault::Usage(
-                "--cert without a place to use it; add --tls-listen WHERE".to_owned(),
-            ));
+        if !certificates.is_empty() {
+            if !config.endpoints.iter().any(|endpoint| endpoint.secure) {
+                return Err(Fault::Usage(
+                    "--cert without a place to use it; add --tls-listen WHERE".to_owned(),
+                ));
+            }
+            config.certificates = certificates;
         }
         Ok(config)
+    }
+
+    /// The configuration that a command works with.
+    fn config(mut self) -> Result<Config, Fault> {
+        let config = check::read(self.config.take())?;
+        self.over(config)
     }
 }
 
@@ -130,7 +152,12 @@ pub fn main() -> ExitCode {
     };
     logger::start(level, cli.color);
     let done = match cli.command {
-        Command::Serve(typed) => Config::try_from(typed).and_then(|config| serve::run(&config)),
+        Command::Serve(Serve { test: false, flags }) => {
+            flags.config().and_then(|config| serve::run(&config))
+        }
+        Command::Serve(Serve { test: true, flags }) | Command::Check(flags) => {
+            flags.config().and_then(|config| check::run(&config))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -218,7 +245,8 @@ mod tests {
     fn config(arguments: &[&str]) -> Result<Config, Fault> {
         let cli = Cli::try_parse_from(["maintd", "serve"].iter().chain(arguments)).unwrap();
         match cli.command {
-            Command::Serve(typed) => typed.try_into(),
+            Command::Serve(typed) => typed.flags.over(Config::default()),
+            Command::Check(flags) => flags.over(Config::default()),
         }
     }
 

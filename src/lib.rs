@@ -8,6 +8,7 @@
 //!                sys: the only unsafe code and the only code for a single system
 //! ```
 
+mod check;
 pub mod cli;
 pub mod config;
 pub mod fault;

@@ -55,14 +55,39 @@ impl Answers {
     /// # Errors
     /// No memory for the page.
     pub fn new(page: &[u8], content_type: &str, retry_after: Duration) -> io::Result<Self> {
+        Self::with_fields(page, content_type, retry_after, &[])
+    }
+
+    /// The same with field lines of the administrator's, of which a Cache-Control takes the place of ours.
+    ///
+    /// # Errors
+    /// No memory for the page.
+    pub fn with_fields(
+        page: &[u8],
+        content_type: &str,
+        retry_after: Duration,
+        fields: &[(String, String)],
+    ) -> io::Result<Self> {
+        let own_cache_control = fields
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+        let cache_control = if own_cache_control {
+            ""
+        } else {
+            "Cache-Control: no-store\r\n"
+        };
+        let fields: String = fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         let head = |persistence: Persistence| {
             let head = format!(
                 "HTTP/1.1 503 Service Unavailable\r\n\
                  Content-Type: {content_type}\r\n\
                  Content-Length: {}\r\n\
-                 Cache-Control: no-store\r\n\
+                 {cache_control}\
                  Retry-After: {}\r\n\
-                 {}\r\n",
+                 {fields}{}\r\n",
                 page.len(),
                 retry_after.as_secs(),
                 persistence.field_line(),
@@ -87,14 +112,27 @@ impl Answers {
     }
 }
 
-/// The type of a page by the ending of its file's name, in the encoding that the web is written in.
+/// The type of a page by the ending of its file's name, where that tells it.
 #[must_use]
-pub fn content_type(path: &Path) -> &'static str {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("txt") => "text/plain; charset=utf-8",
-        Some("json") => "application/json",
-        Some("xhtml") => "application/xhtml+xml; charset=utf-8",
-        Some(_) | None => "text/html; charset=utf-8",
+pub fn media_type(path: &Path) -> Option<&'static str> {
+    match path.extension()?.to_str()? {
+        "html" | "htm" | "shtml" => Some("text/html"),
+        "txt" => Some("text/plain"),
+        "json" => Some("application/json"),
+        "xhtml" => Some("application/xhtml+xml"),
+        _ => None,
+    }
+}
+
+/// A type with its encoding, where it has one: JSON is UTF-8 and names none (RFC 8259 11).
+#[must_use]
+pub fn content_type(media_type: &str, charset: &str) -> String {
+    if media_type.contains("charset=")
+        || !(media_type.starts_with("text/") || media_type.ends_with("xml"))
+    {
+        media_type.to_owned()
+    } else {
+        format!("{media_type}; charset={charset}")
     }
 }
 
@@ -202,15 +240,39 @@ mod tests {
 
     #[test]
     fn the_ending_tells_the_type() {
+        assert_eq!(media_type(Path::new("a/b.txt")), Some("text/plain"));
+        assert_eq!(media_type(Path::new("b.json")), Some("application/json"));
+        assert_eq!(media_type(Path::new("b.html")), Some("text/html"));
+        assert_eq!(media_type(Path::new("page")), None);
         assert_eq!(
-            content_type(Path::new("a/b.txt")),
-            "text/plain; charset=utf-8"
+            content_type("text/html", "koi8-r"),
+            "text/html; charset=koi8-r"
         );
-        assert_eq!(content_type(Path::new("b.json")), "application/json");
         assert_eq!(
-            content_type(Path::new("b.html")),
-            "text/html; charset=utf-8"
+            content_type("text/html; charset=x", "utf-8"),
+            "text/html; charset=x"
         );
-        assert_eq!(content_type(Path::new("page")), "text/html; charset=utf-8");
+        assert_eq!(
+            content_type("application/json", "utf-8"),
+            "application/json"
+        );
+    }
+
+    #[test]
+    fn fields_of_the_administrator_are_sent_too() {
+        let fields = [("X-A", "b"), ("cache-control", "private")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let answers =
+            Answers::with_fields(b"page", "text/html", Duration::from_secs(60), &fields).unwrap();
+        let [head, _] = answers.bytes(Ready {
+            persistence: Persistence::Stays,
+            with_body: true,
+        });
+        let head = String::from_utf8_lossy(head);
+        assert!(
+            head.ends_with("Retry-After: 60\r\nX-A: b\r\ncache-control: private\r\n\r\n"),
+            "{head}"
+        );
+        assert!(!head.contains("no-store"));
     }
 }

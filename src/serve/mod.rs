@@ -17,7 +17,7 @@ use std::sync::Arc;
 use mio::unix::pipe;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 
-use crate::config::Config;
+use crate::config::{Config, PageSource};
 use crate::fault::{Fault, reason};
 use crate::sys;
 use connection::Site;
@@ -36,7 +36,10 @@ const MIN_CONNECTIONS: u64 = 16;
 /// # Errors
 /// The first thing that stands in the way; then nothing has been begun.
 pub fn run(config: &Config) -> Result<(), Fault> {
-    let max_connections = max_connections(config.endpoints.len())?;
+    let mut max_connections = max_connections(config.endpoints.len())?;
+    if let Some(most) = config.max_connections {
+        max_connections = max_connections.min(usize::try_from(most).unwrap_or(usize::MAX));
+    }
     let site = load_site(config)?;
     let secure = config.endpoints.iter().any(|endpoint| endpoint.secure);
     let tls = secure
@@ -62,15 +65,31 @@ fn system(what: &str, error: &std::io::Error) -> Fault {
 }
 
 /// Reads the page and renders the answers.
-fn load_site(config: &Config) -> Result<Site, Fault> {
-    let read = config.page.as_deref().map(page::read).transpose()?;
-    let page = read.as_deref().unwrap_or(page::EMBEDDED);
-    let content_type = config
-        .page
+///
+/// # Errors
+/// The page cannot be read, or there is no memory for it.
+pub fn load_site(config: &Config) -> Result<Site, Fault> {
+    let read;
+    let (page, media_type) = match &config.page {
+        PageSource::Embedded => (page::EMBEDDED, "text/html"),
+        PageSource::File(path) => {
+            read = page::read(path)?;
+            let other = config.default_type.as_deref().unwrap_or("text/html");
+            (read.as_slice(), answer::media_type(path).unwrap_or(other))
+        }
+        PageSource::Text(text) => (
+            text.as_bytes(),
+            config.default_type.as_deref().unwrap_or("text/plain"),
+        ),
+    };
+    let charset = config
+        .charset
         .as_deref()
-        .map_or("text/html; charset=utf-8", answer::content_type);
-    let answers = answer::Answers::new(page, content_type, config.retry_after)
-        .map_err(|error| system("keep the page in memory", &error))?;
+        .filter(|charset| *charset != "off");
+    let content_type = answer::content_type(media_type, charset.unwrap_or("utf-8"));
+    let answers =
+        answer::Answers::with_fields(page, &content_type, config.retry_after, &config.headers)
+            .map_err(|error| system("keep the page in memory", &error))?;
     Ok(Site {
         answers,
         max_requests: config.max_requests,
@@ -106,7 +125,7 @@ fn end_on_signals(orders: &pipe::Sender) -> std::io::Result<()> {
 fn announce(config: &Config, listeners: &[Listener]) {
     let throw_away =
         config.certificates.is_empty() && listeners.iter().any(|listener| listener.secure);
-    match (throw_away, config.page.is_none()) {
+    match (throw_away, config.page == PageSource::Embedded) {
         (true, true) => log::warn!(
             "using the embedded page and a throw-away certificate for localhost; give --page, --cert and --key"
         ),

@@ -5,6 +5,8 @@ use std::io;
 use std::mem::size_of;
 use std::path::PathBuf;
 use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The memory of a process that is resident, in bytes. Unlike `VmRSS`, whose counters each CPU
 /// keeps a part of, `smaps_rollup` is exact.
@@ -30,6 +32,19 @@ pub fn ticks_a_second() -> u64 {
     #[expect(unsafe_code, reason = "std does not reach it")]
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     u64::try_from(ticks).unwrap()
+}
+
+/// Waits (20 s at most) until a process that has been sent SIGSTOP is stopped.
+pub fn wait_until_stopped(pid: u32) {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = fs::read_to_string(proc(pid, "stat")).unwrap();
+        if text.rsplit_once(") ").unwrap().1.starts_with('T') {
+            return;
+        }
+        assert!(Instant::now() < limit, "process {pid} has not stopped");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// How many descriptors a process has open.

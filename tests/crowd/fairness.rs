@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::client::connect;
-use crate::common::{Port, Server};
+use crate::common::{Port, Server, process};
 use crate::{
-    GET, GET_AND_CLOSE, alone, assert_answers, start, tcp_from, tls_from, tls_settings,
-    try_tcp_from,
+    GET, GET_AND_CLOSE, alone, assert_answers, start, tcp_from, tls_from, tls_session,
+    tls_settings, try_tcp_from,
 };
 
 /// What disturbs, until it is told to end, and how much of it there was.
@@ -120,8 +120,7 @@ fn busy_tls_client_starves_nobody() {
     });
 }
 
-/// More connections wait to be accepted than one turn takes, all the time: whoever accepts until
-/// none is left never comes to those that are in. Few enough for the backlog.
+/// Connections by the hundred, each of which asks, and as many as the backlog holds well.
 #[test]
 fn storm_of_connects_starves_nobody() {
     const THREADS: usize = 4;
@@ -175,4 +174,46 @@ fn storm_of_aborted_connects_starves_nobody() {
             }
         });
     });
+}
+
+/// Connections that have come at once, while the server could not look, and after which nothing
+/// more comes to wake it: an edge does not repeat, and yet nobody is left waiting.
+#[test]
+fn burst_on_a_sleeping_server_is_answered_to_the_last() {
+    // Under the smallest backlog that systems cut ours to.
+    const BURST: usize = 120;
+    let _alone = alone();
+    let (server, _page) = start();
+    assert_answers(&server, Port::Clear);
+    assert_answers(&server, Port::Tls);
+    let mut hello = Vec::new();
+    let settings = tls_settings(rustls::ALL_VERSIONS);
+    tls_session(&settings).write_tls(&mut hello).unwrap();
+
+    server.signal(libc::SIGSTOP);
+    process::wait_until_stopped(server.pid());
+    let burst = |address, bytes: &[u8]| -> Vec<TcpStream> {
+        (0..BURST)
+            .map(|number| {
+                let mut socket = tcp_from(number, address);
+                socket.write_all(bytes).unwrap();
+                socket
+            })
+            .collect()
+    };
+    let mut clear = burst(server.http, GET_AND_CLOSE.as_bytes());
+    let mut secure = burst(server.https, &hello);
+    server.signal(libc::SIGCONT);
+
+    for socket in &mut clear {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 503 "));
+    }
+    for socket in &mut secure {
+        // A handshake record: the server's hello.
+        let mut first = [0];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(first, [22]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::StreamOwned;
 
-use crate::common::{Port, process};
+use crate::common::{Port, Server, process};
 use crate::{
     GET_AND_CLOSE, alone, assert_answers, descriptors_suffice, is_closed, start, tcp_from,
     tls_session, tls_settings,
@@ -30,34 +30,12 @@ fn half_client_hellos_cost_little_and_can_still_be_completed() {
         .into_iter()
         .chain((0..6).map(|number| vec![number; 250]))
         .collect();
-    for _ in 0..10 {
-        assert_answers(&server, Port::Clear);
-        assert_answers(&server, Port::Tls);
-    }
     let mut session = tls_session(&settings);
     let mut hello = Vec::new();
     session.write_tls(&mut hello).unwrap();
     let (half, rest) = hello.split_at(hello.len() / 2);
 
-    let before = process::resident_bytes(server.pid());
-    let mut halves: Vec<TcpStream> = (0..HALVES)
-        .map(|number| {
-            let mut socket = tcp_from(number, server.https);
-            socket.write_all(half).unwrap();
-            socket
-        })
-        .collect();
-    // Accepted in the order of their coming, so these come after all of them.
-    assert_answers(&server, Port::Tls);
-    assert_answers(&server, Port::Clear);
-    let after = process::resident_bytes(server.pid());
-    assert!(process::open_descriptors(server.pid()) > HALVES);
-    assert!(!halves.iter().any(is_closed), "one was closed");
-
-    let grown = after.saturating_sub(before);
-    let (each, bytes) = (grown / HALVES, half.len());
-    eprintln!("{HALVES} half ClientHellos of {bytes} bytes: {grown} bytes, {each} each");
-    assert!(grown <= MOST_BYTES, "{grown} bytes");
+    let mut halves = hold(&server, half, MOST_BYTES);
 
     // The one that is farthest from its deadline goes on, byte by byte.
     let mut socket = halves.pop().unwrap();
@@ -71,4 +49,48 @@ fn half_client_hellos_cost_little_and_can_still_be_completed() {
     assert!(answer.starts_with(b"HTTP/1.1 503 "));
     assert!(answer.ends_with(b"<p>Back at nine\n"));
     assert_answers(&server, Port::Tls);
+}
+
+/// There is no session before there is a record: a few bytes wait in a buffer of just their size.
+#[test]
+fn first_bytes_of_a_client_hello_make_no_session() {
+    let _alone = alone();
+    if !descriptors_suffice(2_200) {
+        return;
+    }
+    let (server, _page) = start();
+    let mut hello = Vec::new();
+    let settings = tls_settings(rustls::ALL_VERSIONS);
+    tls_session(&settings).write_tls(&mut hello).unwrap();
+    hold(&server, &hello[..100], HALVES * 1024);
+}
+
+/// Holds so many connections, each with these bytes sent; they grow the server by `most` bytes at
+/// most.
+fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
+    // The first ones touch code and tables that all use together.
+    for _ in 0..10 {
+        assert_answers(server, Port::Clear);
+        assert_answers(server, Port::Tls);
+    }
+    let before = process::resident_bytes(server.pid());
+    let held: Vec<TcpStream> = (0..HALVES)
+        .map(|number| {
+            let mut socket = tcp_from(number, server.https);
+            socket.write_all(beginning).unwrap();
+            socket
+        })
+        .collect();
+    // Accepted in the order of their coming, so these come after all of them.
+    assert_answers(server, Port::Tls);
+    assert_answers(server, Port::Clear);
+    let after = process::resident_bytes(server.pid());
+    assert!(process::open_descriptors(server.pid()) > HALVES);
+    assert!(!held.iter().any(is_closed), "one was closed");
+
+    let grown = after.saturating_sub(before);
+    let (each, bytes) = (grown / HALVES, beginning.len());
+    eprintln!("{HALVES} times {bytes} bytes of a ClientHello: {grown} bytes, {each} each");
+    assert!(grown <= most, "{grown} bytes instead of {most}");
+    held
 }

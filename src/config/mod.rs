@@ -1,6 +1,10 @@
 //! What a command works with, as values that cannot be wrong: a [`Config`] that exists can be carried out, as far as that
 //! can be told without touching the system.
 
+pub mod nginx;
+pub mod source;
+pub mod syntax;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,8 +18,14 @@ use crate::serve::deadlines::Timeouts;
 pub struct Config {
     /// Where it listens; one place at least.
     pub endpoints: Vec<Endpoint>,
-    /// The page, or the embedded one.
-    pub page: Option<PathBuf>,
+    /// The page.
+    pub page: PageSource,
+    /// The page's type, without which the file's ending tells it.
+    pub default_type: Option<String>,
+    /// The encoding to be named with the type.
+    pub charset: Option<String>,
+    /// Field lines of the 503 beside our own.
+    pub headers: Vec<(String, String)>,
     /// The certificates, of which the first is the default; none means a throw-away one.
     pub certificates: Vec<CertificateFiles>,
     /// What Retry-After says.
@@ -24,23 +34,40 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The requests of one connection after which it is closed.
     pub max_requests: u32,
+    /// The connections to be held at once, without which the descriptors are the limit.
+    pub max_connections: Option<u32>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             endpoints: default_endpoints(),
-            page: None,
+            page: PageSource::Embedded,
+            default_type: None,
+            charset: None,
+            headers: Vec::new(),
             certificates: Vec::new(),
             retry_after: Duration::from_secs(300),
             timeouts: Timeouts::default(),
             max_requests: 1000,
+            max_connections: None,
         }
     }
 }
 
+/// Where the page comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageSource {
+    /// The one that maintd brings along.
+    Embedded,
+    /// A file.
+    File(PathBuf),
+    /// The configuration itself: `return 503 TEXT;`.
+    Text(String),
+}
+
 /// A certificate with the chain behind it, and its key: two PEM files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The certificate first, then the chain.
     pub chain: PathBuf,

@@ -1,0 +1,114 @@
+//! `maintd check`: everything that can be wrong is told in one run.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::config::nginx::{self, Checked};
+use crate::config::syntax::Fault as Place;
+use crate::fault::Fault;
+use crate::serve;
+
+/// The configuration that is read where none is named.
+const DEFAULT_FILE: &str = "/etc/maintd.conf";
+
+/// Reads a configuration and tells all that is to be said of it; without a file, the default one if it is there.
+///
+/// # Errors
+/// The configuration is faulty; what is wrong has been told.
+pub(crate) fn read(file: Option<PathBuf>) -> Result<Config, Fault> {
+    let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+    let Some(file) = file.or_else(default) else {
+        return Ok(Config::default());
+    };
+    let checked = nginx::read(&file)?;
+    for remark in &checked.remarks {
+        log::warn!("{}", located(&checked, remark));
+        show_line(&checked, remark);
+    }
+    for fault in &checked.faults {
+        log::error!("{}", located(&checked, fault));
+        show_line(&checked, fault);
+    }
+    match checked.faults.len() {
+        0 => Ok(checked.config),
+        1 => Err(faulty(&file, "1 fault")),
+        count => Err(faulty(&file, &format!("{count} faults"))),
+    }
+}
+
+fn faulty(file: &Path, count: &str) -> Fault {
+    Fault::Failed(format!(
+        "{} has {count}; mend what is told above",
+        file.display()
+    ))
+}
+
+/// Checks what the configuration names: certificates, keys and the page, all of them.
+///
+/// # Errors
+/// The last fault; those before it have been told.
+pub(crate) fn run(config: &Config) -> Result<(), Fault> {
+    let secure = config.endpoints.iter().any(|endpoint| endpoint.secure);
+    let mut faults = Vec::new();
+    if secure {
+        faults.extend(serve::tls::settings(&config.certificates).err());
+    }
+    faults.extend(serve::load_site(config).err());
+    let last = faults.pop();
+    for fault in faults {
+        log::error!("{fault}");
+    }
+    match last {
+        Some(fault) => Err(fault),
+        None => {
+            log::info!("the configuration is right");
+            Ok(())
+        }
+    }
+}
+
+fn located(checked: &Checked, fault: &Place) -> String {
+    let file = checked
+        .files
+        .get(fault.place.file)
+        .map_or(Path::new("?"), |file| &file.path);
+    format!(
+        "{}:{}:{}: {}",
+        file.display(),
+        fault.place.line,
+        fault.place.column,
+        fault.what
+    )
+}
+
+/// Shows the line and points at the place, to somebody who sits before it.
+fn show_line(checked: &Checked, fault: &Place) {
+    let mut stderr = io::stderr();
+    if !stderr.is_terminal() || log::max_level() < log::Level::Warn {
+        return;
+    }
+    let Some(file) = checked.files.get(fault.place.file) else {
+        return;
+    };
+    let number = usize::try_from(fault.place.line)
+        .unwrap_or(1)
+        .saturating_sub(1);
+    let Some(line) = file.text.lines().nth(number) else {
+        return;
+    };
+    let column = usize::try_from(fault.place.column)
+        .unwrap_or(1)
+        .saturating_sub(1);
+    // A tab before the place stands before the caret too, so that both are as wide.
+    let blank: String = line
+        .chars()
+        .take(column)
+        .map(|letter| if letter == '\t' { '\t' } else { ' ' })
+        .collect();
+    let line: String = line
+        .chars()
+        .filter(|letter| !letter.is_control() || *letter == '\t')
+        .collect();
+    let _ = writeln!(stderr, "    {line}\n    {blank}^");
+}

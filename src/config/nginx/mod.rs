@@ -1,0 +1,259 @@
+//! What a configuration in nginx's grammar means for a maintenance page: the tree of directives in, a [`Config`] and what
+//! is to be said of it out.
+
+mod location;
+mod server;
+mod value;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use super::Config;
+use super::source::{File, Tree};
+use super::syntax::{Directive, Fault, Place, Quoted};
+use crate::fault;
+use server::Server;
+
+/// A configuration as it was read.
+#[derive(Debug)]
+pub struct Checked {
+    /// The values; of use where there are no faults.
+    pub config: Config,
+    /// The files that were read.
+    pub files: Vec<File>,
+    /// What is wrong, in the order of the files.
+    pub faults: Vec<Fault>,
+    /// What is ignored here, or different from nginx.
+    pub remarks: Vec<Fault>,
+}
+
+/// Reads a configuration file, as far as that goes.
+///
+/// # Errors
+/// The file itself cannot be read.
+pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
+    let Tree {
+        files,
+        directives,
+        faults,
+    } = Tree::read(path)?;
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut reader = Reader {
+        config: Config::default(),
+        faults,
+        remarks: Vec::new(),
+        directory,
+        servers: Vec::new(),
+    };
+    let mut http = Server::new(Place {
+        file: 0,
+        line: 1,
+        column: 1,
+    });
+    reader.top(&mut http, &directives);
+    reader.take_servers(&http);
+    let Reader {
+        config,
+        mut faults,
+        remarks,
+        ..
+    } = reader;
+    faults.sort_by_key(|fault| fault.place);
+    Ok(Checked {
+        config,
+        files,
+        faults,
+        remarks,
+    })
+}
+
+/// What has been understood so far.
+struct Reader {
+    config: Config,
+    faults: Vec<Fault>,
+    remarks: Vec<Fault>,
+    /// The directory of the configuration file, from which relative paths start.
+    directory: std::path::PathBuf,
+    servers: Vec<Server>,
+}
+
+/// The names that nginx knows, without the third parties'.
+static NGINX: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("../nginx-directives.txt").lines().collect());
+
+/// Our own names, for suggestions.
+const OWN: [&str; 8] = [
+    "control",
+    "metrics",
+    "health",
+    "chroot",
+    "state_dir",
+    "retry_after",
+    "cors_origin",
+    "switch",
+];
+
+/// What would change what visitors see.
+const CHANGES_ANSWERS: [&str; 13] = [
+    "proxy_pass",
+    "fastcgi_pass",
+    "uwsgi_pass",
+    "scgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "if",
+    "autoindex",
+    "empty_gif",
+    "stub_status",
+    "mirror",
+    "sub_filter",
+    "auth_basic",
+];
+
+impl Reader {
+    fn fault(&mut self, place: Place, what: impl Into<String>) {
+        self.faults.push(Fault {
+            place,
+            what: what.into(),
+        });
+    }
+
+    fn remark(&mut self, place: Place, what: impl Into<String>) {
+        self.remarks.push(Fault {
+            place,
+            what: what.into(),
+        });
+    }
+
+    fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// The top of the file: nginx's main context, or a bare `server`, or ours.
+    fn top(&mut self, http: &mut Server, directives: &[Directive]) {
+        for directive in directives {
+            match directive.name.text.as_str() {
+                "http" | "events" => self.in_block(directive, |reader, block| {
+                    for directive in block {
+                        reader.http_directive(http, directive);
+                    }
+                }),
+                _ => self.http_directive(http, directive),
+            }
+        }
+    }
+
+    /// Runs `read` over a directive's block, which it must have.
+    fn in_block(&mut self, directive: &Directive, read: impl FnOnce(&mut Self, &[Directive])) {
+        match &directive.block {
+            Some(block) => read(self, block),
+            None => {
+                let name = &directive.name.text;
+                self.fault(
+                    directive.name.place,
+                    format!("{name} without a block; write {name} {{ ... }}"),
+                );
+            }
+        }
+    }
+
+    /// A directive outside of servers. What servers inherit is kept for them.
+    fn http_directive(&mut self, http: &mut Server, directive: &Directive) {
+        let place = directive.name.place;
+        match directive.name.text.as_str() {
+            "server" => {
+                let mut server = Server::new(place);
+                self.in_block(directive, |reader, block| {
+                    for directive in block {
+                        reader.server_directive(&mut server, directive);
+                    }
+                });
+                self.servers.push(server);
+            }
+            "worker_connections" => {
+                if let Some(number) = self.number(directive) {
+                    self.config.max_connections = Some(number);
+                }
+            }
+            "stream" | "mail" => self.remark(
+                place,
+                format!("{} is ignored: maintd speaks HTTP", directive.name.text),
+            ),
+            _ if self.page_directive(http, directive) => {}
+            _ if self.shared_directive(directive) => {}
+            _ => self.other(directive),
+        }
+    }
+
+    /// A directive that nginx takes at several levels and that holds for all of maintd.
+    fn shared_directive(&mut self, directive: &Directive) -> bool {
+        match directive.name.text.as_str() {
+            "keepalive_timeout" => self.time(directive, |config| &mut config.timeouts.keep_alive),
+            "client_header_timeout" => self.time(directive, |config| &mut config.timeouts.head),
+            "client_body_timeout" => self.time(directive, |config| &mut config.timeouts.body),
+            "send_timeout" => self.time(directive, |config| &mut config.timeouts.write),
+            "lingering_timeout" => self.time(directive, |config| &mut config.timeouts.linger),
+            "keepalive_requests" => {
+                if let Some(number) = self.number(directive) {
+                    self.config.max_requests = number;
+                }
+            }
+            "ssl_ciphers" | "ssl_dhparam" | "ssl_session_cache" => self.remark(
+                directive.name.place,
+                format!(
+                    "{} is ignored: TLS here has only forward-secret AEAD suites, and tickets instead of a cache",
+                    directive.name.text
+                ),
+            ),
+            _ => return false,
+        }
+        true
+    }
+
+    /// A directive that is none of ours: an error where it would change the answer, or is not known to nginx either.
+    fn other(&mut self, directive: &Directive) {
+        let name = directive.name.text.as_str();
+        let place = directive.name.place;
+        if CHANGES_ANSWERS.contains(&name) {
+            self.fault(
+                place,
+                format!("{name} is not possible: maintd answers everything with 503; delete it"),
+            );
+        } else if NGINX.binary_search(&name).is_ok() || OWN.contains(&name) {
+            self.remark(place, format!("{name} is ignored"));
+        } else {
+            let advice = match suggestion(name) {
+                Some(other) => format!("did you mean \"{other}\"?"),
+                None => "delete it".to_owned(),
+            };
+            self.fault(
+                place,
+                format!("unknown directive {}; {advice}", Quoted(name)),
+            );
+        }
+    }
+}
+
+/// The known name that is nearest to a wrong one, where one is near.
+fn suggestion(name: &str) -> Option<&'static str> {
+    let near = NGINX
+        .iter()
+        .chain(&OWN)
+        .map(|known| (distance(name, known), *known))
+        .min()?;
+    (near.0 <= 1 + name.len() / 6).then_some(near.1)
+}
+
+/// How many letters must be changed, put in or taken out to make one word of another (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, same) in other.bytes().map(|known| known == letter).enumerate() {
+            let changed = diagonal + usize::from(!same);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}

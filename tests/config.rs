@@ -1,0 +1,365 @@
+//! nginx's own configuration file, given to maintd with `-c`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may"
+)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "not all of the shared module is used"
+)]
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::certificates::p256;
+use common::client::connect;
+use common::{Answer, Port, Server, maintd};
+use tempfile::TempDir;
+
+const GET: &str = "GET /any/path HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
+
+/// The well-known recipe's block, with port 0 and names and paths filled in.
+const RECIPE: &str = r#"server {
+    listen 127.0.0.1:0;
+    listen 127.0.0.1:0 ssl;
+    server_name example.org www.example.org;
+    ssl_certificate CERT;
+    ssl_certificate_key KEY;
+    root DIR/www;
+    return 503;
+    error_page 503 @maintenance;
+    location @maintenance {
+        rewrite ^(.*)$ /maintenance.html break;
+    }
+}
+"#;
+
+/// A directory with a page, a certificate and configurations.
+struct Site {
+    directory: TempDir,
+    certificate: common::certificates::CertificateFiles,
+}
+
+impl Site {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir(directory.path().join("www")).unwrap();
+        let site = Self {
+            directory,
+            certificate: p256(&["example.org"]),
+        };
+        site.write("www/maintenance.html", "<h1>Mine</h1>");
+        site
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file, with what stands for paths filled in, and returns where it is.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let [_, chain, _, key] = self.certificate.flags();
+        let text = text.replace("CERT", chain).replace("KEY", key);
+        let path = self.path().join(name);
+        fs::write(&path, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
+        path
+    }
+
+    /// Starts `maintd serve -c` with a configuration that has one clear and one TLS listener.
+    fn start(&self, text: &str) -> Server {
+        let path = self.write("test.conf", text);
+        let mut command = maintd();
+        command.arg("serve").arg("-c").arg(path);
+        Server::start_command(command, 2)
+    }
+
+    /// The exit status of `maintd check -c` and the lines that it writes, without the directory.
+    fn check(&self, text: &str) -> (Option<i32>, Vec<String>) {
+        let path = self.write("test.conf", text);
+        let output = maintd().arg("check").arg("-c").arg(path).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        let directory = format!("{}/", self.path().display());
+        (
+            output.status.code(),
+            text.lines()
+                .map(|line| line.replace(&directory, ""))
+                .collect(),
+        )
+    }
+
+    /// What is wrong with a configuration, as `check` tells it.
+    fn faults(&self, text: &str) -> Vec<String> {
+        let (status, lines) = self.check(text);
+        assert_eq!(status, Some(1), "{lines:#?}");
+        let told = lines
+            .iter()
+            .filter(|line| !line.starts_with("maintd: warning: "));
+        let mut told: Vec<_> = told
+            .map(|line| line.strip_prefix("maintd: ").unwrap().to_owned())
+            .collect();
+        let last = told.pop().unwrap();
+        let count = match told.len() {
+            1 => "1 fault".to_owned(),
+            count => format!("{count} faults"),
+        };
+        assert_eq!(
+            last,
+            format!("test.conf has {count}; mend what is told above")
+        );
+        told
+    }
+}
+
+fn answer(server: &Server, port: Port) -> Answer {
+    let mut client = connect(server, port);
+    client.send(GET);
+    client.last_answer()
+}
+
+#[track_caller]
+fn assert_page(server: &Server, page: &str) {
+    for port in [Port::Clear, Port::Tls] {
+        let answer = answer(server, port);
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.text(), page);
+    }
+}
+
+#[test]
+fn the_recipe_runs_as_it_is() {
+    let site = Site::new();
+    assert_page(&site.start(RECIPE), "<h1>Mine</h1>");
+    assert_eq!(
+        site.check(RECIPE),
+        (
+            Some(0),
+            vec!["maintd: the configuration is right".to_owned()]
+        )
+    );
+}
+
+#[test]
+fn a_whole_nginx_conf_runs_with_the_recipe_in_place_of_its_sites() {
+    let site = Site::new();
+    site.write("site.conf", RECIPE);
+    site.write(
+        "mime.types",
+        "types { text/html html htm shtml; text/plain txt; }",
+    );
+    let whole = "user www-data;\nworker_processes auto;\npid /run/nginx.pid;\ninclude modules-enabled/*.conf;\n\
+        events { worker_connections 768; }\nhttp {\n  sendfile on; tcp_nopush on; types_hash_max_size 2048;\n  \
+        include mime.types; default_type application/octet-stream;\n  ssl_prefer_server_ciphers on;\n  \
+        access_log off; gzip on;\n  include site*.conf;\n}\n";
+    assert_page(&site.start(whole), "<h1>Mine</h1>");
+    let (status, lines) = site.check(whole);
+    assert_eq!(status, Some(0), "{lines:#?}");
+    assert!(
+        lines.contains(&"maintd: warning: test.conf:7:3: sendfile is ignored".to_owned()),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn the_page_is_where_nginx_finds_it() {
+    let site = Site::new();
+    fs::create_dir(site.path().join("other")).unwrap();
+    site.write("other/maintenance.html", "other");
+    site.write("other/down.html", "down");
+    let listen = "listen 127.0.0.1:0; listen 127.0.0.1:0 ssl; ssl_certificate CERT; ssl_certificate_key KEY;";
+    for (lines, page) in [
+        (
+            "root DIR/www; return 503; error_page 503 /maintenance.html;",
+            "<h1>Mine</h1>",
+        ),
+        (
+            "root DIR/www; return 503; error_page 500 502 503 504 /maintenance.html;",
+            "<h1>Mine</h1>",
+        ),
+        (
+            "root www; location / { return 503; } error_page 503 =503 /maintenance.html;",
+            "<h1>Mine</h1>",
+        ),
+        (
+            "root DIR/www; return 503; error_page 503 /down.html; location = /down.html { root DIR/other; internal; }",
+            "down",
+        ),
+        (
+            "return 503; error_page 503 @m; location @m { root DIR/other; try_files $uri /down.html =503; }",
+            "down",
+        ),
+        (
+            "return 503; error_page 503 @m; location @m { root DIR/other; rewrite ^ /maintenance.html break; }",
+            "other",
+        ),
+        (
+            "return 503; error_page 503 /x/down.html; location /x/ { alias DIR/other/; }",
+            "down",
+        ),
+        (
+            "return 503; error_page 503 /x; location = /x { alias DIR/other/down.html; }",
+            "down",
+        ),
+        ("return 503 \"back at nine\\n\";", "back at nine\n"),
+    ] {
+        let server = site.start(&format!("server {{ {listen} {lines} }}"));
+        assert_page(&server, page);
+    }
+}
+
+#[test]
+fn fields_and_times_are_those_of_the_file() {
+    let site = Site::new();
+    let text = RECIPE.replace(
+        "return 503;",
+        "return 503; add_header X-Reason \"a b\"; add_header Retry-After 77 always; charset iso-8859-1; keepalive_requests 1;",
+    );
+    let server = site.start(&text);
+    let mut client = connect(&server, Port::Clear);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.last_answer();
+    assert_eq!(answer.header("X-Reason"), Some("a b"));
+    assert_eq!(answer.header("Retry-After"), Some("77"));
+    assert_eq!(
+        answer.header("Content-Type"),
+        Some("text/html; charset=iso-8859-1")
+    );
+    assert!(answer.says_close());
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let site = Site::new();
+    let page = site.write("flag.txt", "by flag");
+    let path = site.write("test.conf", RECIPE);
+    let mut command = maintd();
+    command
+        .arg("serve")
+        .arg("-c")
+        .arg(path)
+        .arg("--page")
+        .arg(page)
+        .args(["--retry-after", "9"]);
+    let server = Server::start_command(command, 2);
+    let answer = answer(&server, Port::Tls);
+    assert_eq!(answer.text(), "by flag");
+    assert_eq!(answer.header("Retry-After"), Some("9"));
+}
+
+/// Eleven faults of one file, in one run.
+#[test]
+fn every_fault_of_a_file_is_told_at_its_place() {
+    let site = Site::new();
+    let text = "worker_procesess 2;\nhttp {\n  server {\n    listen 80 sssl;\n    listen nope:80;\n    \
+        server_name a ~^www;\n    keepalive_timeout ten;\n    location / { proxy_pass http://127.0.0.1; }\n    \
+        error_page 503 @gone;\n    add_header OnlyName;\n    return 301 https://x/;;\n  }\n  include missing.conf;\n}\n";
+    let told = site.faults(text);
+    let expected = [
+        "1:1: unknown directive \"worker_procesess\"; did you mean \"worker_processes\"?",
+        "4:15: unknown option \"sssl\" of listen; delete it",
+        "5:12: wrong value \"nope:80\" for listen; give PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH",
+        "6:19: a server_name by regular expression is not possible here; list the names",
+        "7:23: wrong value \"ten\" for keepalive_timeout; give a time such as 10s, 500ms or 1m 30s",
+        "8:18: proxy_pass is not possible: maintd answers everything with 503; delete it",
+        "9:20: no location \"@gone\"; add it",
+        "10:5: add_header takes a name and a value; write add_header NAME VALUE;",
+        "11:5: return with another status than 503 is not possible: maintd answers everything with 503; write return 503;",
+        "11:27: unexpected \";\"; delete it",
+        "13:11: cannot read \"missing.conf\": no such file or directory; mend or delete the include",
+    ];
+    assert_eq!(told, expected.map(|line| format!("test.conf:{line}")));
+}
+
+#[test]
+fn what_would_change_the_answer_is_a_fault() {
+    let site = Site::new();
+    for (lines, told) in [
+        (
+            "return 301 https://x/;",
+            "return with another status than 503",
+        ),
+        (
+            "listen 80 proxy_protocol; return 503;",
+            "proxy_protocol is not spoken here",
+        ),
+        (
+            "listen 443 ssl; return 503;",
+            "listen ... ssl without a certificate",
+        ),
+        (
+            "return 503; ssl_certificate CERT;",
+            "ssl_certificate without ssl_certificate_key",
+        ),
+        ("return 503; if ($a) { return 403; }", "if is not possible"),
+        (
+            "return 503; error_page 503 https://elsewhere.example/;",
+            "a page elsewhere",
+        ),
+        (
+            "return 503; error_page 503 /maintenance.html;",
+            "no root for \"/maintenance.html\"",
+        ),
+        (
+            "return 503; error_page 503 @m; location @m { }",
+            "\"@m\" names no file",
+        ),
+        ("root /x;", "a server without return 503"),
+    ] {
+        let told_lines = site.faults(&format!("server {{ {lines} }}"));
+        assert_eq!(told_lines.len(), 1, "{lines}: {told_lines:#?}");
+        assert!(told_lines[0].contains(told), "{lines}: {told_lines:#?}");
+    }
+    let told = site.faults("events { }\n");
+    assert_eq!(
+        told,
+        ["test.conf:1:1: no server; write server { listen 127.0.0.1:8080; return 503; }"]
+    );
+}
+
+#[test]
+fn a_faulty_file_starts_nothing() {
+    let site = Site::new();
+    let path = site.write("test.conf", &format!("{RECIPE}\nnonsense;"));
+    for arguments in [&["serve"][..], &["serve", "-t"], &["check"]] {
+        let output = maintd()
+            .args(arguments)
+            .arg("-c")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            text.contains(":15:1: unknown directive \"nonsense\""),
+            "{text}"
+        );
+        assert!(!text.contains("listening"), "{text}");
+    }
+}
+
+/// `check` looks at what the file names, and tells all of that too.
+#[test]
+fn check_reads_certificates_and_the_page() {
+    let site = Site::new();
+    let text = RECIPE
+        .replace("CERT", "DIR/none.pem")
+        .replace("maintenance.html", "none.html");
+    let (status, lines) = site.check(&text);
+    assert_eq!(status, Some(1));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(
+        lines[0].starts_with("maintd: cannot read certificate \"none.pem\""),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[1].starts_with("maintd: cannot read page \"www/none.html\""),
+        "{lines:#?}"
+    );
+}
