@@ -82,7 +82,7 @@ struct Flags {
     page: Option<PathBuf>,
 
     /// When clients may come again, 300 without it
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     retry_after: Option<Duration>,
 }
 

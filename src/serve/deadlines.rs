@@ -88,6 +88,9 @@ const EVICTION: [Timer; Timer::COUNT] = [
     Timer::Write,
 ];
 
+/// How long a connection may wait before it is given up for one that has just come.
+const GRACE: Duration = Duration::from_secs(1);
+
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -199,13 +202,21 @@ impl Deadlines {
             .min()
     }
 
-    /// The connection to close in a full house: the one that has waited longest of the least deserving kind.
+    /// The connection to close in a full house: the one that has waited longest of the least deserving kind, but none that
+    /// has waited for less than [`GRACE`] while another has: a flood of half handshakes must not cost those their
+    /// place who have just finished one.
     #[must_use]
-    pub fn idlest(&self) -> Option<usize> {
-        EVICTION.iter().find_map(|timer| {
-            let first = self.queues[timer.index()].first;
-            (first != NONE).then_some(first as usize)
-        })
+    pub fn idlest(&self, now: Instant) -> Option<usize> {
+        let firsts = || {
+            EVICTION
+                .iter()
+                .map(|timer| self.queues[timer.index()].first)
+                .filter(|first| *first != NONE)
+        };
+        let patient = firsts().find(|first| self.links[*first as usize].armed + GRACE <= now);
+        patient
+            .or_else(|| firsts().next())
+            .map(|first| first as usize)
     }
 
     fn due(&self, entry: u32) -> Instant {
@@ -248,7 +259,7 @@ mod tests {
         deadlines.arm(0, Timer::KeepAlive, start);
         deadlines.arm(1, Timer::KeepAlive, start);
         deadlines.arm(0, Timer::KeepAlive, start + SECOND);
-        assert_eq!(deadlines.idlest(), Some(1));
+        assert_eq!(deadlines.idlest(start), Some(1));
         assert_eq!(deadlines.expired(start + 10 * SECOND), Some(1));
         assert_eq!(deadlines.expired(start + 10 * SECOND), None);
     }
@@ -269,10 +280,23 @@ mod tests {
             deadlines.arm(connection, timer, start);
         }
         for expected in [3, 2, 1, 0] {
-            assert_eq!(deadlines.idlest(), Some(expected));
+            assert_eq!(deadlines.idlest(start), Some(expected));
             deadlines.disarm(expected);
         }
-        assert_eq!(deadlines.idlest(), None);
+        assert_eq!(deadlines.idlest(start), None);
+    }
+
+    #[test]
+    fn a_full_house_spares_those_who_have_just_begun() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(Timeouts::default());
+        deadlines.arm(0, Timer::Handshake, start);
+        deadlines.arm(1, Timer::Head, start + SECOND);
+        deadlines.arm(2, Timer::KeepAlive, start + SECOND);
+        assert_eq!(deadlines.idlest(start + SECOND), Some(0));
+        assert_eq!(deadlines.idlest(start + 2 * SECOND), Some(2));
+        deadlines.disarm(0);
+        assert_eq!(deadlines.idlest(start + SECOND), Some(2));
     }
 
     fn any_timer() -> impl Strategy<Value = Timer> {

@@ -388,7 +388,7 @@ impl EventLoop {
 
     /// Closes the connection that has been idle longest; returns whether there was one.
     fn evict(&mut self) -> bool {
-        let Some(index) = self.deadlines.idlest() else {
+        let Some(index) = self.deadlines.idlest(self.now) else {
             return false;
         };
         self.close(index, CloseReason::Evicted);
