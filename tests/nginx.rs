@@ -1,0 +1,423 @@
+//! The replaced nginx beside maintd: the same file, the same requests, and exactly the differences that are meant.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may"
+)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "not all of the shared module is used"
+)]
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use common::certificates::p256;
+use common::client::Tls;
+use common::{Server, maintd, require_tool};
+use tempfile::TempDir;
+
+/// The recipe as it is known, with names, paths and ports filled in.
+fn recipe(directory: &Path, clear: u16, secure: u16, certificate: &[&str; 4]) -> String {
+    let [_, chain, _, key] = certificate;
+    format!(
+        "server {{
+    listen 127.0.0.1:{clear};
+    listen 127.0.0.1:{secure} ssl;
+    server_name example.org;
+    ssl_certificate {chain};
+    ssl_certificate_key {key};
+    root {};
+    return 503;
+    error_page 503 @maintenance;
+    location @maintenance {{
+        rewrite ^(.*)$ /maintenance.html break;
+    }}
+}}
+",
+        directory.display()
+    )
+}
+
+/// nginx, ended with the test.
+struct Nginx(Child);
+
+impl Nginx {
+    /// The bare block is taken by nginx only inside of `http`.
+    fn start(directory: &Path, file: &Path, address: SocketAddr) -> Self {
+        let wrapper = directory.join("nginx.conf");
+        let text = format!(
+            "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;\nevents {{ }}\n\
+             http {{ access_log off; client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0}; \
+             uwsgi_temp_path {0}; scgi_temp_path {0}; default_type text/html; include {1}; }}\n",
+            directory.display(),
+            file.display()
+        );
+        fs::write(&wrapper, text).unwrap();
+        let child = Command::new("nginx")
+            .arg("-c")
+            .arg(&wrapper)
+            .spawn()
+            .unwrap();
+        let nginx = Self(child);
+        let limit = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < limit, "nginx does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        nginx
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody uses at the moment.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// How a request was answered: its status and whether another one was answered after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outcome(u16, Kept);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Stays,
+    Closes,
+}
+
+const NEXT: &str = "GET /next HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
+
+/// Sends a request and, on the same connection, another one. A reset after the first answer is a close like any other
+/// here: nginx may do so.
+fn ask(mut stream: impl Read + Write, request: &[u8]) -> Outcome {
+    stream.write_all(request).unwrap();
+    let mut input = Vec::new();
+    let mut more = |input: &mut Vec<u8>| {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).unwrap_or(0);
+        input.extend_from_slice(&buffer[..length]);
+        length > 0
+    };
+    let end = loop {
+        match input.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            Some(end) => break end + 4,
+            None => assert!(more(&mut input), "no answer to {}", request.escape_ascii()),
+        }
+    };
+    let head = String::from_utf8_lossy(&input[..end]).to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .unwrap();
+    let length: usize = if request.starts_with(b"HEAD") {
+        0
+    } else {
+        length.parse().unwrap()
+    };
+    while input.len() < end + length {
+        assert!(
+            more(&mut input),
+            "half an answer to {}",
+            request.escape_ascii()
+        );
+    }
+    let _ = stream.write_all(NEXT.as_bytes());
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    let kept = if rest.starts_with(b"HTTP/1.1 503") {
+        Kept::Stays
+    } else {
+        Kept::Closes
+    };
+    Outcome(head[9..12].parse().unwrap(), kept)
+}
+
+fn ask_clear(address: SocketAddr, request: &[u8]) -> Outcome {
+    let socket = TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(9)))
+        .unwrap();
+    ask(socket, request)
+}
+
+fn ask_tls(address: SocketAddr, request: &[u8]) -> Outcome {
+    let socket = TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(9)))
+        .unwrap();
+    let config = Tls::default().config().unwrap();
+    let session = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    ask(rustls::StreamOwned::new(session, socket), request)
+}
+
+/// A request, what nginx makes of it, and what maintd does.
+struct Case {
+    name: &'static str,
+    request: Vec<u8>,
+    nginx: Outcome,
+    maintd: Outcome,
+}
+
+fn simple(line: &str, fields: &str) -> Vec<u8> {
+    format!("{line} HTTP/1.1\r\nHost: example.org\r\n{fields}\r\n").into_bytes()
+}
+
+/// What both answer in the same way.
+fn same() -> Vec<Case> {
+    let long = |length: usize| "x".repeat(length);
+    let with_body = [simple("GET /", "Content-Length: 5\r\n"), b"hello".to_vec()].concat();
+    let kept = [
+        ("GET", simple("GET /", "")),
+        ("a path", simple("GET /a/b.html?c=d", "")),
+        ("HEAD", simple("HEAD /", "")),
+        ("absolute target", simple("GET http://example.org/", "")),
+        (
+            "another host",
+            b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n".to_vec(),
+        ),
+        (
+            "HTTP/1.0 kept",
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec(),
+        ),
+        (
+            "HTTP/1.2",
+            b"GET / HTTP/1.2\r\nHost: example.org\r\n\r\n".to_vec(),
+        ),
+        (
+            "LF alone",
+            b"GET / HTTP/1.1\nHost: example.org\n\n".to_vec(),
+        ),
+        (
+            "empty lines first",
+            [b"\r\n\r\n".to_vec(), simple("GET /", "")].concat(),
+        ),
+        (
+            "upgrade",
+            simple("GET /", "Connection: upgrade\r\nUpgrade: websocket\r\n"),
+        ),
+        ("GET with a body", with_body),
+        ("URI of 7 KB", simple(&format!("GET /{}", long(7000)), "")),
+    ];
+    let closed = [
+        (
+            "Connection: close",
+            503,
+            simple("GET /", "Connection: close\r\n"),
+        ),
+        ("HTTP/1.0", 503, b"GET / HTTP/1.0\r\n\r\n".to_vec()),
+        (
+            "HTTP/2.0",
+            505,
+            b"GET / HTTP/2.0\r\nHost: example.org\r\n\r\n".to_vec(),
+        ),
+        (
+            "URI of 9 KB",
+            414,
+            simple(&format!("GET /{}", long(9000)), ""),
+        ),
+        ("no Host", 400, b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("two Hosts", 400, simple("GET /", "Host: b\r\n")),
+        (
+            "TE and CL",
+            400,
+            simple(
+                "POST /",
+                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            ),
+        ),
+        (
+            "two lengths",
+            400,
+            simple("POST /", "Content-Length: 5\r\nContent-Length: 6\r\n"),
+        ),
+        (
+            "a wrong length",
+            400,
+            simple("POST /", "Content-Length: x\r\n"),
+        ),
+        (
+            "gzip, chunked",
+            501,
+            simple("POST /", "Transfer-Encoding: gzip, chunked\r\n"),
+        ),
+        ("NUL", 400, simple("GET /", "X: a\0b\r\n")),
+        ("no HTTP", 400, b"nonsense\r\n\r\n".to_vec()),
+    ];
+    let kept = kept.map(|(name, request)| (name, Outcome(503, Kept::Stays), request));
+    let closed =
+        closed.map(|(name, status, request)| (name, Outcome(status, Kept::Closes), request));
+    let both = |(name, outcome, request)| Case {
+        name,
+        request,
+        nginx: outcome,
+        maintd: outcome,
+    };
+    kept.into_iter().chain(closed).map(both).collect()
+}
+
+/// The differences that are meant, and no other.
+fn different() -> Vec<Case> {
+    use Kept::{Closes, Stays};
+    let page = Outcome(503, Stays);
+    let many = format!("X: {}\r\n", "x".repeat(7000)).repeat(6);
+    let long = format!("X: {}\r\n", "x".repeat(9000));
+    let post = [simple("POST /", "Content-Length: 3\r\n"), b"x=1".to_vec()].concat();
+    let expect = "Expect: 100-continue\r\nContent-Length: 0\r\n";
+    [
+        // nginx says "method not allowed" with a page of its own.
+        ("POST", Outcome(405, Stays), page, post),
+        (
+            "POST, empty",
+            Outcome(405, Stays),
+            page,
+            simple("POST /", "Content-Length: 0\r\n"),
+        ),
+        ("PUT", Outcome(405, Stays), page, simple("PUT /", "")),
+        ("DELETE", Outcome(405, Stays), page, simple("DELETE /", "")),
+        ("PATCH", Outcome(405, Stays), page, simple("PATCH /", "")),
+        (
+            "OPTIONS",
+            Outcome(405, Stays),
+            page,
+            simple("OPTIONS /", ""),
+        ),
+        (
+            "PROPFIND",
+            Outcome(405, Stays),
+            page,
+            simple("PROPFIND /", ""),
+        ),
+        ("FOO", Outcome(405, Stays), page, simple("FOO /", "")),
+        ("TRACE", Outcome(405, Closes), page, simple("TRACE /", "")),
+        (
+            "CONNECT",
+            Outcome(400, Closes),
+            page,
+            simple("CONNECT example.org:443", ""),
+        ),
+        (
+            "OPTIONS *",
+            Outcome(400, Closes),
+            page,
+            simple("OPTIONS *", ""),
+        ),
+        (
+            "lower-case method",
+            Outcome(400, Closes),
+            page,
+            simple("get /", ""),
+        ),
+        // The recipe's `^(.*)$` does not match a line feed.
+        (
+            "%0a in the URI",
+            Outcome(404, Stays),
+            page,
+            simple("GET /a%0ab", ""),
+        ),
+        (
+            "Expect",
+            Outcome(405, Stays),
+            Outcome(503, Closes),
+            simple("PUT /", expect),
+        ),
+        (
+            "a field of 9 KB",
+            Outcome(400, Closes),
+            page,
+            simple("GET /", &long),
+        ),
+        (
+            "fields of 42 KB",
+            Outcome(400, Closes),
+            Outcome(431, Closes),
+            simple("GET /", &many),
+        ),
+    ]
+    .map(|(name, nginx, maintd, request)| Case {
+        name,
+        request,
+        nginx,
+        maintd,
+    })
+    .into()
+}
+
+#[test]
+fn the_same_file_answers_the_same_but_for_what_is_meant() {
+    if !require_tool("nginx") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    // nginx's worker may be another user.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(
+        directory.path().join("maintenance.html"),
+        "<h1>Back soon</h1>",
+    )
+    .unwrap();
+    let certificate = p256(&["example.org"]);
+    let (clear, secure) = (free_port(), free_port());
+    let file = directory.path().join("recipe.conf");
+    fs::write(
+        &file,
+        recipe(directory.path(), clear, secure, &certificate.flags()),
+    )
+    .unwrap();
+    let addresses = [clear, secure].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let cases: Vec<Case> = same().into_iter().chain(different()).collect();
+    assert_eq!(cases.len(), 40);
+    let ask_all = || -> Vec<[Outcome; 2]> {
+        let ask_both = |request: &[u8]| {
+            [
+                ask_clear(addresses[0], request),
+                ask_tls(addresses[1], request),
+            ]
+        };
+        cases.iter().map(|case| ask_both(&case.request)).collect()
+    };
+    let nginx = Nginx::start(directory.path(), &file, addresses[0]);
+    let by_nginx = ask_all();
+    drop(nginx);
+    let mut command = maintd();
+    command.arg("serve").arg("-c").arg(&file);
+    let _server = Server::start_command(command, 2);
+    let by_maintd = ask_all();
+
+    let mut wrong = Vec::new();
+    for (case, (by_nginx, by_maintd)) in cases.iter().zip(by_nginx.iter().zip(&by_maintd)) {
+        for (who, outcome, expected) in [
+            ("nginx", by_nginx, case.nginx),
+            ("maintd", by_maintd, case.maintd),
+        ] {
+            if outcome != &[expected; 2] {
+                wrong.push(format!(
+                    "{}: {who} answered {outcome:?}, not {expected:?}",
+                    case.name
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
