@@ -54,7 +54,7 @@ impl Site {
         fs::create_dir(directory.path().join("www")).unwrap();
         let site = Self {
             directory,
-            certificate: p256(&["example.org"]),
+            certificate: p256(&["example.org", "www.example.org"]),
         };
         site.write("www/maintenance.html", "<h1>Mine</h1>");
         site
@@ -137,13 +137,14 @@ fn assert_page(server: &Server, page: &str) {
 fn the_recipe_runs_as_it_is() {
     let site = Site::new();
     assert_page(&site.start(RECIPE), "<h1>Mine</h1>");
-    assert_eq!(
-        site.check(RECIPE),
-        (
-            Some(0),
-            vec!["maintd: the configuration is right".to_owned()]
-        )
+    let (status, lines) = site.check(RECIPE);
+    assert_eq!(status, Some(0));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(
+        lines[0].contains("cert.pem\" is for example.org, www.example.org until "),
+        "{lines:#?}"
     );
+    assert_eq!(lines[1], "maintd: the configuration is right");
 }
 
 #[test]
@@ -360,6 +361,29 @@ fn check_reads_certificates_and_the_page() {
     );
     assert!(
         lines[1].starts_with("maintd: cannot read page \"www/none.html\""),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() {
+    let site = Site::new();
+    site.write("www/maintenance.html", "<img src=/logo.png>");
+    let (status, lines) = site.check(&RECIPE.replace("www.example.org", "shop.example"));
+    assert_eq!(status, Some(0));
+    let warned = |what: &str| {
+        lines
+            .iter()
+            .any(|line| line.starts_with("maintd: warning: ") && line.contains(what))
+    };
+    assert!(
+        warned("is not for server_name \"shop.example\"; give one that is"),
+        "{lines:#?}"
+    );
+    assert!(
+        warned(
+            "page \"www/maintenance.html\" wants \"/logo.png\" from this site, which gets 503 too"
+        ),
         "{lines:#?}"
     );
 }

@@ -26,6 +26,8 @@ pub struct Config {
     pub charset: Option<String>,
     /// Field lines of the 503 beside our own.
     pub headers: Vec<(String, String)>,
+    /// The names that the servers are known by.
+    pub server_names: Vec<String>,
     /// The certificates, of which the first is the default; none means a throw-away one.
     pub certificates: Vec<CertificateFiles>,
     /// What Retry-After says.
@@ -46,6 +48,7 @@ impl Default for Config {
             default_type: None,
             charset: None,
             headers: Vec::new(),
+            server_names: Vec::new(),
             certificates: Vec::new(),
             retry_after: Duration::from_secs(300),
             timeouts: Timeouts::default(),

@@ -186,6 +186,8 @@ impl Reader {
                     name.place,
                     "a server_name by regular expression is not possible here; list the names",
                 );
+            } else if !self.config.server_names.contains(&name.text) {
+                self.config.server_names.push(name.text.clone());
             }
         }
     }

@@ -1,11 +1,15 @@
 //! `maintd check`: everything that can be wrong is told in one run.
 
+mod certificate;
+mod references;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::config::Config;
 use crate::config::nginx::{self, Checked};
 use crate::config::syntax::Fault as Place;
+use crate::config::{Config, PageSource};
 use crate::fault::Fault;
 use crate::serve;
 
@@ -55,6 +59,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Fault> {
         faults.extend(serve::tls::settings(&config.certificates).err());
     }
     faults.extend(serve::load_site(config).err());
+    look_at_certificates(config);
+    look_at_page(config);
     let last = faults.pop();
     for fault in faults {
         log::error!("{fault}");
@@ -65,6 +71,35 @@ pub(crate) fn run(config: &Config) -> Result<(), Fault> {
             log::info!("the configuration is right");
             Ok(())
         }
+    }
+}
+
+/// Tells for what names each certificate is good, until when, and for whom it is not.
+fn look_at_certificates(config: &Config) {
+    for files in &config.certificates {
+        let report = certificate::report(&files.chain, &config.server_names, SystemTime::now());
+        let Some(report) = report else { continue };
+        log::info!("{}", report.summary);
+        for warning in report.warnings {
+            log::warn!("{warning}");
+        }
+    }
+}
+
+/// Tells what the page wants from its own site, which answers that with 503.
+fn look_at_page(config: &Config) {
+    let PageSource::File(path) = &config.page else {
+        return;
+    };
+    // A page that cannot be read is a fault, and has been told.
+    let Ok(page) = serve::page::read(path) else {
+        return;
+    };
+    for target in references::of_page(&page) {
+        log::warn!(
+            "page \"{}\" wants \"{target}\" from this site, which gets 503 too; put it into the page",
+            path.display()
+        );
     }
 }
 
