@@ -236,6 +236,23 @@ fn fields_and_times_are_those_of_the_file() {
 }
 
 #[test]
+fn an_ipv6_wildcard_with_ipv6only_off_has_an_ipv4_twin() {
+    let site = Site::new();
+    let path = site.write(
+        "test.conf",
+        "server { listen [::]:0 ipv6only=off; return 503; }",
+    );
+    let mut command = maintd();
+    command.arg("serve").arg("-c").arg(path);
+    let server = Server::start_command(command, 2);
+    let stderr = server.stderr();
+    assert!(
+        stderr.contains("http://[::]:") && stderr.contains("http://0.0.0.0:"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let site = Site::new();
     let page = site.write("flag.txt", "by flag");

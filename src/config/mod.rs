@@ -89,6 +89,23 @@ pub struct Endpoint {
     pub optional: bool,
 }
 
+impl Endpoint {
+    /// What takes the IPv4 half of an endpoint on the IPv6 wildcard address.
+    #[must_use]
+    pub fn ipv4_twin(&self) -> Option<Self> {
+        match &self.place {
+            Place::Tcp(SocketAddr::V6(address)) if address.ip().is_unspecified() => {
+                let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+                Some(Self {
+                    place: Place::Tcp(address),
+                    ..self.clone()
+                })
+            }
+            Place::Tcp(_) | Place::Unix(_) => None,
+        }
+    }
+}
+
 /// What a listening socket is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

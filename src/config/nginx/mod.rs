@@ -205,6 +205,8 @@ impl Reader {
                     directive.name.text
                 ),
             ),
+            // It is so anyway.
+            "ssl_prefer_server_ciphers" | "server_tokens" => {}
             _ => return false,
         }
         true

@@ -134,10 +134,11 @@ impl Reader {
             );
             return;
         };
-        let mut secure = false;
+        let (mut secure, mut twin) = (false, false);
         for option in options {
             match option.text.as_str() {
                 "ssl" => secure = true,
+                "ipv6only=off" => twin = true,
                 "default_server" | "default" | "reuseport" | "deferred" | "bind"
                 | "ipv6only=on" => {}
                 "proxy_protocol" => {
@@ -174,7 +175,16 @@ impl Reader {
             }
         }
         match place(&first.text) {
-            Some(place) => server.endpoints.extend(place.endpoints(secure)),
+            Some(place) => {
+                let endpoints = place.endpoints(secure);
+                // Our IPv6 sockets take IPv6 alone, so the other half is a socket of its own.
+                let twins = endpoints
+                    .iter()
+                    .filter(|_| twin)
+                    .filter_map(Endpoint::ipv4_twin);
+                let twins: Vec<_> = twins.collect();
+                server.endpoints.extend(endpoints.into_iter().chain(twins));
+            }
             None => self.wrong_value(directive, 0, "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH"),
         }
     }
