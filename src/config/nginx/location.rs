@@ -3,22 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Reader;
-use super::server::Server;
+use super::block::{Location, Server};
 use crate::config::PageSource;
 use crate::config::syntax::{Directive, Place, Quoted};
-
-/// A `location` block, as far as it can lead to the page.
-#[derive(Debug)]
-pub(super) struct Location {
-    /// The modifier, where there is one: `=`, `^~`, `~`, `~*`.
-    modifier: Option<String>,
-    /// `@name`, or the beginning of a path.
-    name: String,
-    root: Option<PathBuf>,
-    alias: Option<PathBuf>,
-    /// What `rewrite` makes of every path, or the file that `try_files` comes to.
-    file: Option<String>,
-}
 
 impl Reader {
     pub(super) fn location(&mut self, server: &mut Server, directive: &Directive) {

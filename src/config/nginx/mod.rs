@@ -1,6 +1,7 @@
 //! What a configuration in nginx's grammar means for a maintenance page: the tree of directives in, a [`Config`] and what
 //! is to be said of it out.
 
+mod block;
 mod location;
 mod server;
 mod value;
@@ -12,7 +13,7 @@ use super::Config;
 use super::source::{File, Tree};
 use super::syntax::{Directive, Fault, Place, Quoted};
 use crate::fault;
-use server::Server;
+use block::Server;
 
 /// A configuration as it was read.
 #[derive(Debug)]

@@ -1,70 +1,11 @@
 //! A `server` block: where it listens, by which certificate, and what it says beside the page.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Reader;
-use super::location::Location;
+use super::block::Server;
 use crate::config::syntax::{Directive, Place, Quoted};
 use crate::config::{CertificateFiles, Endpoint, PageSource, Where};
-
-/// What a `server` block says, or what `http` says for all of them.
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) place: Place,
-    pub(super) endpoints: Vec<Endpoint>,
-    pub(super) root: Option<PathBuf>,
-    /// The target of `error_page 503`.
-    pub(super) error_page: Option<(String, Place)>,
-    pub(super) locations: Vec<Location>,
-    /// `return 503`, with its text where it has one.
-    pub(super) returns: Option<Option<String>>,
-    pub(super) certificates: Vec<PathBuf>,
-    pub(super) keys: Vec<PathBuf>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) default_type: Option<String>,
-    pub(super) charset: Option<String>,
-}
-
-impl Server {
-    pub(super) const fn new(place: Place) -> Self {
-        Self {
-            place,
-            endpoints: Vec::new(),
-            root: None,
-            error_page: None,
-            locations: Vec::new(),
-            returns: None,
-            certificates: Vec::new(),
-            keys: Vec::new(),
-            headers: Vec::new(),
-            default_type: None,
-            charset: None,
-        }
-    }
-
-    /// Takes from `http` what the block does not say itself, directive by directive as nginx does.
-    fn inherit(&mut self, http: &Self) {
-        self.root = self.root.take().or_else(|| http.root.clone());
-        self.error_page = self.error_page.take().or_else(|| http.error_page.clone());
-        self.default_type = self
-            .default_type
-            .take()
-            .or_else(|| http.default_type.clone());
-        self.charset = self.charset.take().or_else(|| http.charset.clone());
-        for (own, shared) in [
-            (&mut self.certificates, &http.certificates),
-            (&mut self.keys, &http.keys),
-        ] {
-            if own.is_empty() {
-                own.clone_from(shared);
-            }
-        }
-        if self.headers.is_empty() {
-            self.headers.clone_from(&http.headers);
-        }
-    }
-}
 
 impl Reader {
     /// A directive of a `server` block; what is not one is looked at as one of `http`.

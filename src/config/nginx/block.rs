@@ -1,0 +1,77 @@
+//! What the blocks of a configuration say, before it is known what that comes to.
+
+use std::path::PathBuf;
+
+use crate::config::Endpoint;
+use crate::config::syntax::Place;
+
+/// What a `server` block says, or what `http` says for all of them.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) place: Place,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) root: Option<PathBuf>,
+    /// The target of `error_page 503`.
+    pub(super) error_page: Option<(String, Place)>,
+    pub(super) locations: Vec<Location>,
+    /// `return 503`, with its text where it has one.
+    pub(super) returns: Option<Option<String>>,
+    pub(super) certificates: Vec<PathBuf>,
+    pub(super) keys: Vec<PathBuf>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) default_type: Option<String>,
+    pub(super) charset: Option<String>,
+}
+
+impl Server {
+    pub(super) const fn new(place: Place) -> Self {
+        Self {
+            place,
+            endpoints: Vec::new(),
+            root: None,
+            error_page: None,
+            locations: Vec::new(),
+            returns: None,
+            certificates: Vec::new(),
+            keys: Vec::new(),
+            headers: Vec::new(),
+            default_type: None,
+            charset: None,
+        }
+    }
+
+    /// Takes from `http` what the block does not say itself, directive by directive as nginx does.
+    pub(super) fn inherit(&mut self, http: &Self) {
+        self.root = self.root.take().or_else(|| http.root.clone());
+        self.error_page = self.error_page.take().or_else(|| http.error_page.clone());
+        self.default_type = self
+            .default_type
+            .take()
+            .or_else(|| http.default_type.clone());
+        self.charset = self.charset.take().or_else(|| http.charset.clone());
+        for (own, shared) in [
+            (&mut self.certificates, &http.certificates),
+            (&mut self.keys, &http.keys),
+        ] {
+            if own.is_empty() {
+                own.clone_from(shared);
+            }
+        }
+        if self.headers.is_empty() {
+            self.headers.clone_from(&http.headers);
+        }
+    }
+}
+
+/// A `location` block, as far as it can lead to the page.
+#[derive(Debug)]
+pub(super) struct Location {
+    /// The modifier, where there is one: `=`, `^~`, `~`, `~*`.
+    pub(super) modifier: Option<String>,
+    /// `@name`, or the beginning of a path.
+    pub(super) name: String,
+    pub(super) root: Option<PathBuf>,
+    pub(super) alias: Option<PathBuf>,
+    /// What `rewrite` makes of every path, or the file that `try_files` comes to.
+    pub(super) file: Option<String>,
+}
