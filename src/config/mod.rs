@@ -11,8 +11,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::serve::deadlines::Timeouts;
-
 /// What `maintd serve` works with.
 #[derive(Debug)]
 pub struct Config {
@@ -54,6 +52,36 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             max_requests: 1000,
             max_connections: None,
+        }
+    }
+}
+
+/// How long each kind of timeout is.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For a request's head.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub keep_alive: Duration,
+    /// Without progress of a blocked answer.
+    pub write: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// For the client's close after ours.
+    pub linger: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            body: Duration::from_secs(5),
+            linger: Duration::from_secs(5),
         }
     }
 }

@@ -31,6 +31,9 @@ impl Persistence {
     }
 }
 
+/// A body with which an answer is short: it leaves room for a head and for TLS in ten segments of 1,220 bytes.
+const SHORT: usize = 11 * 1024;
+
 /// One of the ready answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
@@ -98,6 +101,13 @@ impl Answers {
             heads: Persistence::ALL.map(head),
             bodies: Bodies::seal(&[page])?,
         })
+    }
+
+    /// Every answer fits into the first flight of a connection, so that all of it is sent before anything is acknowledged
+    /// (RFC 6928: ten segments).
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.bodies.get(0).len() <= SHORT
     }
 
     /// The bytes of an answer: its head and its body.

@@ -145,10 +145,10 @@ impl Connection {
                 return want;
             }
         }
-        // What TLS has staged would not outlive the turn.
+        // What TLS has staged would not outlive the turn. Even where there is no room for it there is more to do.
         match settle(io) {
-            Want::Input => Want::Turn,
-            blocked_or_broken @ (Want::Room | Want::Turn | Want::Close(_)) => blocked_or_broken,
+            Want::Input | Want::Room | Want::Turn => Want::Turn,
+            broken @ Want::Close(_) => broken,
         }
     }
 
@@ -271,7 +271,8 @@ impl Connection {
             }
             let refusal = match http1::parse(&input[at..], &mut scan) {
                 Parsed::Partial => return (at, Then::ReadHead(scan)),
-                Parsed::Request(request, length) if !misdirected => {
+                Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
+                Parsed::Request(request, length) => {
                     at += length;
                     scan = Scan::default();
                     body = Some(BodySkip::new(request.body));
@@ -281,7 +282,6 @@ impl Connection {
                     }
                     continue;
                 }
-                Parsed::Request(..) => Refusal::ClearOnTls,
                 Parsed::Refusal(refusal) => refusal,
             };
             let with_body = !http1::is_head(&input[at..]);
@@ -292,7 +292,9 @@ impl Connection {
 
     /// Adds the answer to a request, and returns what follows it where that is the end of the connection.
     ///
-    /// `all` says that the request, body included, is all the input there is.
+    /// `all` says that the request, body included, is all the input there is. Then the socket can be closed at once, if the
+    /// answer needs no help of the client's to arrive: what it may yet send would be answered by a reset, and a reset
+    /// throws away what is still under way.
     fn answer(
         &mut self,
         request: Request,
@@ -304,7 +306,7 @@ impl Connection {
         let long = matches!(request.body, Body::Length(length) if length > MAX_BODY);
         let then = if request.expects_continue || long {
             Some(Then::Linger(CloseReason::BodyUnread))
-        } else if !request.keep_alive && all {
+        } else if !request.keep_alive && all && self.answered == 1 && site.answers.is_short() {
             Some(Then::Close(CloseReason::Answered))
         } else if !request.keep_alive {
             Some(Then::Linger(CloseReason::Answered))
@@ -333,7 +335,7 @@ impl Connection {
         match batch.write(io, &site.answers) {
             Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
                 Ok(()) => self.follow(io, then, true),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.block(unsent, then),
+                Err(error) if is_temporary(&error) => self.block(unsent, then),
                 Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
             },
             Ok(unsent) => self.block(unsent, then),
@@ -343,6 +345,11 @@ impl Connection {
 
     /// Keeps what there was no room for.
     fn block(&mut self, unsent: Unsent, then: Then) -> Step {
+        // By the time that it is out, more input may be there.
+        let then = match then {
+            Then::Close(reason) => Then::Linger(reason),
+            Then::ReadHead(_) | Then::SkipBody(_) | Then::Linger(_) => then,
+        };
         self.state = State::WriteAnswer(Box::new(Blocked { unsent, then }));
         self.start(Timer::Write);
         Step::On
@@ -422,6 +429,11 @@ impl Connection {
         self.timer = timer;
         self.restart = true;
     }
+}
+
+/// To be tried again.
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// Sends the last of an answer: what TLS has staged, and its `close_notify` where the connection ends.

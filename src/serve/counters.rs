@@ -77,7 +77,7 @@ pub struct Counters {
     pub accepted: Counter,
     /// Requests answered with the page.
     pub answered: Counter,
-    /// Times that a listener had to wait because no descriptor was free.
+    /// Times that a listener had to rest: no descriptor was free, or accepting failed again and again.
     pub exhausted: Counter,
     closed: [Counter; CloseReason::ALL.len()],
 }

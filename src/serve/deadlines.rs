@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+pub use crate::config::Timeouts;
+
 /// The kinds of timeout, which are also what a connection can be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
@@ -32,59 +34,28 @@ impl Timer {
     }
 }
 
-/// How long each kind of timeout is.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For a TLS handshake.
-    pub handshake: Duration,
-    /// For a request's head.
-    pub head: Duration,
-    /// Between an answer and the next request.
-    pub keep_alive: Duration,
-    /// Without progress of a blocked answer.
-    pub write: Duration,
-    /// For a request's body.
-    pub body: Duration,
-    /// For the client's close after ours.
-    pub linger: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(10),
-            head: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            body: Duration::from_secs(5),
-            linger: Duration::from_secs(5),
+impl Timer {
+    const fn of(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Self::Handshake => timeouts.handshake,
+            Self::Head => timeouts.head,
+            Self::KeepAlive => timeouts.keep_alive,
+            Self::Write => timeouts.write,
+            Self::Body => timeouts.body,
+            Self::Linger => timeouts.linger,
         }
     }
 }
 
-impl Timeouts {
-    fn of(&self, timer: Timer) -> Duration {
-        match timer {
-            Timer::Handshake => self.handshake,
-            Timer::Head => self.head,
-            Timer::KeepAlive => self.keep_alive,
-            Timer::Write => self.write,
-            Timer::Body => self.body,
-            Timer::Linger => self.linger,
-        }
-    }
-}
-
-/// The order in which connections make room in a full house: first those that lose nothing.
-///
-/// An idle connection and one that has its answer can go at once; then the slow ones, half a head before half a
-/// handshake; a client in the middle of its answer goes last.
+/// The order in which connections make room in a full house: the idle lose nothing; then half a head before half a
+/// handshake. Those who have been answered and are still sending would lose their answer to a reset, and those in the middle
+/// of it go last; none of them stays for long anyway.
 const EVICTION: [Timer; Timer::COUNT] = [
     Timer::KeepAlive,
-    Timer::Linger,
-    Timer::Body,
     Timer::Head,
     Timer::Handshake,
+    Timer::Linger,
+    Timer::Body,
     Timer::Write,
 ];
 
@@ -203,7 +174,7 @@ impl Deadlines {
     }
 
     /// The connection to close in a full house: the one that has waited longest of the least deserving kind, but none that
-    /// has waited for less than [`GRACE`] while another has: a flood of half handshakes must not cost those their
+    /// has waited for less than a second while another has: a flood of half handshakes must not cost those their
     /// place who have just finished one.
     #[must_use]
     pub fn idlest(&self, now: Instant) -> Option<usize> {
@@ -224,7 +195,7 @@ impl Deadlines {
         link.armed
             + link
                 .timer
-                .map_or(Duration::ZERO, |timer| self.timeouts.of(timer))
+                .map_or(Duration::ZERO, |timer| timer.of(&self.timeouts))
     }
 }
 
@@ -322,7 +293,7 @@ mod tests {
                 match timer {
                     Some(timer) => {
                         deadlines.arm(connection, timer, now);
-                        model.push((connection, now + timeouts.of(timer)));
+                        model.push((connection, now + timer.of(&timeouts)));
                     }
                     None => deadlines.disarm(connection),
                 }

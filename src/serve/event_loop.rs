@@ -334,22 +334,27 @@ impl EventLoop {
             DoorState::Resting(until) if until > self.now => return,
             DoorState::Crowded | DoorState::Resting(_) => *state = DoorState::Crowded,
         }
-        let mut failures = 0;
+        let (mut failures, mut evicted) = (0, false);
         for _ in 0..ACCEPTS_A_TURN {
             let Door { listener, state } = &mut self.listeners[door];
             let secure = listener.secure;
             match listener.accept() {
-                Ok(socket) => self.welcome(socket, secure),
+                Ok(socket) => {
+                    evicted = false;
+                    self.welcome(socket, secure);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     *state = DoorState::Quiet;
                     return;
                 }
+                // Whoever makes room frees a descriptor for the next try. Where that does not help, time must: to go on
+                // would cost everyone their place.
                 Err(error) if is_exhausted(&error) => {
-                    // Whoever made room frees a descriptor for the next try; with nobody left, time must.
-                    if !self.evict() {
-                        self.rest(door);
-                        return;
+                    let own_limit = error.raw_os_error() == Some(libc::EMFILE);
+                    if evicted || !own_limit || !self.evict() {
+                        return self.rest(door);
                     }
+                    evicted = true;
                 }
                 // The client has gone while it waited (accept(2) passes on what its connection met with).
                 Err(_) => failures += 1,

@@ -1,9 +1,10 @@
 //! Listening sockets: bound before anything else is begun, and accepted from without waiting.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mio::event::Source;
@@ -149,14 +150,18 @@ fn is_missing_family(error: &io::Error) -> bool {
 }
 
 fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
-    let advice = if error.kind() == io::ErrorKind::AddrInUse {
-        "stop the other server or change"
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        "start as root, take a port over 1023, or change"
-    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-        "give an address of this host with"
-    } else {
-        "change"
+    let kind = error.kind();
+    let in_use = kind == io::ErrorKind::AddrInUse;
+    let denied = kind == io::ErrorKind::PermissionDenied;
+    let advice = match &endpoint.place {
+        Place::Unix(path) if in_use && !is_socket(path) => "remove the file in its place or change",
+        Place::Unix(_) | Place::Tcp(_) if in_use => "stop the other server or change",
+        Place::Unix(_) if denied => "give a directory that may be written to with",
+        Place::Tcp(_) if denied => "start as root, take a port over 1023, or change",
+        Place::Tcp(_) if kind == io::ErrorKind::AddrNotAvailable => {
+            "give an address of this host with"
+        }
+        Place::Unix(_) | Place::Tcp(_) => "change",
     };
     let flag = if endpoint.secure {
         "--tls-listen"
@@ -196,13 +201,25 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let address = SockAddr::unix(path)?;
+    match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+            socket.bind(&address)?;
         }
-        bound => bound,
+        bound => bound?,
     }
+    // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
+    std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    socket.listen(BACKLOG)?;
+    Ok(UnixListener::from_std(socket.into()))
+}
+
+fn is_socket(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|data| data.file_type().is_socket())
 }
 
 /// Whether a socket's file was left behind by a process that is gone. A server that is too busy to be connected to is not.

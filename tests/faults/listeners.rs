@@ -242,8 +242,9 @@ fn file_in_the_place_of_a_unix_socket_is_left_alone() {
     file.write_all(b"precious").unwrap();
     let place = unix(&path);
     let reason = system_reason(libc::EADDRINUSE);
-    let line =
-        format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
+    let line = format!(
+        "cannot listen on {place}: {reason}; remove the file in its place or change --listen"
+    );
     assert_fault(["serve", "--listen", &place], 1, &line);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }

@@ -92,6 +92,21 @@ fn one_read_and_one_write_are_enough() {
 }
 
 #[test]
+fn an_answer_that_needs_the_clients_help_to_arrive_is_lingered_over() {
+    for (page, room) in [(PAGE.as_bytes(), 10), (&[b'x'; 20_000][..], usize::MAX)] {
+        let mut io = Script::new(vec![
+            Event::Input(CLOSE.into()),
+            Event::Room(1_000_000),
+            Event::Input("\r\n".into()),
+        ]);
+        io.room = room;
+        let (_, want) = run(&site_with(page), &mut io);
+        assert_eq!((want, io.shut), (Want::Input, true));
+        assert_eq!(statuses(&io.output), [503]);
+    }
+}
+
+#[test]
 fn every_split_of_a_request_is_answered_once() {
     for request in [
         GET,
@@ -332,6 +347,15 @@ fn cleartext_on_a_tls_port_is_told_so() {
     run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [400]);
     assert!(String::from_utf8_lossy(&io.output).contains("HTTPS"));
+    for odd in ["PRI * HTTP/2.0\r\n\r\n", "GET /\r\n", "nonsense\r\n\r\n"] {
+        let mut io = Script::reading(&[odd]);
+        io.misdirected = true;
+        run(&site(), &mut io);
+        assert!(
+            String::from_utf8_lossy(&io.output).contains("HTTPS"),
+            "{odd:?}"
+        );
+    }
 }
 
 #[test]

@@ -233,7 +233,9 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
         }
         _ => return malformed,
     }
-    let mut copy = input.to_vec();
+    // Not of what follows the head: a pipeline would be copied for each of its requests.
+    let length = Scan::default().find_end(input).unwrap_or(input.len());
+    let mut copy = input[..length].to_vec();
     for byte in &mut copy[start..end] {
         if !byte.is_ascii() {
             *byte = b'?';
@@ -242,7 +244,7 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
     if copy[end - 1] != b'0' {
         copy[end - 1] = b'1';
     }
-    if copy == input {
+    if copy == input[..length] {
         malformed
     } else {
         parse_head(&copy)

@@ -15,6 +15,9 @@ use session::{Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, ha
 
 /// The most bytes taken from a socket at once.
 const READ: usize = 32 * 1024;
+/// The most ciphertext that a connection may keep: more than any record, and more than any client's handshake message needs
+/// in the smallest records. rustls keeps the records of a message until that is whole, whatever they are padded with.
+const MAX_PARTIAL: usize = READ;
 /// The reads of one turn that may bring nothing but TLS's own messages.
 const READS_WITHOUT_DATA: usize = 4;
 
@@ -128,6 +131,11 @@ impl<'a, S: Socket> TlsStream<'a, S> {
                 })
         };
         self.buffers.incoming = incoming;
+        if self.tls.partial.len() > MAX_PARTIAL {
+            self.tls.phase = Phase::Over;
+            self.tls.partial = Vec::new();
+            return Err(BROKEN_PROTOCOL.into());
+        }
         done.map(Some)
     }
 
@@ -230,11 +238,16 @@ impl<S: Socket> Read for TlsStream<'_, S> {
                 // What is staged goes along with the answer.
                 return read.map(Option::unwrap_or_default);
             }
-            self.flush()?;
-            match read? {
-                None => return Ok(0),
-                Some(_) if self.is_drained() => return Err(ErrorKind::WouldBlock.into()),
-                Some(_) => {}
+            let flushed = self.flush();
+            if read?.is_none() {
+                return Ok(0);
+            }
+            match flushed {
+                // No event would tell of the input that is there.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_drained() => break,
+                Err(error) => return Err(error),
+                Ok(()) if self.is_drained() => return Err(ErrorKind::WouldBlock.into()),
+                Ok(()) => {}
             }
         }
         Err(ErrorKind::Interrupted.into())

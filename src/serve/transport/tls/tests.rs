@@ -355,6 +355,23 @@ fn half_a_handshake_message_behind_a_request_does_no_harm() {
     assert!(server.tls.partial.is_empty());
 }
 
+/// A message that never gets whole, in records that hold one byte of it each: without a limit they would all be kept.
+#[test]
+fn a_handshake_message_that_never_ends_is_given_up() {
+    let mut server = Server::new();
+    let mut messages = vec![(ContentType::Handshake, &[24, 0, 255, 255][..])];
+    messages.extend([(ContentType::Handshake, &[0][..]); 5000]);
+    let records = records(&mut server, &messages);
+    for record in records {
+        server.socket.input.extend(record);
+        server.advance();
+        assert!(server.tls.partial.len() <= MAX_PARTIAL);
+    }
+    assert!(server.socket.shut);
+    server.socket.ended = true;
+    assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+}
+
 #[test]
 fn a_close_within_a_handshake_message_does_no_harm() {
     let mut server = Server::new();
