@@ -121,7 +121,7 @@ impl Flags {
             config.endpoints = asked;
         }
         if !certificates.is_empty() {
-            if !config.endpoints.iter().any(|endpoint| endpoint.secure) {
+            if !config.speaks_tls() {
                 return Err(Fault::Usage(
                     "--cert without a place to use it; add --tls-listen WHERE".to_owned(),
                 ));

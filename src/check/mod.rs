@@ -53,9 +53,8 @@ fn faulty(file: &Path, count: &str) -> Fault {
 /// # Errors
 /// The last fault; those before it have been told.
 pub(crate) fn run(config: &Config) -> Result<(), Fault> {
-    let secure = config.endpoints.iter().any(|endpoint| endpoint.secure);
     let mut faults = Vec::new();
-    if secure {
+    if config.speaks_tls() {
         faults.extend(serve::tls::settings(&config.certificates).err());
     }
     faults.extend(serve::load_site(config).err());

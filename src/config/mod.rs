@@ -56,6 +56,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// TLS is spoken somewhere.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.secure)
+    }
+}
+
 /// How long each kind of timeout is.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {

@@ -41,8 +41,8 @@ pub fn run(config: &Config) -> Result<(), Fault> {
         max_connections = max_connections.min(usize::try_from(most).unwrap_or(usize::MAX));
     }
     let site = load_site(config)?;
-    let secure = config.endpoints.iter().any(|endpoint| endpoint.secure);
-    let tls = secure
+    let tls = config
+        .speaks_tls()
         .then(|| tls::settings(&config.certificates))
         .transpose()?;
     let listeners = listener::bind_all(&config.endpoints)?;

@@ -34,11 +34,6 @@ pub trait Transport: Read + Write {
         false
     }
 
-    /// Bytes that were taken by `write` wait for room in the socket.
-    fn has_unsent(&self) -> bool {
-        false
-    }
-
     /// The peer answers our last byte with one of its own, which a socket that is closed by then would reset.
     fn expects_farewell(&self) -> bool {
         false

@@ -185,6 +185,11 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         matches!(&self.tls.phase, Phase::Session(session) if session.has_peer_closed())
     }
 
+    /// Ciphertext of a turn before waits for room.
+    const fn has_unsent(&self) -> bool {
+        !self.tls.unsent.is_empty()
+    }
+
     /// Writes what is left from turns before.
     fn write_unsent(&mut self) -> io::Result<()> {
         while self.tls.sent < self.tls.unsent.len() {
@@ -306,10 +311,6 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
 
     fn is_misdirected(&self) -> bool {
         matches!(self.tls.phase, Phase::Misdirected)
-    }
-
-    fn has_unsent(&self) -> bool {
-        !self.tls.unsent.is_empty()
     }
 
     /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read what came before it.
