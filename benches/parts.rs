@@ -82,6 +82,7 @@ fn connections(criterion: &mut Criterion) {
     let site = Site {
         answers: answers.expect("memory"),
         max_requests: 1000,
+        draining: false,
     };
     let mut buffer = vec![0; Buffers::PLAINTEXT];
     for (name, request) in [("small", SMALL), ("browser", BROWSER)] {

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::check;
-use crate::config::{CertificateFiles, Config, PageSource, Where};
+use crate::config::{self, CertificateFiles, Config, PageSource, Where};
 use crate::fault::Fault;
 use crate::logger::{self, Color};
 use crate::serve;
@@ -55,7 +55,7 @@ struct Serve {
     flags: Flags,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 struct Flags {
     /// The configuration, in nginx's grammar; flags win over it. Without it /etc/maintd.conf, if that is there
     #[arg(short, long, value_name = "FILE")]
@@ -84,6 +84,14 @@ struct Flags {
     /// When clients may come again, 300 without it
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     retry_after: Option<Duration>,
+
+    /// How many processes answer, 1 without it; "auto" is one for each processor
+    #[arg(long, value_name = "N", value_parser = workers, allow_negative_numbers = true)]
+    workers: Option<usize>,
+}
+
+fn workers(text: &str) -> Result<usize, &'static str> {
+    config::workers(text).ok_or("not a number of workers; write a number from 1 to 256, or auto")
 }
 
 /// Seconds as RFC 9110 10.2.3 has them, up to 68 years.
@@ -107,6 +115,9 @@ impl Flags {
         }
         if let Some(retry_after) = self.retry_after {
             config.retry_after = retry_after;
+        }
+        if let Some(workers) = self.workers {
+            config.workers = workers;
         }
         let pairs = self.cert.into_iter().zip(self.key);
         let certificates: Vec<_> = pairs
@@ -153,7 +164,10 @@ pub fn main() -> ExitCode {
     logger::start(level, cli.color);
     let done = match cli.command {
         Command::Serve(Serve { test: false, flags }) => {
-            flags.config().and_then(|config| serve::run(&config))
+            let reread = flags.clone();
+            flags
+                .config()
+                .and_then(|config| serve::run(config, move || reread.clone().config()))
         }
         Command::Serve(Serve { test: true, flags }) | Command::Check(flags) => {
             flags.config().and_then(|config| check::run(&config))

@@ -3,8 +3,8 @@
 //! The binary is a thin shell over this library. An arrow means "may use"; nothing points back:
 //!
 //! ```text
-//! main -> cli -> serve -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
-//!                config              listener, deadlines, counters        answer -> page
+//! main -> cli -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
+//!                config               listener, deadlines, counters        answer -> page
 //!                sys: the only unsafe code and the only code for a single system
 //! ```
 

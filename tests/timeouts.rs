@@ -17,7 +17,6 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,8 @@ use maintd::serve::answer::Answers;
 use maintd::serve::connection::Site;
 use maintd::serve::counters::{CloseReason, Counters};
 use maintd::serve::deadlines::Timeouts;
-use maintd::serve::listener;
-use maintd::serve::tls;
+use maintd::serve::listener::Listener;
+use maintd::serve::tls::{self, Tickets};
 use maintd::serve::worker::Worker;
 use mio::unix::pipe;
 
@@ -52,7 +51,7 @@ const PATIENT: Timeouts = Timeouts {
 struct InProcess {
     clear: SocketAddr,
     secure: SocketAddr,
-    counters: Arc<Counters>,
+    counters: Counters,
     orders: Option<pipe::Sender>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -64,27 +63,28 @@ impl InProcess {
             secure,
             optional: false,
         };
-        let listeners = listener::bind_all(&[at(false), at(true)]).unwrap();
+        let listeners = [false, true].map(|secure| Listener::bind(&at(secure), false).unwrap());
         let address = |number: usize| {
             let url = listeners[number].to_string();
             url.split("://").nth(1).unwrap().parse().unwrap()
         };
         let (clear, secure) = (address(0), address(1));
-        let counters = Arc::new(Counters::default());
+        let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
         let (orders, receiver) = pipe::new().unwrap();
         let worker = Worker {
-            listeners,
+            listeners: listeners.into(),
             site: Site {
                 answers,
                 max_requests: 1000,
+                draining: false,
             },
-            tls: Some(tls::settings(&[]).unwrap()),
+            tls: Some(tls::settings(&[], &Tickets::new().unwrap()).unwrap()),
             timeouts,
             max_connections: 100,
-            counters: Arc::clone(&counters),
+            counters,
         };
-        let thread = std::thread::spawn(move || worker.run(receiver));
+        let thread = std::thread::spawn(move || worker.run(receiver, || Ok(())));
         Self {
             clear,
             secure,

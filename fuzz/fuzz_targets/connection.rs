@@ -16,6 +16,7 @@ const PAGE: &[u8] = b"<p>HTTP/1.1 503 \r\n\r\n</p>";
 static SITE: LazyLock<Site> = LazyLock::new(|| Site {
     answers: Answers::new(PAGE, "text/html", Duration::from_secs(300)).expect("memory"),
     max_requests: 20,
+    draining: false,
 });
 
 /// A client's socket, edge-triggered as the real one is.

@@ -55,7 +55,8 @@ fn faulty(file: &Path, count: &str) -> Fault {
 pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     let mut faults = Vec::new();
     if config.speaks_tls() {
-        faults.extend(serve::tls::settings(&config.certificates).err());
+        let settings = |tickets| serve::tls::settings(&config.certificates, &tickets);
+        faults.extend(serve::tls::Tickets::new().and_then(settings).err());
     }
     faults.extend(serve::load_site(config).err());
     look_at_certificates(config);

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The most workers.
+pub const MAX_WORKERS: usize = 256;
+
 /// What `maintd serve` works with.
 #[derive(Debug)]
 pub struct Config {
@@ -34,8 +37,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The requests of one connection after which it is closed.
     pub max_requests: u32,
-    /// The connections to be held at once, without which the descriptors are the limit.
+    /// The connections that each worker is to hold at once, without which the descriptors are the limit.
     pub max_connections: Option<u32>,
+    /// The worker processes, from 1 to [`MAX_WORKERS`].
+    pub workers: usize,
 }
 
 impl Default for Config {
@@ -52,6 +57,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             max_requests: 1000,
             max_connections: None,
+            workers: 1,
         }
     }
 }
@@ -62,6 +68,17 @@ impl Config {
     pub fn speaks_tls(&self) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.secure)
     }
+}
+
+/// As many workers as there are processors, or as are said; nothing where that is no number of workers.
+#[must_use]
+pub fn workers(text: &str) -> Option<usize> {
+    let number = if text == "auto" {
+        std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS))
+    } else {
+        text.parse().ok()?
+    };
+    (1..=MAX_WORKERS).contains(&number).then_some(number)
 }
 
 /// How long each kind of timeout is.

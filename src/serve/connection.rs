@@ -27,6 +27,8 @@ pub struct Site {
     pub answers: Answers,
     /// The requests of one connection after which it is closed.
     pub max_requests: u32,
+    /// The worker is to end: the next request of each connection is its last.
+    pub draining: bool,
 }
 
 /// What a connection wants when its turn is over.
@@ -122,6 +124,14 @@ impl Connection {
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
         matches!(self.state, State::WriteAnswer(_))
+    }
+
+    /// It has been answered, and nothing of a further request is there.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::ReadHead(_))
+            && self.timer == Timer::KeepAlive
+            && self.input.is_empty()
     }
 
     /// Takes the timer that must be started in place of the one that runs, where there is one.
@@ -312,6 +322,8 @@ impl Connection {
             Some(Then::Linger(CloseReason::Answered))
         } else if self.answered >= site.max_requests {
             Some(Then::Linger(CloseReason::RequestLimit))
+        } else if site.draining {
+            Some(Then::Linger(CloseReason::Retired))
         } else {
             None
         };

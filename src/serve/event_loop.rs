@@ -17,17 +17,18 @@ use slab::Slab;
 use super::connection::{Connection, Site, Want};
 use super::counters::{CloseReason, Counters};
 use super::deadlines::{Deadlines, Timeouts, Timer};
-use super::listener::{Listener, Stream};
+use super::listener::{BACKLOG, Listener, Stream};
+use super::orders::Order;
 use super::transport::{Buffers, Plain, Tls, TlsStream};
 
 /// The events taken from the poll at once.
 const EVENTS_A_TURN: usize = 1024;
 /// The connections accepted from one listener before the others have their turn.
-const ACCEPTS_A_TURN: usize = 32;
+const ACCEPTS_A_TURN: u32 = 32;
 /// How long a listener rests when no descriptor is free and no connection can make room.
 const REST: Duration = Duration::from_millis(500);
 
-/// The pipe that tells the worker to end.
+/// The pipe through which the supervisor gives its orders.
 const ORDERS: Token = Token(0);
 /// The first listener's token; the connections' follow the listeners'.
 const FIRST_LISTENER: usize = 1;
@@ -36,13 +37,17 @@ const FIRST_LISTENER: usize = 1;
 pub(super) struct EventLoop {
     poll: Poll,
     listeners: Vec<Door>,
+    /// The first connection's token, which is not any listener's.
+    first_connection: usize,
+    /// It accepts no more, and ends with its last connection.
+    retired: bool,
     connections: Slab<Visitor>,
     max_connections: usize,
     deadlines: Deadlines,
     /// Connections with work left from the last turn.
     ready: Vec<usize>,
     desk: Desk,
-    counters: Arc<Counters>,
+    counters: Counters,
     /// The time at which this turn began.
     now: Instant,
 }
@@ -127,6 +132,12 @@ impl Visitor {
         }
     }
 
+    /// No request has begun to come, and none waits for its answer.
+    fn is_idle(&self) -> bool {
+        let is_between_records = self.tls.as_ref().is_none_or(|tls| tls.is_between_records());
+        self.connection.is_idle() && is_between_records
+    }
+
     /// Tells the connection that its timer has run out.
     fn expire(&mut self, desk: &mut Desk) -> Want {
         match (&mut self.tls, &desk.tls) {
@@ -143,7 +154,7 @@ impl Visitor {
 }
 
 impl EventLoop {
-    /// A loop with its listeners registered; `orders` ends it.
+    /// A loop with its listeners registered, and watching for `orders`.
     pub(super) fn new(
         listeners: Vec<Listener>,
         orders: &mut pipe::Receiver,
@@ -151,7 +162,7 @@ impl EventLoop {
         tls: Option<Arc<ServerConfig>>,
         timeouts: Timeouts,
         max_connections: usize,
-        counters: Arc<Counters>,
+        counters: Counters,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry()
@@ -169,7 +180,9 @@ impl EventLoop {
         let input = vec![0; Buffers::PLAINTEXT].into_boxed_slice();
         Ok(Self {
             poll,
+            first_connection: FIRST_LISTENER + doors.len(),
             listeners: doors,
+            retired: false,
             connections: Slab::new(),
             max_connections,
             deadlines: Deadlines::new(timeouts),
@@ -185,21 +198,23 @@ impl EventLoop {
         })
     }
 
-    /// Serves until it is told to end.
-    pub(super) fn run(&mut self) -> io::Result<()> {
+    /// Serves until it is told to end, or has retired and has no connection left.
+    pub(super) fn run(&mut self, orders: &mut pipe::Receiver) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_A_TURN);
-        loop {
+        while !(self.retired && self.connections.is_empty()) {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 Ok(()) | Err(_) => {}
             }
             self.now = Instant::now();
             let waiting = std::mem::take(&mut self.ready);
+            let mut is_ordered = false;
             for event in &events {
                 if event.token() == ORDERS {
-                    return Ok(());
+                    is_ordered = true;
+                } else {
+                    self.notice(event);
                 }
-                self.notice(event);
             }
             for index in waiting {
                 if let Some(visitor) = self.connections.get_mut(index)
@@ -211,6 +226,60 @@ impl EventLoop {
             self.expire_late();
             for door in 0..self.listeners.len() {
                 self.accept(door);
+            }
+            if is_ordered && !self.obey(orders) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the orders that have come. Returns whether it goes on.
+    fn obey(&mut self, orders: &mut pipe::Receiver) -> bool {
+        loop {
+            match Order::take(orders) {
+                Ok(Some(Order::Retire)) => self.retire(),
+                Ok(Some(Order::Quit)) => {
+                    self.retire();
+                    self.dismiss_idle();
+                }
+                Ok(None) => return false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Accepts no more, but for those who stand in the queue: where no other worker has the socket, closing it would
+    /// reset them.
+    fn retire(&mut self) {
+        self.retired = true;
+        self.desk.site.draining = true;
+        for door in 0..self.listeners.len() {
+            self.listeners[door].state = DoorState::Crowded;
+            for _ in 0..BACKLOG.unsigned_abs().div_ceil(ACCEPTS_A_TURN) {
+                if self.listeners[door].state == DoorState::Crowded {
+                    self.accept(door);
+                }
+            }
+        }
+        for mut door in std::mem::take(&mut self.listeners) {
+            // Other processes have the socket too, so the poll does not forget it when it is closed.
+            let _ = self.poll.registry().deregister(&mut door.listener);
+        }
+    }
+
+    /// Closes the connections that wait for no answer. A request that has just come is one to wait for.
+    fn dismiss_idle(&mut self) {
+        let all: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.attend(index);
+            if let Some(visitor) = self.connections.get_mut(index)
+                && visitor.is_idle()
+            {
+                // Only politeness: what comes of it is a close.
+                let _ = visitor.expire(&mut self.desk);
+                self.close(index, CloseReason::Retired);
             }
         }
     }
@@ -240,7 +309,7 @@ impl EventLoop {
             door.state = DoorState::Crowded;
             return;
         }
-        let index = number - self.listeners.len();
+        let index = event.token().0 - self.first_connection;
         // The event of a connection that was closed in this very turn is about nobody.
         if let Some(visitor) = self.connections.get_mut(index) {
             visitor.closing |= event.is_read_closed() || event.is_error();
@@ -256,7 +325,7 @@ impl EventLoop {
         let before = visitor.connection.answered();
         let want = visitor.advance(&mut self.desk);
         self.counters
-            .answered
+            .answered()
             .add(u64::from(visitor.connection.answered() - before));
         self.satisfy(index, want);
     }
@@ -273,7 +342,7 @@ impl EventLoop {
             (_, watched) => watched,
         };
         if watch != visitor.watched {
-            let token = Token(FIRST_LISTENER + self.listeners.len() + index);
+            let token = Token(self.first_connection + index);
             let interest = match watch {
                 Watched::Both => Interest::READABLE | Interest::WRITABLE,
                 Watched::Input | Watched::Nothing => Interest::READABLE,
@@ -368,17 +437,17 @@ impl EventLoop {
 
     /// Leaves a listener alone for a while.
     fn rest(&mut self, door: usize) {
-        self.counters.exhausted.add(1);
+        self.counters.exhausted().add(1);
         self.listeners[door].state = DoorState::Resting(self.now + REST);
     }
 
     /// Takes in a connection: one whose request is there already is answered and gone without the poll's knowing of it.
     fn welcome(&mut self, socket: Stream, secure: bool) {
-        self.counters.accepted.add(1);
+        self.counters.accepted().add(1);
         let mut visitor = Visitor::new(socket, secure);
         let want = visitor.advance(&mut self.desk);
         self.counters
-            .answered
+            .answered()
             .add(u64::from(visitor.connection.answered()));
         if let Want::Close(reason) = want {
             self.counters.closed(reason).add(1);

@@ -26,17 +26,18 @@ pub struct Listener {
     socket: Bound,
     /// TLS is spoken here.
     pub secure: bool,
+    shares_port: bool,
 }
 
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener),
 }
 
-/// The file of a Unix socket, which is removed when its listener is dropped.
+/// The file of a Unix socket, which is removed when this is dropped.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+pub(super) struct SocketFile(pub(super) PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -45,19 +46,41 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Binds to an endpoint and listens.
+    /// Binds to an endpoint and listens. `with_siblings` makes [`Self::sibling`] possible, where the system knows such things.
     ///
     /// # Errors
     /// What the system says against it.
-    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+    pub fn bind(endpoint: &Endpoint, with_siblings: bool) -> io::Result<Self> {
+        let shares_port = with_siblings && sys::SPREADS_CONNECTIONS;
         let socket = match &endpoint.place {
-            Place::Tcp(address) => Bound::Tcp(bind_tcp(*address)?),
-            Place::Unix(path) => Bound::Unix(bind_unix(path)?, SocketFile(path.clone())),
+            Place::Tcp(address) => {
+                if shares_port && address.port() != 0 {
+                    // Whoever is ready to share a port does not notice that another server has it.
+                    bind_tcp(*address, false)?;
+                }
+                Bound::Tcp(listen_tcp(*address, shares_port)?)
+            }
+            Place::Unix(path) => Bound::Unix(bind_unix(path)?),
         };
         Ok(Self {
             socket,
             secure: endpoint.secure,
+            shares_port,
         })
+    }
+
+    /// Another socket with the same address, over which the system spreads the connections as well.
+    ///
+    /// # Errors
+    /// What the system says against it; `Unsupported` where it knows no such thing, or this one was not bound for it.
+    pub fn sibling(&self) -> io::Result<Self> {
+        match &self.socket {
+            Bound::Tcp(listener) if self.shares_port => Ok(Self {
+                socket: Bound::Tcp(listen_tcp(listener.local_addr()?, true)?),
+                ..*self
+            }),
+            Bound::Tcp(_) | Bound::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Takes the next connection.
@@ -67,7 +90,7 @@ impl Listener {
     pub fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
             Bound::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Bound::Unix(listener, _) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+            Bound::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
 }
@@ -81,7 +104,13 @@ impl fmt::Display for Listener {
                 Ok(address) => address.fmt(to),
                 Err(_) => to.write_str("?"),
             },
-            Bound::Unix(_, file) => write!(to, "unix:{}", file.0.display()),
+            Bound::Unix(listener) => match listener.local_addr() {
+                Ok(address) => {
+                    let path = address.as_pathname().unwrap_or(Path::new("?"));
+                    write!(to, "unix:{}", path.display())
+                }
+                Err(_) => to.write_str("?"),
+            },
         }
     }
 }
@@ -95,7 +124,7 @@ impl Source for Listener {
     ) -> io::Result<()> {
         match &mut self.socket {
             Bound::Tcp(listener) => listener.register(registry, token, interests),
-            Bound::Unix(listener, _) => listener.register(registry, token, interests),
+            Bound::Unix(listener) => listener.register(registry, token, interests),
         }
     }
 
@@ -107,49 +136,37 @@ impl Source for Listener {
     ) -> io::Result<()> {
         match &mut self.socket {
             Bound::Tcp(listener) => listener.reregister(registry, token, interests),
-            Bound::Unix(listener, _) => listener.reregister(registry, token, interests),
+            Bound::Unix(listener) => listener.reregister(registry, token, interests),
         }
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match &mut self.socket {
             Bound::Tcp(listener) => listener.deregister(registry),
-            Bound::Unix(listener, _) => listener.deregister(registry),
+            Bound::Unix(listener) => listener.deregister(registry),
         }
     }
 }
 
-/// Binds all endpoints or none. What is listened on by default may be missing: a host need not have IPv6.
-///
-/// # Errors
-/// The first endpoint that cannot be had.
-pub fn bind_all(endpoints: &[Endpoint]) -> Result<Vec<Listener>, Fault> {
-    let mut listeners = Vec::with_capacity(endpoints.len());
-    for endpoint in endpoints {
-        match Listener::bind(endpoint) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if endpoint.optional && is_missing_family(&error) => {
-                log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
-            }
-            Err(error) => return Err(bind_fault(endpoint, &error)),
-        }
-    }
+/// Warns where the system holds fewer connections back than we ask for.
+pub(super) fn warn_of_short_backlog() {
     if let Some((limit, name)) = sys::backlog_limit()
         && u32::try_from(BACKLOG).is_ok_and(|backlog| limit < backlog)
     {
         log::warn!("{name} cuts the backlog from {BACKLOG} to {limit}; raise it to hold a flood");
     }
-    Ok(listeners)
 }
 
-fn is_missing_family(error: &io::Error) -> bool {
+/// Whether an address cannot be had for want of its family.
+pub(super) fn is_missing_family(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT)
     )
 }
 
-fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
+/// What is told where an endpoint cannot be had.
+pub(super) fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
     let kind = error.kind();
     let in_use = kind == io::ErrorKind::AddrInUse;
     let denied = kind == io::ErrorKind::PermissionDenied;
@@ -175,7 +192,7 @@ fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
     ))
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -184,12 +201,20 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     // A restart must not wait for the connections of before to time out.
     socket.set_reuse_address(true)?;
+    if shares_port {
+        sys::share_port(&socket)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen_tcp(address: SocketAddr, shares_port: bool) -> io::Result<TcpListener> {
+    let socket = bind_tcp(address, shares_port)?;
     // Accepted sockets inherit it: the end of a long answer must not wait for the client's delayed ACK.
     socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     if let Err(error) = sys::defer_accept(&socket) {
         log::debug!(

@@ -1,63 +1,37 @@
-//! `maintd serve`: everything is read, bound and checked; then the worker takes over.
+//! `maintd serve`: the supervisor reads, binds and checks everything; then its workers take over.
 
 pub mod answer;
 pub mod connection;
 pub mod counters;
 pub mod deadlines;
+mod descriptors;
 mod event_loop;
+mod gates;
 pub mod http1;
 pub mod listener;
+mod material;
+pub mod orders;
 pub mod page;
+mod supervisor;
 pub mod tls;
 pub mod transport;
 pub mod worker;
 
-use std::sync::Arc;
-
-use mio::unix::pipe;
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
-
 use crate::config::{Config, PageSource};
 use crate::fault::{Fault, reason};
-use crate::sys;
 use connection::Site;
-use counters::Counters;
-use listener::Listener;
-use worker::Worker;
+use gates::Gates;
+use supervisor::Supervisor;
 
-/// The descriptors that a worker needs beside its listeners' and connections': the poll, a pipe for orders and its copies
-/// for signals, one for the connection that is about to take another's place, and one to spare.
-const OTHER_DESCRIPTORS: u64 = 8;
-/// The fewest connections with which it makes sense to start.
-const MIN_CONNECTIONS: u64 = 16;
-
-/// Serves until a signal ends it.
+/// Serves until a signal ends it; `reread` makes the configuration anew when it is to be reloaded.
 ///
 /// # Errors
 /// The first thing that stands in the way; then nothing has been begun.
-pub fn run(config: &Config) -> Result<(), Fault> {
-    let mut max_connections = max_connections(config.endpoints.len())?;
-    if let Some(most) = config.max_connections {
-        max_connections = max_connections.min(usize::try_from(most).unwrap_or(usize::MAX));
-    }
-    let site = load_site(config)?;
-    let tls = config
-        .speaks_tls()
-        .then(|| tls::settings(&config.certificates))
-        .transpose()?;
-    let listeners = listener::bind_all(&config.endpoints)?;
-    let (signals, orders) = pipe::new().map_err(|error| system("make a pipe", &error))?;
-    end_on_signals(&signals).map_err(|error| system("wait for signals", &error))?;
-    announce(config, &listeners);
-    let worker = Worker {
-        listeners,
-        site,
-        tls,
-        timeouts: config.timeouts,
-        max_connections,
-        counters: Arc::new(Counters::default()),
-    };
-    worker.run(orders).map_err(|error| system("poll", &error))
+pub fn run(
+    config: Config,
+    reread: impl Fn() -> Result<Config, Fault> + 'static,
+) -> Result<(), Fault> {
+    Supervisor::new(config, Box::new(reread))?.run()
 }
 
 fn system(what: &str, error: &std::io::Error) -> Fault {
@@ -93,38 +67,13 @@ pub fn load_site(config: &Config) -> Result<Site, Fault> {
     Ok(Site {
         answers,
         max_requests: config.max_requests,
+        draining: false,
     })
 }
 
-/// The connections for which there are descriptors, beside those of `listeners` and of what is open already.
-fn max_connections(listeners: usize) -> Result<usize, Fault> {
-    let limit = sys::raise_descriptor_limit()
-        .map_err(|error| system("read the descriptor limit", &error))?;
-    let used = sys::next_descriptor().unwrap_or(limit);
-    let needed = used + listeners as u64 + OTHER_DESCRIPTORS;
-    match limit.checked_sub(needed) {
-        Some(left) if left >= MIN_CONNECTIONS => Ok(usize::try_from(left).unwrap_or(usize::MAX)),
-        Some(_) | None => Err(Fault::Failed(format!(
-            "the descriptor limit of {limit} is too low: {} are needed at least; \
-             raise it with \"ulimit -n\" or openfiles in login.conf",
-            needed + MIN_CONNECTIONS
-        ))),
-    }
-}
-
-/// Has each of the signals that end a daemon write into the worker's pipe.
-fn end_on_signals(orders: &pipe::Sender) -> std::io::Result<()> {
-    use std::os::fd::AsFd as _;
-    for signal in [SIGTERM, SIGINT, SIGQUIT] {
-        signal_hook::low_level::pipe::register(signal, orders.as_fd().try_clone_to_owned()?)?;
-    }
-    Ok(())
-}
-
 /// Says where it answers, and what stands in for what was not given.
-fn announce(config: &Config, listeners: &[Listener]) {
-    let throw_away =
-        config.certificates.is_empty() && listeners.iter().any(|listener| listener.secure);
+fn announce(config: &Config, gates: &Gates) {
+    let throw_away = config.certificates.is_empty() && config.speaks_tls();
     match (throw_away, config.page == PageSource::Embedded) {
         (true, true) => log::warn!(
             "using the embedded page and a throw-away certificate for localhost; give --page, --cert and --key"
@@ -135,7 +84,7 @@ fn announce(config: &Config, listeners: &[Listener]) {
         (false, true) => log::info!("using the embedded page; give --page for another"),
         (false, false) => {}
     }
-    for listener in listeners {
-        log::info!("listening on {listener}");
+    for url in gates.urls() {
+        log::info!("listening on {url}");
     }
 }

@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, InconsistentKeys, SupportedCipherSuite};
 
@@ -24,7 +24,7 @@ use rustls::crypto::ring as crypto;
 ///
 /// # Errors
 /// A certificate or key that cannot be read or does not fit.
-pub fn settings(files: &[CertificateFiles]) -> Result<Arc<ServerConfig>, Fault> {
+pub fn settings(files: &[CertificateFiles], tickets: &Tickets) -> Result<Arc<ServerConfig>, Fault> {
     let provider = Arc::new(provider());
     let certificates = if files.is_empty() {
         vec![throw_away(&provider)?]
@@ -34,7 +34,6 @@ pub fn settings(files: &[CertificateFiles]) -> Result<Arc<ServerConfig>, Fault> 
             .map(|files| load(files, &provider))
             .collect::<Result<_, _>>()?
     };
-    let broken = |error: rustls::Error| Fault::Failed(format!("cannot set up TLS: {error}"));
     let mut settings = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(broken)?
@@ -45,9 +44,27 @@ pub fn settings(files: &[CertificateFiles]) -> Result<Arc<ServerConfig>, Fault> 
     settings.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     // Tickets serve any worker and need no memory, and one of them is enough.
     settings.session_storage = Arc::new(NoServerSessionStorage {});
-    settings.ticketer = crypto::Ticketer::new().map_err(broken)?;
+    settings.ticketer = Arc::clone(&tickets.0);
     settings.send_tls13_tickets = 1;
     Ok(Arc::new(settings))
+}
+
+/// The keys of session tickets, made once and inherited by all workers.
+#[derive(Clone, Debug)]
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// New keys.
+    ///
+    /// # Errors
+    /// No randomness to make them of.
+    pub fn new() -> Result<Self, Fault> {
+        crypto::Ticketer::new().map(Self).map_err(broken)
+    }
+}
+
+fn broken(error: rustls::Error) -> Fault {
+    Fault::Failed(format!("cannot set up TLS: {error}"))
 }
 
 /// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
@@ -198,7 +215,9 @@ mod tests {
             chain: chain.into(),
             key: key.into(),
         };
-        settings(&[files]).unwrap_err().to_string()
+        settings(&[files], &Tickets::new().unwrap())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -282,6 +301,6 @@ mod tests {
             let expected = expected.replace("{}", &format!("{}/", dir.path().display()));
             assert_eq!(fault(chain, key), expected);
         }
-        settings(&[CertificateFiles { chain, key }]).unwrap();
+        settings(&[CertificateFiles { chain, key }], &Tickets::new().unwrap()).unwrap();
     }
 }

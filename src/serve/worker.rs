@@ -25,15 +25,20 @@ pub struct Worker {
     /// How many connections it holds at once, 1 at least; a further one takes the place of the idlest.
     pub max_connections: usize,
     /// What it counts.
-    pub counters: Arc<Counters>,
+    pub counters: Counters,
 }
 
 impl Worker {
-    /// Serves until something comes through `orders`, be it only its end.
+    /// Serves until `orders` end, or have it retire and its last connection has gone. `ready` is called when all is there
+    /// that it needs of the system, and no byte has come from the network yet.
     ///
     /// # Errors
-    /// Those of the poll, which peers cannot bring about.
-    pub fn run(self, mut orders: pipe::Receiver) -> io::Result<()> {
+    /// Those of the poll, which peers cannot bring about, and that of `ready`.
+    pub fn run(
+        self,
+        mut orders: pipe::Receiver,
+        ready: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut event_loop = EventLoop::new(
             self.listeners,
             &mut orders,
@@ -43,6 +48,7 @@ impl Worker {
             self.max_connections,
             self.counters,
         )?;
-        event_loop.run()
+        ready()?;
+        event_loop.run(&mut orders)
     }
 }

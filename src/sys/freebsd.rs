@@ -56,3 +56,11 @@ pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     const FIONWRITE: libc::c_ulong = 0x4004_6677;
     super::socket_count(socket, FIONWRITE)
 }
+
+/// Several sockets can listen on one address and share its connections.
+pub(crate) const SPREADS_CONNECTIONS: bool = true;
+
+/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT_LB`, setsockopt(2)).
+pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
+    super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT_LB, 1)
+}

@@ -22,3 +22,11 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
 pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     super::socket_count(socket, libc::TIOCOUTQ)
 }
+
+/// Several sockets can listen on one address and share its connections.
+pub(crate) const SPREADS_CONNECTIONS: bool = true;
+
+/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT`, socket(7)).
+pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
+    super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+}

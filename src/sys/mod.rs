@@ -15,7 +15,14 @@ mod system;
 #[path = "openbsd.rs"]
 mod system;
 
-pub(crate) use system::{backlog_limit, defer_accept, unacknowledged};
+mod process;
+mod shared;
+
+pub(crate) use process::{Pid, exit, fork, ignore_signals, kill, reap, wait_for_input};
+pub(crate) use shared::shared_numbers;
+pub(crate) use system::{
+    SPREADS_CONNECTIONS, backlog_limit, defer_accept, share_port, unacknowledged,
+};
 
 /// Raises the soft limit of open descriptors to the hard one and returns what holds then (setrlimit(2)).
 ///
@@ -71,7 +78,7 @@ fn socket_count(socket: &impl std::os::fd::AsRawFd, request: libc::c_ulong) -> u
 }
 
 /// Sets one integer option of a socket (setsockopt(2)).
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 fn set_option(
     socket: &socket2::Socket,
     level: libc::c_int,

@@ -40,3 +40,11 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
 pub(crate) fn unacknowledged(_socket: &impl std::os::fd::AsRawFd) -> usize {
     0
 }
+
+/// Several sockets can listen on one address and share its connections.
+pub(crate) const SPREADS_CONNECTIONS: bool = false;
+
+/// Several sockets on one address do not share its connections here: they share one socket instead.
+pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

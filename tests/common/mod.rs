@@ -153,9 +153,17 @@ impl Server {
         }
     }
 
-    /// The child's process id.
+    /// The child's process id: the supervisor's.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process id of the only worker.
+    #[cfg(target_os = "linux")]
+    pub fn worker(&self) -> u32 {
+        let workers = process::children(self.pid());
+        assert_eq!(workers.len(), 1, "workers: {workers:?}");
+        workers[0]
     }
 
     /// Everything that the child has written to stderr so far.
@@ -174,12 +182,9 @@ impl Server {
 
     /// Sends a signal, e.g. `libc::SIGTERM`, to the child alone.
     pub fn signal(&self, signal: i32) {
-        let pid = libc::pid_t::try_from(self.child.id()).unwrap();
-        // SAFETY: `kill` touches no memory of ours; the child has not been waited for unless
-        // `ended`, so the pid is still its own.
-        #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
-        let sent = unsafe { libc::kill(pid, signal) };
-        assert!(!self.ended && sent == 0, "cannot send signal {signal}");
+        // It has not been waited for, so the number is still its own.
+        assert!(!self.ended);
+        send_signal(self.child.id(), signal);
     }
 
     /// Waits (20 s at most) for the child's end.
@@ -215,6 +220,15 @@ impl Drop for Server {
             assert!(!stderr.contains("panicked at"), "maintd:\n{stderr}");
         }
     }
+}
+
+/// Sends a signal to the child of a test, or to a child of that.
+pub fn send_signal(pid: u32, signal: i32) {
+    let pid = libc::pid_t::try_from(pid).unwrap();
+    // SAFETY: `kill` touches no memory of ours.
+    #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
+    let sent = unsafe { libc::kill(pid, signal) };
+    assert_eq!(sent, 0, "cannot send signal {signal} to {pid}");
 }
 
 /// The URLs of the complete listening lines.

@@ -17,6 +17,14 @@ pub fn resident_bytes(pid: u32) -> usize {
     kib.and_then(|kib| kib.parse::<usize>().ok()).unwrap() * 1024
 }
 
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(proc(pid, &format!("task/{pid}/children"))).unwrap();
+    text.split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
 /// The time that a process has run so far, in user and system mode, in clock ticks.
 pub fn cpu_ticks(pid: u32) -> u64 {
     let text = fs::read_to_string(proc(pid, "stat")).unwrap();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::client::connect;
-use crate::common::{Port, Server, process};
+use crate::common::{Port, Server, process, send_signal};
 use crate::{
     GET, GET_AND_CLOSE, alone, assert_answers, start, tcp_from, tls_from, tls_session,
     tls_settings, try_tcp_from,
@@ -190,8 +190,9 @@ fn burst_on_a_sleeping_server_is_answered_to_the_last() {
     let settings = tls_settings(rustls::ALL_VERSIONS);
     tls_session(&settings).write_tls(&mut hello).unwrap();
 
-    server.signal(libc::SIGSTOP);
-    process::wait_until_stopped(server.pid());
+    let worker = server.worker();
+    send_signal(worker, libc::SIGSTOP);
+    process::wait_until_stopped(worker);
     let burst = |address, bytes: &[u8]| -> Vec<TcpStream> {
         (0..BURST)
             .map(|number| {
@@ -203,7 +204,7 @@ fn burst_on_a_sleeping_server_is_answered_to_the_last() {
     };
     let mut clear = burst(server.http, GET_AND_CLOSE.as_bytes());
     let mut secure = burst(server.https, &hello);
-    server.signal(libc::SIGCONT);
+    send_signal(worker, libc::SIGCONT);
 
     for socket in &mut clear {
         let mut answer = Vec::new();

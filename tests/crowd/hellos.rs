@@ -73,7 +73,7 @@ fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
         assert_answers(server, Port::Clear);
         assert_answers(server, Port::Tls);
     }
-    let before = process::resident_bytes(server.pid());
+    let before = process::resident_bytes(server.worker());
     let held: Vec<TcpStream> = (0..HALVES)
         .map(|number| {
             let mut socket = tcp_from(number, server.https);
@@ -84,8 +84,8 @@ fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
     // Accepted in the order of their coming, so these come after all of them.
     assert_answers(server, Port::Tls);
     assert_answers(server, Port::Clear);
-    let after = process::resident_bytes(server.pid());
-    assert!(process::open_descriptors(server.pid()) > HALVES);
+    let after = process::resident_bytes(server.worker());
+    assert!(process::open_descriptors(server.worker()) > HALVES);
     assert!(!held.iter().any(is_closed), "one was closed");
 
     let grown = after.saturating_sub(before);

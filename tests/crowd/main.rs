@@ -150,9 +150,9 @@ fn is_closed(socket: &TcpStream) -> bool {
 
 /// The share of one processor, in percent, that a process takes while nobody asks anything of it.
 fn idle_percent(server: &Server) -> u64 {
-    let before = process::cpu_ticks(server.pid());
+    let before = process::cpu_ticks(server.worker());
     thread::sleep(Duration::from_secs(1));
-    let ticks = process::cpu_ticks(server.pid()) - before;
+    let ticks = process::cpu_ticks(server.worker()) - before;
     ticks * 100 / process::ticks_a_second()
 }
 

@@ -23,10 +23,10 @@ fn assert_cost<S: Read + Write>(
         assert_answers(server, Port::Clear);
         assert_answers(server, Port::Tls);
     }
-    let before = process::resident_bytes(server.pid());
+    let before = process::resident_bytes(server.worker());
     crowd.grow(count);
-    let after = process::resident_bytes(server.pid());
-    assert!(process::open_descriptors(server.pid()) > count);
+    let after = process::resident_bytes(server.worker());
+    assert!(process::open_descriptors(server.worker()) > count);
     crowd.assert_all_held();
 
     let grown = after.saturating_sub(before);

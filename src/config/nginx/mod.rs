@@ -9,9 +9,9 @@ mod value;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use super::Config;
 use super::source::{File, Tree};
 use super::syntax::{Directive, Fault, Place, Quoted};
+use super::{Config, workers};
 use crate::fault;
 use block::Server;
 
@@ -174,6 +174,14 @@ impl Reader {
             "worker_connections" => {
                 if let Some(number) = self.number(directive) {
                     self.config.max_connections = Some(number);
+                }
+            }
+            "worker_processes" => {
+                if let Some(text) = self.argument(directive) {
+                    match workers(text) {
+                        Some(workers) => self.config.workers = workers,
+                        None => self.wrong_value(directive, 0, "a number from 1 to 256, or auto"),
+                    }
                 }
             }
             "stream" | "mail" => self.remark(

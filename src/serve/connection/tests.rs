@@ -22,6 +22,7 @@ fn site_with(page: &[u8]) -> Site {
     Site {
         answers,
         max_requests: 1000,
+        draining: false,
     }
 }
 

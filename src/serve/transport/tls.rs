@@ -57,6 +57,14 @@ pub struct Tls {
     sent: usize,
 }
 
+impl Tls {
+    /// No record has begun to come.
+    #[must_use]
+    pub fn is_between_records(&self) -> bool {
+        self.partial.is_empty()
+    }
+}
+
 #[derive(Default)]
 enum Phase {
     /// Less than one record has come: there is no session yet, which would take several KB.

@@ -15,6 +15,7 @@ use super::*;
 use crate::serve::answer::Answers;
 use crate::serve::connection::{Connection, Site, Want};
 use crate::serve::counters::CloseReason;
+use crate::serve::tls::{self as tls_settings, Tickets};
 
 const PAGE: &[u8] = &[b'x'; 100_000];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -84,10 +85,11 @@ impl Server {
             tls: Tls::default(),
             connection: Connection::new(true),
             buffers: Buffers::default(),
-            settings: crate::serve::tls::settings(&[]).unwrap(),
+            settings: tls_settings::settings(&[], &Tickets::new().unwrap()).unwrap(),
             site: Site {
                 answers,
                 max_requests: 1000,
+                draining: false,
             },
         }
     }

@@ -1,0 +1,51 @@
+//! How many descriptors there are, and for how many connections that is enough.
+
+use super::system;
+use crate::fault::Fault;
+use crate::sys;
+
+/// What a worker needs beside its listeners' and connections': the poll, its two pipes, one for the connection that is about
+/// to take another's place, and some to spare.
+const OTHERS: u64 = 8;
+/// The fewest connections with which it makes sense to start.
+const MIN_CONNECTIONS: u64 = 16;
+
+/// The descriptors of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptors {
+    limit: u64,
+    /// Those that were open before we opened any, and may be those of whoever started us.
+    inherited: u64,
+}
+
+impl Descriptors {
+    /// Raises the limit as far as it goes. To be called before anything is opened.
+    ///
+    /// # Errors
+    /// The limit cannot be told.
+    pub(super) fn count() -> Result<Self, Fault> {
+        let limit = sys::raise_descriptor_limit()
+            .map_err(|error| system("read the descriptor limit", &error))?;
+        let inherited = sys::next_descriptor().unwrap_or(limit);
+        Ok(Self { limit, inherited })
+    }
+
+    /// The connections that a worker with this many listening sockets can hold.
+    ///
+    /// # Errors
+    /// There would be too few.
+    pub(super) fn connections(self, listeners: usize) -> Result<usize, Fault> {
+        let needed = self.inherited + listeners as u64 + OTHERS;
+        match self.limit.checked_sub(needed) {
+            Some(left) if left >= MIN_CONNECTIONS => {
+                Ok(usize::try_from(left).unwrap_or(usize::MAX))
+            }
+            Some(_) | None => Err(Fault::Failed(format!(
+                "the descriptor limit of {} is too low: {} are needed at least; \
+                 raise it with \"ulimit -n\" or openfiles in login.conf",
+                self.limit,
+                needed + MIN_CONNECTIONS
+            ))),
+        }
+    }
+}

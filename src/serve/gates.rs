@@ -1,0 +1,216 @@
+//! The listening sockets as the supervisor keeps them, from its first worker to its last: a worker is lent its own, and
+//! whoever stands in their queues meanwhile waits for the next one.
+
+use std::mem;
+
+use super::listener::{self, Listener, SocketFile, bind_fault, is_missing_family};
+use crate::config::{Endpoint, Place};
+use crate::fault::{Fault, reason};
+
+/// All places where it is listened.
+#[derive(Debug, Default)]
+pub(super) struct Gates(Vec<Gate>);
+
+/// One place, with one socket for all workers or one for each.
+#[derive(Debug)]
+struct Gate {
+    endpoint: Endpoint,
+    sockets: Vec<Listener>,
+    /// Removed with the gate.
+    file: Option<SocketFile>,
+}
+
+impl Gates {
+    /// Opens all endpoints or none, for this many workers. What is listened on by default may be missing: a host need not
+    /// have IPv6.
+    ///
+    /// # Errors
+    /// The first endpoint that cannot be had.
+    pub(super) fn open(endpoints: &[Endpoint], workers: usize) -> Result<Self, Fault> {
+        let mut gates = Self::default();
+        gates.change(endpoints, workers)?;
+        listener::warn_of_short_backlog();
+        Ok(gates)
+    }
+
+    /// Opens what is missing and closes what is asked for no more. What stays open keeps its sockets, and those who
+    /// stand in their queues.
+    ///
+    /// # Errors
+    /// The first endpoint that cannot be had; then nothing has changed.
+    pub(super) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Fault> {
+        let mut left: Vec<bool> = vec![true; self.0.len()];
+        let mut find = |endpoint: &Endpoint| {
+            let same = |gate: &Gate| gate.endpoint.place == endpoint.place;
+            let exactly = |gate: &Gate| same(gate) && gate.endpoint.secure == endpoint.secure;
+            let search = |wanted: &dyn Fn(&Gate) -> bool| {
+                let mut gates = self.0.iter().zip(&left);
+                gates.position(|(gate, left)| *left && wanted(gate))
+            };
+            let found = search(&exactly).or_else(|| search(&same))?;
+            left[found] = false;
+            Some(found)
+        };
+        let found: Vec<Option<usize>> = endpoints.iter().map(&mut find).collect();
+        // What is new is opened before anything is changed.
+        let mut opened = Vec::new();
+        for (endpoint, found) in endpoints.iter().zip(&found) {
+            opened.push(match found {
+                Some(_) => None,
+                None => Gate::open(endpoint, workers)?,
+            });
+        }
+        let mut old: Vec<Option<Gate>> = mem::take(&mut self.0).into_iter().map(Some).collect();
+        for ((endpoint, found), opened) in endpoints.iter().zip(found).zip(opened) {
+            let kept = found.and_then(|found| old[found].take()).map(|mut gate| {
+                gate.endpoint = endpoint.clone();
+                gate.widen(workers);
+                for socket in &mut gate.sockets {
+                    socket.secure = endpoint.secure;
+                }
+                gate
+            });
+            self.0.extend(kept.or(opened));
+        }
+        Ok(())
+    }
+
+    /// Lends a worker its sockets. This process must be the worker's own copy: the sockets of the others are closed
+    /// in it, and files stay.
+    pub(super) fn lend(self, slot: usize, workers: usize) -> Vec<Listener> {
+        let mut lent = Vec::new();
+        for gate in self.0 {
+            // The file is the supervisor's to remove.
+            mem::forget(gate.file);
+            let shared = gate.sockets.len() < workers;
+            let sockets = gate.sockets.into_iter().enumerate();
+            let own = sockets.filter(|(number, _)| shared || number % workers == slot);
+            lent.extend(own.map(|(_, socket)| socket));
+        }
+        lent
+    }
+
+    /// The sockets that a worker is lent at most.
+    pub(super) fn most_sockets(&self, workers: usize) -> usize {
+        let of_gate = |gate: &Gate| match gate.sockets.len() {
+            shared if shared < workers => shared,
+            sockets => sockets.div_ceil(workers),
+        };
+        self.0.iter().map(of_gate).sum()
+    }
+
+    /// The URLs at which it is answered.
+    pub(super) fn urls(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|gate| gate.sockets[0].to_string())
+    }
+}
+
+impl Gate {
+    /// Opens an endpoint, unless it may be missing and is.
+    fn open(endpoint: &Endpoint, workers: usize) -> Result<Option<Self>, Fault> {
+        let listener = match Listener::bind(endpoint, workers > 1) {
+            Ok(listener) => listener,
+            Err(error) if endpoint.optional && is_missing_family(&error) => {
+                log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
+                return Ok(None);
+            }
+            Err(error) => return Err(bind_fault(endpoint, &error)),
+        };
+        let file = match &endpoint.place {
+            Place::Unix(path) => Some(SocketFile(path.clone())),
+            Place::Tcp(_) => None,
+        };
+        let mut gate = Self {
+            endpoint: endpoint.clone(),
+            sockets: vec![listener],
+            file,
+        };
+        gate.widen(workers);
+        Ok(Some(gate))
+    }
+
+    /// Has a socket for each worker where the system spreads connections over them. Elsewhere, and where the first one
+    /// was opened for a single worker, all share what is there.
+    fn widen(&mut self, workers: usize) {
+        while self.sockets.len() < workers {
+            match self.sockets[0].sibling() {
+                Ok(sibling) => self.sockets.push(sibling),
+                Err(error) => {
+                    let place = &self.endpoint.place;
+                    log::debug!(
+                        "all workers accept from one socket on {place}: {}",
+                        reason(&error)
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn endpoint(place: &str, secure: bool) -> Endpoint {
+        Endpoint {
+            place: Place::Tcp(place.parse().unwrap()),
+            secure,
+            optional: false,
+        }
+    }
+
+    fn addresses(gates: &Gates) -> Vec<String> {
+        gates.urls().collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_again_stays_and_the_rest_goes() {
+        let (clear, secure) = (
+            endpoint("127.0.0.1:0", false),
+            endpoint("127.0.0.1:0", true),
+        );
+        let mut gates = Gates::open(&[clear.clone(), secure.clone()], 1).unwrap();
+        let before = addresses(&gates);
+        gates.change(&[secure.clone(), clear], 1).unwrap();
+        let turned: Vec<_> = before.iter().rev().cloned().collect();
+        assert_eq!(addresses(&gates), turned);
+        gates.change(&[secure], 1).unwrap();
+        assert_eq!(addresses(&gates), turned[..1]);
+    }
+
+    #[test]
+    fn a_change_that_fails_changes_nothing() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = endpoint(&taken.local_addr().unwrap().to_string(), false);
+        let first = endpoint("127.0.0.1:0", false);
+        let mut gates = Gates::open(&[first], 1).unwrap();
+        let before = addresses(&gates);
+        let fault = gates.change(&[endpoint("127.0.0.1:0", true), taken], 1);
+        assert!(fault.is_err());
+        assert_eq!(addresses(&gates), before);
+    }
+
+    #[test]
+    fn every_worker_is_lent_a_socket_of_each_place() {
+        let places = [
+            endpoint("127.0.0.1:0", false),
+            endpoint("127.0.0.1:0", true),
+        ];
+        for (opened, workers) in [(1, 1), (1, 3), (3, 3), (3, 2), (2, 3)] {
+            for slot in 0..workers {
+                let mut gates = Gates::open(&places, opened).unwrap();
+                gates.change(&places, workers).unwrap();
+                let most = gates.most_sockets(workers);
+                let lent = gates.lend(slot, workers);
+                assert!(
+                    lent.iter().any(|listener| listener.secure),
+                    "{opened} {workers} {slot}"
+                );
+                assert!(lent.iter().any(|listener| !listener.secure));
+                assert!(lent.len() <= most, "{opened} {workers} {slot}");
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What workers serve with: everything that comes from files, read and checked before anything is changed.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+use super::connection::Site;
+use super::load_site;
+use super::tls::{self, Tickets};
+use crate::config::Config;
+use crate::fault::Fault;
+
+/// What a generation of workers serves with.
+pub(super) struct Material {
+    pub(super) config: Config,
+    pub(super) site: Site,
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Material {
+    /// Reads the page, certificates and keys.
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub(super) fn load(config: Config, tickets: &Tickets) -> Result<Self, Fault> {
+        let site = load_site(&config)?;
+        let tls = config
+            .speaks_tls()
+            .then(|| tls::settings(&config.certificates, tickets))
+            .transpose()?;
+        Ok(Self { config, site, tls })
+    }
+}

@@ -1,0 +1,344 @@
+//! The supervisor: it reads what there is to read, keeps the listening sockets, has workers, and takes signals. It parses no
+//! byte from the network.
+
+mod signals;
+mod staff;
+
+use std::io::{self, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use mio::unix::pipe;
+
+use super::counters::Board;
+use super::descriptors::Descriptors;
+use super::gates::Gates;
+use super::material::Material;
+use super::tls::Tickets;
+use super::worker::Worker;
+use super::{announce, system};
+use crate::config::{Config, MAX_WORKERS};
+use crate::fault::{Fault, reason};
+use crate::sys;
+use signals::{SUPERVISORS, Signal, Signals};
+use staff::{READY, Staff};
+
+/// The old generations that there may be beside the newest one.
+const MAX_OLD: usize = 4;
+/// How long a reload waits for one of too many old generations to go by itself: a client that reads forever must not
+/// keep a renewed certificate out.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long workers may take that were told to end at once.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reads the configuration anew.
+pub(super) type Reread = Box<dyn Fn() -> Result<Config, Fault>>;
+
+/// The supervisor, with all that its workers inherit.
+pub(super) struct Supervisor {
+    reread: Reread,
+    descriptors: Descriptors,
+    tickets: Tickets,
+    material: Material,
+    gates: Gates,
+    board: Board,
+    signals: Signals,
+    staff: Staff,
+    phase: Phase,
+    /// Since when a reload waits for an old generation to go.
+    pending: Option<Instant>,
+}
+
+/// How far the supervisor has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not all of the first workers accept yet.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It serves, and not all of the newest workers accept yet.
+    Reloading,
+    /// It ends when its last worker does.
+    Leaving,
+}
+
+/// What a new worker is handed in its own process.
+struct Post {
+    slot: usize,
+    row: usize,
+    orders: pipe::Receiver,
+    reports: pipe::Sender,
+}
+
+impl Supervisor {
+    /// Reads and binds all that is needed.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way; then nothing has been begun.
+    pub(super) fn new(config: Config, reread: Reread) -> Result<Self, Fault> {
+        let descriptors = Descriptors::count()?;
+        let tickets = Tickets::new()?;
+        let material = Material::load(config, &tickets)?;
+        let gates = Gates::open(&material.config.endpoints, material.config.workers)?;
+        descriptors.connections(gates.most_sockets(material.config.workers))?;
+        let rows = MAX_WORKERS * (MAX_OLD + 2);
+        Ok(Self {
+            reread,
+            descriptors,
+            tickets,
+            material,
+            gates,
+            board: Board::new(rows).map_err(|error| system("share memory", &error))?,
+            signals: Signals::new().map_err(|error| system("wait for signals", &error))?,
+            staff: Staff::default(),
+            phase: Phase::Starting,
+            pending: None,
+        })
+    }
+
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// A worker that cannot even begin. What goes wrong later is told, and tried again.
+    pub(super) fn run(mut self) -> Result<(), Fault> {
+        self.staff
+            .begin_generation(self.material.config.workers, Instant::now());
+        loop {
+            while let Some(slot) = self.staff.vacancy(Instant::now()) {
+                match self.hire(slot) {
+                    Ok(Some(post)) => self.work(post),
+                    Ok(None) => {}
+                    Err(error) if self.phase == Phase::Starting => {
+                        return Err(system("start a worker", &error));
+                    }
+                    Err(error) => {
+                        log::error!("cannot start a worker: {}; trying again", reason(&error));
+                        self.staff.postpone(slot, Instant::now());
+                    }
+                }
+            }
+            for signal in self.wait()? {
+                match signal {
+                    Signal::Reload => self.reload(),
+                    Signal::Quit => self.quit(),
+                    Signal::End => return self.end(),
+                    Signal::Reopen => {}
+                    Signal::Child => self.reap()?,
+                }
+            }
+            self.settle();
+            if self.phase == Phase::Leaving && self.staff.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes a new worker. In its own process it returns what that has to do.
+    fn hire(&mut self, slot: usize) -> io::Result<Option<Post>> {
+        let row = self
+            .board
+            .take()
+            .ok_or_else(|| io::Error::other("too many workers"))?;
+        let hired = pipe::new()
+            .and_then(|orders| Ok((orders, pipe::new()?)))
+            .and_then(|pipes| Ok((pipes, sys::fork()?)));
+        match hired {
+            Ok((((orders, _), (_, reports)), Some(pid))) => {
+                let now = Instant::now();
+                self.staff.add(pid, (slot, row), (orders, reports), now);
+                Ok(None)
+            }
+            Ok((((_, orders), (reports, _)), None)) => Ok(Some(Post {
+                slot,
+                row,
+                orders,
+                reports,
+            })),
+            Err(error) => {
+                self.board.give_back(row);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a worker does, in its own process, from its first breath to its last.
+    fn work(self, post: Post) -> ! {
+        sys::ignore_signals(&SUPERVISORS);
+        let Self {
+            descriptors,
+            material,
+            gates,
+            board,
+            signals,
+            staff,
+            ..
+        } = self;
+        // The other workers' pipes are closed with this: theirs must end when the supervisor does.
+        drop((staff, signals));
+        let mut reports = post.reports;
+        let run = || -> Result<(), Fault> {
+            let listeners = gates.lend(post.slot, material.config.workers);
+            let possible = descriptors.connections(listeners.len())?;
+            let wanted = material.config.max_connections.unwrap_or(u32::MAX);
+            let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
+            let worker = Worker {
+                listeners,
+                site: material.site,
+                tls: material.tls,
+                timeouts: material.config.timeouts,
+                max_connections,
+                counters: board.row(post.row),
+            };
+            worker
+                .run(post.orders, || reports.write_all(READY))
+                .map_err(|error| system("serve", &error))
+        };
+        // A panic must not run on through what is the supervisor's.
+        sys::exit(match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => 0,
+            Ok(Err(fault)) => {
+                log::error!("{fault}");
+                1
+            }
+            Err(_) => 101,
+        })
+    }
+
+    /// Waits for something to happen; returns the signals that have come.
+    fn wait(&mut self) -> Result<Vec<Signal>, Fault> {
+        let pending = self.pending.map(|since| since + PATIENCE);
+        let next = [self.staff.next_due(), pending].into_iter().flatten().min();
+        let limit = next.map(|next| next.saturating_duration_since(Instant::now()));
+        let (pids, mut sources): (Vec<_>, Vec<_>) = self.staff.reports().unzip();
+        sources.push(self.signals.source());
+        let mut told = sys::wait_for_input(&sources, limit)
+            .map_err(|error| system("wait for workers", &error))?;
+        let signalled = told.pop().unwrap_or(false);
+        for (pid, _) in pids.into_iter().zip(told).filter(|(_, told)| *told) {
+            self.staff.listen(pid);
+        }
+        Ok(if signalled {
+            self.signals.take()
+        } else {
+            Vec::new()
+        })
+    }
+
+    /// Takes note of workers that have ended.
+    fn reap(&mut self) -> Result<(), Fault> {
+        while let Some((pid, status)) = sys::reap() {
+            let Some((member, expected)) = self.staff.remove(pid, Instant::now()) else {
+                continue;
+            };
+            self.board.give_back(member.row);
+            if expected {
+                log::debug!("worker {pid} has ended");
+                continue;
+            }
+            self.board.supervisor().died().add(1);
+            let end = describe(status);
+            if self.phase == Phase::Starting {
+                self.staff.end();
+                return Err(Fault::Failed(format!("a worker could not begin: {end}")));
+            }
+            log::error!("worker {pid} died: {end}; another one takes its place");
+        }
+        Ok(())
+    }
+
+    /// Does what has become possible.
+    fn settle(&mut self) {
+        if self.phase != Phase::Leaving && self.staff.is_complete() {
+            self.staff.retire_old();
+            match self.phase {
+                Phase::Starting => announce(&self.material.config, &self.gates),
+                Phase::Reloading => log::info!("reloaded"),
+                Phase::Serving | Phase::Leaving => {}
+            }
+            self.phase = Phase::Serving;
+        }
+        if let Some(since) = self.pending {
+            if self.staff.generations() <= MAX_OLD {
+                self.reload();
+            } else if since.elapsed() >= PATIENCE {
+                log::warn!(
+                    "ending the oldest workers with their connections: a reload has waited for a minute"
+                );
+                self.pending = Some(Instant::now());
+                self.staff.end_oldest();
+            }
+        }
+    }
+
+    /// Reads everything anew and has new workers take over; where something is faulty, the old ones stay.
+    fn reload(&mut self) {
+        if self.phase == Phase::Leaving {
+            return;
+        }
+        if self.staff.generations() > MAX_OLD {
+            if self.pending.is_none() {
+                log::info!("the reload waits: {MAX_OLD} older ones still have connections");
+                self.pending = Some(Instant::now());
+            }
+            return;
+        }
+        self.pending = None;
+        match self.renew() {
+            Ok(()) if self.phase == Phase::Serving => self.phase = Phase::Reloading,
+            Ok(()) => {}
+            Err(fault) => log::error!("not reloaded: {fault}"),
+        }
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        let config = (self.reread)()?;
+        let material = Material::load(config, &self.tickets)?;
+        let workers = material.config.workers;
+        self.gates.change(&material.config.endpoints, workers)?;
+        self.material = material;
+        self.staff.begin_generation(workers, Instant::now());
+        Ok(())
+    }
+
+    /// Accepts no more; ends when all that has begun is answered.
+    fn quit(&mut self) {
+        if self.phase != Phase::Leaving {
+            self.phase = Phase::Leaving;
+            self.pending = None;
+            self.staff.quit();
+            // The workers have the sockets still, for those who stand in their queues.
+            self.gates = Gates::default();
+        }
+    }
+
+    /// Ends at once.
+    fn end(mut self) -> Result<(), Fault> {
+        self.staff.end();
+        let limit = Instant::now() + END_LIMIT;
+        while !self.staff.is_empty() {
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.staff.pids().for_each(sys::kill);
+            }
+            let source = self.signals.source();
+            sys::wait_for_input(&[source], Some(left.max(Duration::from_millis(10))))
+                .map_err(|error| system("wait for workers", &error))?;
+            self.signals.take();
+            while let Some((pid, _)) = sys::reap() {
+                self.staff.remove(pid, Instant::now());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a process has ended.
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("killed by signal {signal}"),
+        (None, Some(code)) => format!("exit status {code}"),
+        (None, None) => "for an unknown reason".to_owned(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Processes: what a supervisor needs to have workers.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// A process's number.
+pub(crate) type Pid = libc::pid_t;
+
+/// Makes a copy of this process (fork(2)). Returns the copy's number, and nothing within the copy.
+///
+/// This process must have no other thread: the copy would have the locks that they held, and not them.
+///
+/// # Errors
+/// What fork(2) says.
+pub(crate) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: with a single thread, which is the caller's to see to, the child may do all that its parent may.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        child => Ok(Some(child)),
+    }
+}
+
+/// Ends this process at once (_exit(2)): no buffer is flushed, no value dropped, no handler run that is another's.
+pub(crate) fn exit(status: u8) -> ! {
+    // SAFETY: _exit touches no memory.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Takes note of a child that has ended (waitpid(2)); nothing where none has.
+pub(crate) fn reap() -> Option<(Pid, ExitStatus)> {
+    let mut status = 0;
+    // SAFETY: waitpid writes one int, and `status` is one.
+    let child = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (child > 0).then(|| (child, ExitStatus::from_raw(status)))
+}
+
+/// Ends a child that does not do so by itself (kill(2), SIGKILL).
+pub(crate) fn kill(child: Pid) {
+    // SAFETY: kill touches no memory. Until it is reaped the number is the child's.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+}
+
+/// Has this process ignore signals (signal(3)).
+pub(crate) fn ignore_signals(signals: &[libc::c_int]) {
+    for signal in signals {
+        // SAFETY: SIG_IGN is no function of ours that could do anything wrong.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Waits until one of `sources` can be read or has ended (poll(2)), and tells which. None of them may be, after `limit` or
+/// when a signal has come.
+///
+/// poll(2) keeps nothing in the system, so nothing is left in a copy of this process; kqueue(2) and epoll(7) do not share
+/// well.
+///
+/// # Errors
+/// What poll(2) says, but for `EINTR`.
+pub(crate) fn wait_for_input(
+    sources: &[BorrowedFd<'_>],
+    limit: Option<Duration>,
+) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<libc::pollfd> = sources
+        .iter()
+        .map(|source| libc::pollfd {
+            fd: source.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    // Rounded up: who wakes too early would wait for nothing, again and again.
+    let milliseconds = limit.map_or(-1, |limit| {
+        libc::c_int::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(libc::c_int::MAX)
+    });
+    let count = libc::nfds_t::try_from(polled.len()).unwrap_or(0);
+    // SAFETY: the pointer and the count are those of `polled`, which outlives the call.
+    if unsafe { libc::poll(polled.as_mut_ptr(), count, milliseconds) } < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+        polled.iter_mut().for_each(|one| one.revents = 0);
+    }
+    Ok(polled.iter().map(|one| one.revents != 0).collect())
+}
