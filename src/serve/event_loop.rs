@@ -39,8 +39,7 @@ pub(super) struct EventLoop {
     listeners: Vec<Door>,
     /// The first connection's token, which is not any listener's.
     first_connection: usize,
-    /// It accepts no more, and ends with its last connection.
-    retired: bool,
+    stage: Stage,
     connections: Slab<Visitor>,
     max_connections: usize,
     deadlines: Deadlines,
@@ -50,6 +49,17 @@ pub(super) struct EventLoop {
     counters: Counters,
     /// The time at which this turn began.
     now: Instant,
+}
+
+/// How far a worker is from its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It accepts.
+    Serving,
+    /// It accepts no more, and ends with its last connection.
+    Retired,
+    /// The same, and who is not waiting for an answer is closed.
+    Quitting,
 }
 
 /// A listener and whether there may be connections to accept.
@@ -182,7 +192,7 @@ impl EventLoop {
             poll,
             first_connection: FIRST_LISTENER + doors.len(),
             listeners: doors,
-            retired: false,
+            stage: Stage::Serving,
             connections: Slab::new(),
             max_connections,
             deadlines: Deadlines::new(timeouts),
@@ -201,7 +211,7 @@ impl EventLoop {
     /// Serves until it is told to end, or has retired and has no connection left.
     pub(super) fn run(&mut self, orders: &mut pipe::Receiver) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_A_TURN);
-        while !(self.retired && self.connections.is_empty()) {
+        while self.stage == Stage::Serving || !self.connections.is_empty() {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -238,10 +248,12 @@ impl EventLoop {
     fn obey(&mut self, orders: &mut pipe::Receiver) -> bool {
         loop {
             match Order::take(orders) {
-                Ok(Some(Order::Retire)) => self.retire(),
+                Ok(Some(Order::Retire)) => self.retire(Stage::Retired),
                 Ok(Some(Order::Quit)) => {
-                    self.retire();
-                    self.dismiss_idle();
+                    self.retire(Stage::Quitting);
+                    let all: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
+                    // A request that has just come is one to wait for.
+                    all.into_iter().for_each(|index| self.attend(index));
                 }
                 Ok(None) => return false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -252,8 +264,8 @@ impl EventLoop {
 
     /// Accepts no more, but for those who stand in the queue: where no other worker has the socket, closing it would
     /// reset them.
-    fn retire(&mut self) {
-        self.retired = true;
+    fn retire(&mut self, stage: Stage) {
+        self.stage = stage;
         self.desk.site.draining = true;
         for door in 0..self.listeners.len() {
             self.listeners[door].state = DoorState::Crowded;
@@ -269,18 +281,14 @@ impl EventLoop {
         }
     }
 
-    /// Closes the connections that wait for no answer. A request that has just come is one to wait for.
-    fn dismiss_idle(&mut self) {
-        let all: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
-        for index in all {
-            self.attend(index);
-            if let Some(visitor) = self.connections.get_mut(index)
-                && visitor.is_idle()
-            {
-                // Only politeness: what comes of it is a close.
-                let _ = visitor.expire(&mut self.desk);
-                self.close(index, CloseReason::Retired);
-            }
+    /// Closes a connection that waits for no answer.
+    fn dismiss_idle(&mut self, index: usize) {
+        if let Some(visitor) = self.connections.get_mut(index)
+            && visitor.is_idle()
+        {
+            // Only politeness: what comes of it is a close.
+            let _ = visitor.expire(&mut self.desk);
+            self.close(index, CloseReason::Retired);
         }
     }
 
@@ -328,6 +336,9 @@ impl EventLoop {
             .answered()
             .add(u64::from(visitor.connection.answered() - before));
         self.satisfy(index, want);
+        if self.stage == Stage::Quitting {
+            self.dismiss_idle(index);
+        }
     }
 
     /// Sees to it that a connection gets what it wants.

@@ -60,6 +60,16 @@ pub fn open_descriptors(pid: u32) -> usize {
     fs::read_dir(proc(pid, "fd")).unwrap().count()
 }
 
+/// How many sockets a process has open.
+pub fn open_sockets(pid: u32) -> usize {
+    let targets = fs::read_dir(proc(pid, "fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
 /// The number that a process's next descriptor will have. Those above it may be in use, inherited
 /// from whoever started the tests.
 pub fn next_descriptor(pid: u32) -> u64 {

@@ -1,0 +1,104 @@
+//! One supervisor and its workers: reloads that lose nobody, workers that die, and the ways to end.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod end;
+mod load;
+mod reload;
+mod tickets;
+mod workers;
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use common::certificates::{self, CertificateFiles};
+use common::client::connect;
+use common::{Client, Port, Server, process};
+
+/// A request that leaves the connection open.
+const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
+/// One that does not.
+const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
+
+/// A page and a certificate in files that may change, and a server with both.
+struct Site {
+    server: Server,
+    page: PathBuf,
+    _directory: TempDir,
+    certificate: CertificateFiles,
+}
+
+impl Site {
+    /// With a page that says `page`, and more flags.
+    fn start(page: &str, flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("page.html");
+        std::fs::write(&path, page).unwrap();
+        let certificate = certificates::p256(&["localhost"]);
+        let mut all = vec!["--page", path.to_str().unwrap()];
+        all.extend(certificate.flags());
+        all.extend(flags);
+        Self {
+            server: Server::start(&all),
+            page: path,
+            _directory: directory,
+            certificate,
+        }
+    }
+
+    fn write_page(&self, page: &str) {
+        std::fs::write(&self.page, page).unwrap();
+    }
+
+    /// Reloads and waits until new workers have taken over.
+    fn reload(&self) {
+        let before = reloads(&self.server);
+        self.server.signal(libc::SIGHUP);
+        wait_until(|| reloads(&self.server) > before, "it has not reloaded");
+    }
+
+    fn workers(&self) -> Vec<u32> {
+        process::children(self.server.pid())
+    }
+
+    /// A connection that a worker has accepted, and on which this has been sent.
+    fn connect(&self, port: Port, request: &str) -> Client {
+        let sockets = || {
+            self.workers()
+                .into_iter()
+                .map(process::open_sockets)
+                .sum::<usize>()
+        };
+        let before = sockets();
+        let mut client = connect(&self.server, port);
+        client.send(request);
+        wait_until(|| sockets() > before, "nobody accepts");
+        client
+    }
+}
+
+/// How often it has said that it has reloaded.
+fn reloads(server: &Server) -> usize {
+    server.stderr().matches("maintd: reloaded\n").count()
+}
+
+/// Waits (20 s at most) until something is so.
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool, failure: &str) {
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < limit, "{failure}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

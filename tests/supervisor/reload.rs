@@ -1,0 +1,203 @@
+//! What a reload reads anew, and what it leaves alone.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+
+use tempfile::TempDir;
+
+use crate::common::certificates;
+use crate::common::client::{Tls, connect};
+use crate::common::{Client, Port, Server, maintd, process};
+use crate::{GET, GET_AND_CLOSE, Site, wait_until};
+
+fn page(site: &Site) -> String {
+    let mut client = connect(&site.server, Port::Clear);
+    client.send(GET_AND_CLOSE);
+    client.last_answer().text()
+}
+
+#[test]
+fn the_page_is_read_anew() {
+    let site = Site::start("one", &[]);
+    site.write_page("two");
+    assert_eq!(page(&site), "one");
+    site.reload();
+    assert_eq!(page(&site), "two");
+}
+
+#[test]
+fn the_certificate_is_read_anew() {
+    let site = Site::start("page", &[]);
+    let chain = || {
+        let client = Client::tls(site.server.https, Tls::default());
+        let session = client.session().unwrap();
+        session.peer_certificates().unwrap()[0].to_vec()
+    };
+    let before = chain();
+    let other = certificates::p256(&["localhost"]);
+    fs::copy(&other.cert, &site.certificate.cert).unwrap();
+    fs::copy(&other.key, &site.certificate.key).unwrap();
+    assert_eq!(chain(), before);
+    site.reload();
+    assert_ne!(chain(), before);
+}
+
+#[test]
+fn where_something_is_faulty_the_old_workers_stay() {
+    let site = Site::start("one", &[]);
+    let workers = site.workers();
+    let mut kept = connect(&site.server, Port::Tls);
+    for (spoil, fault) in [
+        (site.page.clone(), "not reloaded: page"),
+        (
+            site.certificate.key.clone(),
+            "not reloaded: cannot read key",
+        ),
+    ] {
+        let before = fs::read(&spoil).unwrap();
+        fs::write(&spoil, "").unwrap();
+        site.server.signal(libc::SIGHUP);
+        site.server.wait_for_stderr(fault);
+        fs::write(&spoil, before).unwrap();
+    }
+    assert_eq!(site.workers(), workers);
+    kept.send(GET);
+    let answer = kept.answer();
+    assert_eq!(answer.text(), "one");
+    assert!(!answer.says_close());
+    site.reload();
+    assert_ne!(site.workers(), workers);
+}
+
+/// Nobody is cut off: who has a connection is told with the next answer that it ends.
+#[test]
+fn old_connections_are_answered_once_more() {
+    for port in [Port::Clear, Port::Tls] {
+        let site = Site::start("one", &[]);
+        let mut kept = connect(&site.server, port);
+        kept.send(GET);
+        assert!(!kept.answer().says_close());
+        let mut half = site.connect(port, &GET[..10]);
+        site.write_page("two");
+        site.reload();
+        kept.send(GET);
+        half.send(&GET[10..]);
+        for mut client in [kept, half] {
+            let answer = client.last_answer();
+            assert_eq!(answer.text(), "one");
+            assert!(answer.says_close());
+        }
+        wait_until(|| site.workers().len() == 1, "the old worker stays");
+    }
+}
+
+/// A server that reads this configuration, in a directory of its own.
+fn with_configuration(directory: &TempDir, text: &str, listeners: usize) -> Server {
+    let file = directory.path().join("maintd.conf");
+    fs::write(&file, text).unwrap();
+    let mut command = maintd();
+    command.args(["serve", "-c", file.to_str().unwrap()]);
+    Server::start_command(command, listeners)
+}
+
+#[test]
+fn the_configuration_is_read_anew() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (
+        directory.path().join("first"),
+        directory.path().join("second"),
+    );
+    let text = |path: &std::path::Path, retry_after: u32, workers: u32| {
+        let path = path.display();
+        format!(
+            "worker_processes {workers};\n\
+             server {{ listen 127.0.0.1:0; listen unix:{path}; return 503 page; retry_after {retry_after}; }}\n"
+        )
+    };
+    let server = with_configuration(&directory, &text(&first, 60, 1), 2);
+    let retry_after = |mut client: Client| {
+        client.send(GET_AND_CLOSE);
+        let answer = client.last_answer();
+        answer.header("Retry-After").unwrap().to_owned()
+    };
+    assert_eq!(retry_after(Client::tcp(server.http)), "60");
+    assert_eq!(retry_after(Client::unix(&first)), "60");
+
+    let file = directory.path().join("maintd.conf");
+    fs::write(&file, "server { listen 127.0.0.1:0; retrun 503; }").unwrap();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("not reloaded: ");
+    assert!(server.stderr().contains("unknown directive \"retrun\""));
+    assert_eq!(retry_after(Client::tcp(server.http)), "60");
+
+    fs::write(&file, text(&second, 120, 3)).unwrap();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("maintd: reloaded\n");
+    assert_eq!(retry_after(Client::tcp(server.http)), "120");
+    assert_eq!(retry_after(Client::unix(&second)), "120");
+    assert!(!first.exists());
+    assert!(UnixStream::connect(&first).is_err());
+    wait_until(
+        || process::children(server.pid()).len() == 3,
+        "no three workers",
+    );
+}
+
+/// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.
+#[test]
+fn a_fifth_old_generation_is_waited_for() {
+    let site = Site::start(&"page ".repeat(3_000_000), &[]);
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        readers.push(site.connect(Port::Clear, GET_AND_CLOSE));
+        site.reload();
+    }
+    assert_eq!(site.workers().len(), 5);
+    site.server.signal(libc::SIGHUP);
+    site.server.wait_for_stderr("the reload waits");
+    site.server.signal(libc::SIGHUP);
+    assert_eq!(site.workers().len(), 5);
+    let before = crate::reloads(&site.server);
+    assert_eq!(readers.remove(0).last_answer().body.len(), 15_000_000);
+    wait_until(
+        || crate::reloads(&site.server) == before + 1,
+        "the reload still waits",
+    );
+    for mut reader in readers {
+        assert_eq!(reader.last_answer().body.len(), 15_000_000);
+    }
+    wait_until(|| site.workers().len() == 1, "old workers stay");
+    assert_eq!(crate::reloads(&site.server), before + 1);
+}
+
+#[test]
+fn a_thousand_reloads_leave_descriptors_and_memory_where_they_were() {
+    let site = Site::start("page", &["--workers", "2"]);
+    let pid = site.server.pid();
+    let settle = || {
+        wait_until(|| site.workers().len() == 2, "old workers stay");
+        (
+            process::open_descriptors(pid),
+            process::resident_bytes(pid),
+            site.workers()
+                .iter()
+                .map(|worker| process::open_descriptors(*worker))
+                .collect::<Vec<_>>(),
+        )
+    };
+    for _ in 0..50 {
+        site.reload();
+    }
+    let (descriptors, memory, workers) = settle();
+    for _ in 0..1000 {
+        site.reload();
+    }
+    let (descriptors_after, memory_after, workers_after) = settle();
+    assert_eq!(descriptors_after, descriptors);
+    assert_eq!(workers_after, workers);
+    // A KiB lost at each reload would be a MiB.
+    assert!(
+        memory_after < memory + 512 * 1024,
+        "{memory} bytes before, {memory_after} after"
+    );
+}
