@@ -60,11 +60,13 @@ pub fn open_descriptors(pid: u32) -> usize {
     fs::read_dir(proc(pid, "fd")).unwrap().count()
 }
 
-/// How many sockets a process has open.
+/// How many sockets a process has open; none once it has ended.
 pub fn open_sockets(pid: u32) -> usize {
-    let targets = fs::read_dir(proc(pid, "fd"))
-        .unwrap()
-        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let entries = fs::read_dir(proc(pid, "fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
     targets
         .filter(|target| target.to_string_lossy().starts_with("socket:"))
         .count()

@@ -74,16 +74,19 @@ impl Site {
 
     /// A connection that a worker has accepted, and on which this has been sent.
     fn connect(&self, port: Port, request: &str) -> Client {
-        let sockets = || {
-            self.workers()
-                .into_iter()
-                .map(process::open_sockets)
-                .sum::<usize>()
-        };
-        let before = sockets();
+        let sockets = |worker: &u32| process::open_sockets(*worker);
+        let workers = self.workers();
+        let before: Vec<usize> = workers.iter().map(sockets).collect();
         let mut client = connect(&self.server, port);
         client.send(request);
-        wait_until(|| sockets() > before, "nobody accepts");
+        let accepted = || {
+            workers
+                .iter()
+                .map(sockets)
+                .zip(&before)
+                .any(|(now, before)| now > *before)
+        };
+        wait_until(accepted, "nobody accepts");
         client
     }
 }

@@ -151,6 +151,12 @@ fn a_fifth_old_generation_is_waited_for() {
     for _ in 0..4 {
         readers.push(site.connect(Port::Clear, GET_AND_CLOSE));
         site.reload();
+        // The next reader must not be taken in by a worker that is about to close its listeners.
+        let has_retired = |worker: &u32| process::open_sockets(*worker) == 1;
+        wait_until(
+            || site.workers().iter().rev().skip(1).all(has_retired),
+            "old workers listen",
+        );
     }
     assert_eq!(site.workers().len(), 5);
     site.server.signal(libc::SIGHUP);
