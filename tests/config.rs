@@ -155,7 +155,7 @@ fn a_whole_nginx_conf_runs_with_the_recipe_in_place_of_its_sites() {
         "mime.types",
         "types { text/html html htm shtml; text/plain txt; }",
     );
-    let whole = "user www-data;\nworker_processes auto;\npid /run/nginx.pid;\ninclude modules-enabled/*.conf;\n\
+    let whole = "user www-data;\nworker_processes auto;\npid DIR/nginx.pid;\ninclude modules-enabled/*.conf;\n\
         events { worker_connections 768; }\nhttp {\n  sendfile on; tcp_nopush on; types_hash_max_size 2048;\n  \
         include mime.types; default_type application/octet-stream;\n  ssl_prefer_server_ciphers on;\n  \
         access_log off; gzip on;\n  include site*.conf;\n}\n";
@@ -403,4 +403,33 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
         ),
         "{lines:#?}"
     );
+}
+
+/// As nginx has it, and not a timeout of nothing.
+#[test]
+fn a_keepalive_timeout_of_nought_closes_after_each_answer() {
+    let site = Site::new();
+    let server = site.start(&RECIPE.replace("return 503;", "return 503; keepalive_timeout 0;"));
+    for port in [Port::Clear, Port::Tls] {
+        let mut client = connect(&server, port);
+        client.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        assert!(client.last_answer().says_close());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn as_many_workers_answer_as_the_file_says() {
+    let site = Site::new();
+    let server = site.start(&format!("worker_processes 3;\n{RECIPE}"));
+    assert_eq!(common::process::children(server.pid()).len(), 3);
+    assert_page(&server, "<h1>Mine</h1>");
+    for wrong in ["0", "257", "-1", "many"] {
+        assert_eq!(
+            site.faults(&format!("worker_processes {wrong};\n{RECIPE}")),
+            [format!(
+                "test.conf:1:18: wrong value \"{wrong}\" for worker_processes; give a number from 1 to 256, or auto"
+            )]
+        );
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use super::source::{File, Tree};
 use super::syntax::{Directive, Fault, Place, Quoted};
-use super::{Config, workers};
+use super::{Config, Timeouts, workers};
 use crate::fault;
 use block::Server;
 
@@ -197,7 +197,14 @@ impl Reader {
     /// A directive that nginx takes at several levels and that holds for all of maintd.
     fn shared_directive(&mut self, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
-            "keepalive_timeout" => self.time(directive, |config| &mut config.timeouts.keep_alive),
+            "keepalive_timeout" => {
+                self.time(directive, |config| &mut config.timeouts.keep_alive);
+                if self.config.timeouts.keep_alive.is_zero() {
+                    // As nginx has it: no connection is kept.
+                    self.config.timeouts.keep_alive = Timeouts::default().keep_alive;
+                    self.config.max_requests = 1;
+                }
+            }
             "client_header_timeout" => self.time(directive, |config| &mut config.timeouts.head),
             "client_body_timeout" => self.time(directive, |config| &mut config.timeouts.body),
             "send_timeout" => self.time(directive, |config| &mut config.timeouts.write),
