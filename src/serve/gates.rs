@@ -3,13 +3,18 @@
 
 use std::mem;
 
+use super::activation::Inherited;
 use super::listener::{self, Listener, SocketFile, bind_fault, is_missing_family};
 use crate::config::{Endpoint, Place};
 use crate::fault::{Fault, reason};
 
 /// All places where it is listened.
 #[derive(Debug, Default)]
-pub(super) struct Gates(Vec<Gate>);
+pub(super) struct Gates {
+    gates: Vec<Gate>,
+    /// The sockets that the service manager has opened. They are kept, for nobody else could listen there.
+    inherited: Inherited,
+}
 
 /// One place, with one socket for all workers or one for each.
 #[derive(Debug)]
@@ -27,7 +32,11 @@ impl Gates {
     /// # Errors
     /// The first endpoint that cannot be had.
     pub(super) fn open(endpoints: &[Endpoint], workers: usize) -> Result<Self, Fault> {
-        let mut gates = Self::default();
+        let mut gates = Self {
+            gates: Vec::new(),
+            inherited: Inherited::take()?,
+        };
+        gates.inherited.all_fit(endpoints)?;
         gates.change(endpoints, workers)?;
         listener::warn_of_short_backlog();
         Ok(gates)
@@ -39,12 +48,13 @@ impl Gates {
     /// # Errors
     /// The first endpoint that cannot be had; then nothing has changed.
     pub(super) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Fault> {
-        let mut left: Vec<bool> = vec![true; self.0.len()];
+        let endpoints = &*self.inherited.endpoints(endpoints);
+        let mut left: Vec<bool> = vec![true; self.gates.len()];
         let mut find = |endpoint: &Endpoint| {
             let same = |gate: &Gate| gate.endpoint.place == endpoint.place;
             let exactly = |gate: &Gate| same(gate) && gate.endpoint.secure == endpoint.secure;
             let search = |wanted: &dyn Fn(&Gate) -> bool| {
-                let mut gates = self.0.iter().zip(&left);
+                let mut gates = self.gates.iter().zip(&left);
                 gates.position(|(gate, left)| *left && wanted(gate))
             };
             let found = search(&exactly).or_else(|| search(&same))?;
@@ -57,10 +67,11 @@ impl Gates {
         for (endpoint, found) in endpoints.iter().zip(&found) {
             opened.push(match found {
                 Some(_) => None,
-                None => Gate::open(endpoint, workers)?,
+                None => Gate::open(endpoint, workers, &self.inherited)?,
             });
         }
-        let mut old: Vec<Option<Gate>> = mem::take(&mut self.0).into_iter().map(Some).collect();
+        let old = mem::take(&mut self.gates);
+        let mut old: Vec<Option<Gate>> = old.into_iter().map(Some).collect();
         for ((endpoint, found), opened) in endpoints.iter().zip(found).zip(opened) {
             let kept = found.and_then(|found| old[found].take()).map(|mut gate| {
                 gate.endpoint = endpoint.clone();
@@ -70,7 +81,7 @@ impl Gates {
                 }
                 gate
             });
-            self.0.extend(kept.or(opened));
+            self.gates.extend(kept.or(opened));
         }
         Ok(())
     }
@@ -79,7 +90,7 @@ impl Gates {
     /// in it, and files stay.
     pub(super) fn lend(self, slot: usize, workers: usize) -> Vec<Listener> {
         let mut lent = Vec::new();
-        for gate in self.0 {
+        for gate in self.gates {
             // The file is the supervisor's to remove.
             mem::forget(gate.file);
             let shared = gate.sockets.len() < workers;
@@ -96,19 +107,28 @@ impl Gates {
             shared if shared < workers => shared,
             sockets => sockets.div_ceil(workers),
         };
-        self.0.iter().map(of_gate).sum()
+        self.gates.iter().map(of_gate).sum()
     }
 
     /// The URLs at which it is answered.
     pub(super) fn urls(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|gate| gate.sockets[0].to_string())
+        self.gates.iter().map(|gate| gate.sockets[0].to_string())
     }
 }
 
 impl Gate {
     /// Opens an endpoint, unless it may be missing and is.
-    fn open(endpoint: &Endpoint, workers: usize) -> Result<Option<Self>, Fault> {
-        let listener = match Listener::bind(endpoint, workers > 1) {
+    fn open(
+        endpoint: &Endpoint,
+        workers: usize,
+        inherited: &Inherited,
+    ) -> Result<Option<Self>, Fault> {
+        let inherited = inherited.socket(endpoint);
+        let listener = match inherited {
+            Some(socket) => Listener::adopt(socket, endpoint),
+            None => Listener::bind(endpoint, workers > 1),
+        };
+        let listener = match listener {
             Ok(listener) => listener,
             Err(error) if endpoint.optional && is_missing_family(&error) => {
                 log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
@@ -117,8 +137,9 @@ impl Gate {
             Err(error) => return Err(bind_fault(endpoint, &error)),
         };
         let file = match &endpoint.place {
-            Place::Unix(path) => Some(SocketFile(path.clone())),
-            Place::Tcp(_) => None,
+            // The service manager's is left to it.
+            Place::Unix(path) if inherited.is_none() => Some(SocketFile(path.clone())),
+            Place::Unix(_) | Place::Tcp(_) => None,
         };
         let mut gate = Self {
             endpoint: endpoint.clone(),

@@ -69,6 +69,22 @@ impl Listener {
         })
     }
 
+    /// Listens on a socket that the service manager has opened for an endpoint, and keeps.
+    ///
+    /// # Errors
+    /// What the system says against it.
+    pub(super) fn adopt(socket: &socket2::Socket, endpoint: &Endpoint) -> io::Result<Self> {
+        let socket = socket.try_clone()?;
+        Ok(Self {
+            socket: match &endpoint.place {
+                Place::Tcp(address) => Bound::Tcp(prepare_tcp(socket, *address)?),
+                Place::Unix(_) => Bound::Unix(UnixListener::from_std(socket.into())),
+            },
+            secure: endpoint.secure,
+            shares_port: false,
+        })
+    }
+
     /// Another socket with the same address, over which the system spreads the connections as well.
     ///
     /// # Errors
@@ -213,9 +229,14 @@ fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<socket2::Socke
 
 fn listen_tcp(address: SocketAddr, shares_port: bool) -> io::Result<TcpListener> {
     let socket = bind_tcp(address, shares_port)?;
+    socket.listen(BACKLOG)?;
+    prepare_tcp(socket, address)
+}
+
+/// Sets what a listening socket has to have, whoever opened it.
+fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::Result<TcpListener> {
     // Accepted sockets inherit it: the end of a long answer must not wait for the client's delayed ACK.
     socket.set_tcp_nodelay(true)?;
-    socket.listen(BACKLOG)?;
     if let Err(error) = sys::defer_accept(&socket) {
         log::debug!(
             "connections on {address} are accepted before their first bytes: {}",

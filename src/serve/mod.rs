@@ -1,5 +1,6 @@
 //! `maintd serve`: the supervisor reads, binds and checks everything; then its workers take over.
 
+mod activation;
 pub mod answer;
 pub mod connection;
 pub mod counters;
@@ -10,6 +11,7 @@ mod gates;
 pub mod http1;
 pub mod listener;
 mod material;
+mod notify;
 pub mod orders;
 pub mod page;
 mod supervisor;

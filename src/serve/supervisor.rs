@@ -16,6 +16,7 @@ use super::counters::Board;
 use super::descriptors::Descriptors;
 use super::gates::Gates;
 use super::material::Material;
+use super::notify;
 use super::tls::Tickets;
 use super::worker::Worker;
 use super::{announce, system};
@@ -253,8 +254,14 @@ impl Supervisor {
         if self.phase != Phase::Leaving && self.staff.is_complete() {
             self.staff.retire_old();
             match self.phase {
-                Phase::Starting => announce(&self.material.config, &self.gates),
-                Phase::Reloading => log::info!("reloaded"),
+                Phase::Starting => {
+                    announce(&self.material.config, &self.gates);
+                    notify::ready();
+                }
+                Phase::Reloading => {
+                    log::info!("reloaded");
+                    notify::ready();
+                }
                 Phase::Serving | Phase::Leaving => {}
             }
             self.phase = Phase::Serving;
@@ -285,10 +292,18 @@ impl Supervisor {
             return;
         }
         self.pending = None;
+        if self.phase != Phase::Starting {
+            notify::reloading();
+        }
         match self.renew() {
             Ok(()) if self.phase == Phase::Serving => self.phase = Phase::Reloading,
             Ok(()) => {}
-            Err(fault) => log::error!("not reloaded: {fault}"),
+            Err(fault) => {
+                log::error!("not reloaded: {fault}");
+                if self.phase == Phase::Serving {
+                    notify::ready();
+                }
+            }
         }
     }
 
@@ -307,6 +322,7 @@ impl Supervisor {
         if self.phase != Phase::Leaving {
             self.phase = Phase::Leaving;
             self.pending = None;
+            notify::stopping();
             self.staff.quit();
             // The workers have the sockets still, for those who stand in their queues.
             self.gates = Gates::default();
@@ -315,6 +331,7 @@ impl Supervisor {
 
     /// Ends at once.
     fn end(mut self) -> Result<(), Fault> {
+        notify::stopping();
         self.staff.end();
         let limit = Instant::now() + END_LIMIT;
         while !self.staff.is_empty() {

@@ -50,10 +50,13 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     (status == 0).then_some((value, "kern.ipc.soacceptqueue"))
 }
 
+/// ioctl(2)'s requests.
+pub(super) type Request = libc::c_ulong;
+
 /// The bytes written to a socket that its peer has not acknowledged.
 pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     // sys/filio.h: _IOR('f', 119, int)
-    const FIONWRITE: libc::c_ulong = 0x4004_6677;
+    const FIONWRITE: Request = 0x4004_6677;
     super::socket_count(socket, FIONWRITE)
 }
 

@@ -18,6 +18,9 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     Some((text.trim().parse().ok()?, "net.core.somaxconn"))
 }
 
+/// ioctl(2)'s requests: glibc and musl have not the same type for them.
+pub(super) type Request = libc::Ioctl;
+
 /// The bytes written to a socket that its peer has not acknowledged (`SIOCOUTQ`, tcp(7)).
 pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     super::socket_count(socket, libc::TIOCOUTQ)

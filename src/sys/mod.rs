@@ -16,9 +16,11 @@ mod system;
 mod system;
 
 mod process;
+mod service;
 mod shared;
 
 pub(crate) use process::{Pid, exit, fork, ignore_signals, kill, reap, wait_for_input};
+pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
     SPREADS_CONNECTIONS, backlog_limit, defer_accept, share_port, unacknowledged,
@@ -66,7 +68,7 @@ pub(crate) fn next_descriptor() -> io::Result<u64> {
 
 /// Asks a socket for a number (ioctl(2)); 0 where it has none to tell.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn socket_count(socket: &impl std::os::fd::AsRawFd, request: libc::c_ulong) -> usize {
+fn socket_count(socket: &impl std::os::fd::AsRawFd, request: system::Request) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the requests of our system files write one c_int, and `bytes` is one.
     let status = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };

@@ -116,12 +116,13 @@ impl Server {
     /// Runs `command`, which must be a `maintd serve` of some kind, and waits for `listeners`
     /// listening lines.
     pub fn start_command(mut command: Command, listeners: usize) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::start_with_its_streams(command, listeners)
+    }
+
+    /// As [`Self::start_command`], with the stdin and stdout that `command` has.
+    pub fn start_with_its_streams(mut command: Command, listeners: usize) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let pipe = child.stderr.take().unwrap();
         let stderr = Arc::new(Stderr::default());
         let filler = Arc::clone(&stderr);
