@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::check;
@@ -149,6 +149,13 @@ impl Flags {
     }
 }
 
+/// The command line's own definition, of which the completions are made and against which the manual is held.
+#[doc(hidden)]
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the arguments of this process ask for.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -252,8 +259,6 @@ fn usage_fault(error: &clap::Error) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn config(arguments: &[&str]) -> Result<Config, Fault> {

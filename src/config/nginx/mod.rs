@@ -82,8 +82,8 @@ struct Reader {
 static NGINX: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("../nginx-directives.txt").lines().collect());
 
-/// Our own names, for suggestions.
-const OWN: [&str; 8] = [
+/// Our own names beside nginx's.
+pub const OWN: [&str; 8] = [
     "control",
     "metrics",
     "health",

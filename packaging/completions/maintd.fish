@@ -1,0 +1,68 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_maintd_global_optspecs
+    string join \n v/verbose q/quiet color= h/help V/version
+end
+
+function __fish_maintd_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_maintd_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_maintd_using_subcommand
+    set -l cmd (__fish_maintd_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c maintd -n "__fish_maintd_needs_command" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_needs_command" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_needs_command" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_needs_command" -s V -l version -d 'Print version'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "serve" -d 'Answer every request with the maintenance page'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l tls-listen -d 'Listen for TLS there' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l key -d 'The certificate\'s private key, in PEM' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l page -d 'The page' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l retry-after -d 'When clients may come again, 300 without it' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s t -d 'Only check the configuration, as "maintd check" does'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l listen -d 'Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l tls-listen -d 'Listen for TLS there' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l key -d 'The certificate\'s private key, in PEM' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l page -d 'The page' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l retry-after -d 'When clients may come again, 300 without it' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "serve" -d 'Answer every request with the maintenance page'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
