@@ -49,6 +49,9 @@ pub fn settings(files: &[CertificateFiles], tickets: &Tickets) -> Result<Arc<Ser
     Ok(Arc::new(settings))
 }
 
+/// More than a ticket holds: a session's secret, its suite, and the names of the server and of the protocol.
+const LONGEST_SESSION: usize = 1024;
+
 /// The keys of session tickets, made once and inherited by all workers.
 #[derive(Clone, Debug)]
 pub struct Tickets(Arc<dyn ProducesTickets>);
@@ -59,7 +62,11 @@ impl Tickets {
     /// # Errors
     /// No randomness to make them of.
     pub fn new() -> Result<Self, Fault> {
-        crypto::Ticketer::new().map(Self).map_err(broken)
+        let tickets = crypto::Ticketer::new().map_err(broken)?;
+        // It takes none that is longer than the longest that it has made, and each worker counts for itself: one that
+        // has made none yet would refuse all those of the others.
+        tickets.encrypt(&[0; LONGEST_SESSION]);
+        Ok(Self(tickets))
     }
 }
 
