@@ -9,10 +9,12 @@ use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::check;
+use crate::config::privileges::{self, Identity};
 use crate::config::{self, CertificateFiles, Config, PageSource, Where};
 use crate::fault::Fault;
 use crate::logger::{self, Color};
 use crate::serve;
+use crate::sys;
 
 /// The maintenance daemon: answers every HTTP and HTTPS request with a 503 page.
 #[derive(Debug, Parser)]
@@ -88,6 +90,14 @@ struct Flags {
     /// How many processes answer, 1 without it; "auto" is one for each processor
     #[arg(long, value_name = "N", value_parser = workers, allow_negative_numbers = true)]
     workers: Option<usize>,
+
+    /// Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"
+    #[arg(long, value_name = "NAME|UID:GID")]
+    user: Option<String>,
+
+    /// The workers' root directory where this is started as root; without it an empty one
+    #[arg(long, value_name = "DIR")]
+    chroot: Option<PathBuf>,
 }
 
 fn workers(text: &str) -> Result<usize, &'static str> {
@@ -100,6 +110,30 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
         Ok(Ok(seconds)) => Ok(Duration::from_secs(seconds)),
         Ok(Err(_)) | Err(_) => Err("not a number of seconds; write digits alone, as in 300"),
     }
+}
+
+/// Who is meant by --user.
+fn identity(user: &str) -> Result<Option<Identity>, Fault> {
+    let found = Identity::find_pair(user);
+    if !sys::is_root() {
+        if !found.is_ok_and(Identity::is_own) {
+            log::warn!("--user is ignored: only root can become another user; start as root");
+        }
+        return Ok(None);
+    }
+    found
+        .map(Some)
+        .map_err(|what| Fault::Failed(format!("wrong value for --user: {what}")))
+}
+
+/// What is meant by --chroot.
+fn root_directory(directory: PathBuf) -> Result<Option<PathBuf>, Fault> {
+    if let Some(ignored) = privileges::ignored_chroot() {
+        log::warn!("--chroot is ignored: {ignored}");
+        return Ok(None);
+    }
+    privileges::check_chroot(&directory).map_err(Fault::Failed)?;
+    Ok(Some(directory))
 }
 
 impl Flags {
@@ -118,6 +152,12 @@ impl Flags {
         }
         if let Some(workers) = self.workers {
             config.workers = workers;
+        }
+        if let Some(user) = self.user {
+            config.identity = identity(&user)?;
+        }
+        if let Some(chroot) = self.chroot {
+            config.chroot = root_directory(chroot)?;
         }
         let pairs = self.cert.into_iter().zip(self.key);
         let certificates: Vec<_> = pairs

@@ -342,6 +342,22 @@ fn what_would_change_the_answer_is_a_fault() {
 }
 
 #[test]
+fn what_the_processes_are_given_takes_values() {
+    let site = Site::new();
+    let text = "user;\nuser a b c;\nchroot;\nworker_rlimit_nofile 0;\nserver { listen 127.0.0.1:0; return 503; }";
+    let expected = [
+        "1:1: user takes a user and perhaps a group; write user NAME [GROUP];",
+        "2:1: user takes a user and perhaps a group; write user NAME [GROUP];",
+        "3:1: chroot takes one value; write chroot VALUE;",
+        "4:22: wrong value \"0\" for worker_rlimit_nofile; give a number from 1",
+    ];
+    assert_eq!(
+        site.faults(text),
+        expected.map(|line| format!("test.conf:{line}"))
+    );
+}
+
+#[test]
 fn a_faulty_file_starts_nothing() {
     let site = Site::new();
     let path = site.write("test.conf", &format!("{RECIPE}\nnonsense;"));

@@ -2,6 +2,7 @@
 //! can be told without touching the system.
 
 pub mod nginx;
+pub mod privileges;
 pub mod source;
 pub mod syntax;
 
@@ -10,6 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+pub use privileges::Identity;
 
 /// The most workers.
 pub const MAX_WORKERS: usize = 256;
@@ -41,6 +44,12 @@ pub struct Config {
     pub max_connections: Option<u32>,
     /// The worker processes, from 1 to [`MAX_WORKERS`].
     pub workers: usize,
+    /// The descriptors to be held at once, without which it is as many as the system allows.
+    pub max_descriptors: Option<u32>,
+    /// Who a worker is, without which it is the system's unprivileged user. Only root can become another.
+    pub identity: Option<Identity>,
+    /// A worker's root directory, without which it is an empty one.
+    pub chroot: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -58,6 +67,9 @@ impl Default for Config {
             max_requests: 1000,
             max_connections: None,
             workers: 1,
+            max_descriptors: None,
+            identity: None,
+            chroot: None,
         }
     }
 }

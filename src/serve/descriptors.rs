@@ -19,15 +19,23 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises the limit as far as it goes. To be called before anything is opened.
+    /// Sets the limit to what is wanted, or raises it as far as it goes. To be called before anything is opened.
     ///
     /// # Errors
     /// The limit cannot be told.
-    pub(super) fn count() -> Result<Self, Fault> {
-        let limit = sys::raise_descriptor_limit()
-            .map_err(|error| system("read the descriptor limit", &error))?;
+    pub(super) fn count(wanted: Option<u32>) -> Result<Self, Fault> {
+        let limit = set_limit(wanted)?;
         let inherited = sys::next_descriptor().unwrap_or(limit);
         Ok(Self { limit, inherited })
+    }
+
+    /// Sets the limit anew.
+    ///
+    /// # Errors
+    /// As with [`Self::count`].
+    pub(super) fn limited_to(self, wanted: Option<u32>) -> Result<Self, Fault> {
+        let limit = set_limit(wanted)?;
+        Ok(Self { limit, ..self })
     }
 
     /// The connections that a worker with this many listening sockets can hold.
@@ -48,4 +56,16 @@ impl Descriptors {
             ))),
         }
     }
+}
+
+/// Returns the limit that holds.
+fn set_limit(wanted: Option<u32>) -> Result<u64, Fault> {
+    let limit = sys::set_descriptor_limit(wanted)
+        .map_err(|error| system("read the descriptor limit", &error))?;
+    if let Some(wanted) = wanted.filter(|wanted| u64::from(*wanted) > limit) {
+        log::warn!(
+            "worker_rlimit_nofile {wanted} is more than the system allows: it is {limit}; start as root, or raise the hard limit"
+        );
+    }
+    Ok(limit)
 }

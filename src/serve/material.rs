@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use super::confinement;
 use super::connection::Site;
 use super::load_site;
 use super::tls::{self, Tickets};
 use crate::config::Config;
 use crate::fault::Fault;
+use crate::sys::Confinement;
 
 /// What a generation of workers serves with.
 pub(super) struct Material {
     pub(super) config: Config,
     pub(super) site: Site,
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// What a worker gives up before it serves.
+    pub(super) confinement: Confinement,
 }
 
 impl Material {
@@ -28,6 +32,12 @@ impl Material {
             .speaks_tls()
             .then(|| tls::settings(&config.certificates, tickets))
             .transpose()?;
-        Ok(Self { config, site, tls })
+        let confinement = confinement::prepare(&config)?;
+        Ok(Self {
+            config,
+            site,
+            tls,
+            confinement,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod activation;
 pub mod answer;
+mod confinement;
 pub mod connection;
 pub mod counters;
 pub mod deadlines;

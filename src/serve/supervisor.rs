@@ -19,7 +19,7 @@ use super::material::Material;
 use super::notify;
 use super::tls::Tickets;
 use super::worker::Worker;
-use super::{announce, system};
+use super::{announce, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
 use crate::sys;
@@ -79,7 +79,9 @@ impl Supervisor {
     /// # Errors
     /// The first thing that stands in the way; then nothing has been begun.
     pub(super) fn new(config: Config, reread: Reread) -> Result<Self, Fault> {
-        let descriptors = Descriptors::count()?;
+        let descriptors = Descriptors::count(config.max_descriptors)?;
+        // Before anything is opened for which there might be none.
+        descriptors.connections(config.endpoints.len())?;
         let tickets = Tickets::new()?;
         let material = Material::load(config, &tickets)?;
         let gates = Gates::open(&material.config.endpoints, material.config.workers)?;
@@ -104,6 +106,7 @@ impl Supervisor {
     /// # Errors
     /// A worker that cannot even begin. What goes wrong later is told, and tried again.
     pub(super) fn run(mut self) -> Result<(), Fault> {
+        confinement::enter_supervisor(&self.material.config)?;
         self.staff
             .begin_generation(self.material.config.workers, Instant::now());
         loop {
@@ -184,6 +187,7 @@ impl Supervisor {
             let possible = descriptors.connections(listeners.len())?;
             let wanted = material.config.max_connections.unwrap_or(u32::MAX);
             let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
+            confinement::enter(material.confinement)?;
             let worker = Worker {
                 listeners,
                 site: material.site,
@@ -311,7 +315,12 @@ impl Supervisor {
         let config = (self.reread)()?;
         let material = Material::load(config, &self.tickets)?;
         let workers = material.config.workers;
+        let descriptors = self
+            .descriptors
+            .limited_to(material.config.max_descriptors)?;
+        descriptors.connections(material.config.endpoints.len())?;
         self.gates.change(&material.config.endpoints, workers)?;
+        self.descriptors = descriptors;
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());
         Ok(())

@@ -1,8 +1,20 @@
 //! FreeBSD.
 
+use std::ffi::CString;
 use std::io;
+use std::path::Path;
 
 use socket2::Socket;
+
+use super::privileges::{self, Refusal};
+
+/// Who a worker is unless the configuration names another.
+pub(crate) const DEFAULT_USER: &str = "www";
+/// A worker can be given another root directory.
+pub(crate) const HAS_CHROOT: bool = true;
+
+/// A directory that the system keeps empty (hier(7)).
+const EMPTY: &str = "/var/empty";
 
 /// Has the kernel hand out a connection when its first bytes are there (`dataready`, accf_data(9)).
 ///
@@ -66,4 +78,42 @@ pub(crate) const SPREADS_CONNECTIONS: bool = true;
 /// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT_LB`, setsockopt(2)).
 pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
     super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT_LB, 1)
+}
+
+/// What becomes a worker's root directory: a path, since in a jail chroot(2) fails for whoever has a directory open.
+#[derive(Debug)]
+pub(crate) struct Root(CString);
+
+impl Root {
+    /// Looks at the directory that was asked for, or at the system's empty one.
+    pub(super) fn open(wanted: Option<&Path>) -> io::Result<Self> {
+        let path = wanted.unwrap_or(Path::new(EMPTY));
+        privileges::check_root(&path.metadata()?)?;
+        Ok(Self(privileges::c_path(path)?))
+    }
+
+    /// Makes it the root.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        privileges::chroot(&self.0)
+    }
+}
+
+/// There are none here.
+pub(super) fn limit_capabilities() {}
+
+/// Why workers go without a filter of their system calls, where one is to be expected.
+pub(crate) fn unfiltered() -> Option<&'static str> {
+    None
+}
+
+/// Another user and an empty root are all of it: capability mode would ask for a list of rights with each descriptor.
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+    Ok(())
+}
+
+/// The supervisor keeps what it has here.
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
+    Ok(())
 }

@@ -1,8 +1,47 @@
 //! Linux.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use socket2::Socket;
+
+use super::privileges::{self, Refusal, at, done};
+
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64"
+))]
+#[path = "seccomp.rs"]
+mod seccomp;
+/// Where the filters' compiler does not know the machine.
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64"
+)))]
+mod seccomp {
+    pub(super) fn is_available() -> bool {
+        false
+    }
+
+    pub(super) fn install() -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Who a worker is unless the configuration names another.
+pub(crate) const DEFAULT_USER: &str = "nobody";
+/// A worker can be given another root directory.
+pub(crate) const HAS_CHROOT: bool = true;
+
+/// Where an empty directory may be made for a moment; a container without a writable root has the last one still.
+const TEMPORARY: [&str; 4] = ["/run", "/tmp", "/var/tmp", "/dev/shm"];
 
 /// Has the kernel hand out a connection when its first bytes are there (`TCP_DEFER_ACCEPT`, tcp(7)).
 ///
@@ -32,4 +71,139 @@ pub(crate) const SPREADS_CONNECTIONS: bool = true;
 /// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT`, socket(7)).
 pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
     super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+}
+
+/// What becomes a worker's root directory: an open one, that need not have a name any more.
+#[derive(Debug)]
+pub(crate) struct Root(File);
+
+impl Root {
+    /// Opens a directory that was asked for; else makes an empty one and removes it at once, so that nothing can be put
+    /// there and nothing is left behind.
+    pub(super) fn open(wanted: Option<&Path>) -> io::Result<Self> {
+        if let Some(path) = wanted {
+            let directory = open_directory(path)?;
+            privileges::check_root(&directory.metadata()?)?;
+            return Ok(Self(directory));
+        }
+        let mut refused = io::Error::from(io::ErrorKind::NotFound);
+        for place in TEMPORARY {
+            match removed_directory(place) {
+                Ok(directory) => return Ok(Self(directory)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(io::Error::new(
+            refused.kind(),
+            format!(
+                "no empty directory can be made in {}: {refused}",
+                TEMPORARY.join(", ")
+            ),
+        ))
+    }
+
+    /// Goes there, and makes it the root.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        // SAFETY: it takes a number only, and the descriptor is open.
+        done(unsafe { libc::fchdir(self.0.as_raw_fd()) })?;
+        privileges::chroot(c".")
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_PATH)
+        .open(path)
+}
+
+/// A directory of ours alone that is open and has no name any more.
+fn removed_directory(place: &str) -> io::Result<File> {
+    let mut name = format!("{place}/maintd.XXXXXX\0").into_bytes();
+    // SAFETY: `name` ends in NUL and the six letters before it, which it may write.
+    if unsafe { libc::mkdtemp(name.as_mut_ptr().cast()) }.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    name.pop();
+    let path = Path::new(OsStr::from_bytes(&name));
+    let directory = open_directory(path);
+    std::fs::remove_dir(path)?;
+    directory
+}
+
+/// Takes from this process what no program that it might run could get either. Without the right to it, there is nothing
+/// to be won by it: `no_new_privs` comes, and a process that runs another program is killed.
+pub(super) fn limit_capabilities() {
+    // The kernel says of the first number past its last one that there is none (prctl(2)).
+    for capability in 0..64 {
+        if set(libc::PR_CAPBSET_DROP, capability).is_err() {
+            return;
+        }
+    }
+}
+
+/// Empties the sets of capabilities (capset(2)): the kernel does so itself where root becomes another user, but for the
+/// inheritable one, and not for a process that was started as another user with some.
+fn drop_capabilities() -> io::Result<()> {
+    // linux/capability.h
+    const VERSION_3: u32 = 0x2008_0522;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    const NONE: Sets = Sets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let sets = [NONE, NONE];
+    // SAFETY: version 3 reads a header and two times three sets, and these are they.
+    match unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Why workers go without a filter of their system calls, where they do.
+pub(crate) fn unfiltered() -> Option<&'static str> {
+    (!seccomp::is_available()).then_some("this machine or kernel has no seccomp that maintd knows")
+}
+
+/// Sets one of the options of this process that take a number (prctl(2)).
+fn set(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    let unused: libc::c_ulong = 0;
+    // SAFETY: our options take numbers only.
+    done(unsafe { libc::prctl(option, value, unused, unused, unused) })
+}
+
+/// Leaves this process what a worker needs.
+pub(super) fn lock_in(was_root: bool) -> Result<(), Refusal> {
+    // The ambient set loses with the inheritable one.
+    drop_capabilities().map_err(at("give up its capabilities"))?;
+    // The key is in its memory. A process that is no other user than before keeps nothing from that user.
+    if was_root {
+        set(libc::PR_SET_DUMPABLE, 0).map_err(at("keep its memory to itself"))?;
+    }
+    set(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(at("renounce privileges"))?;
+    if seccomp::is_available() {
+        seccomp::install().map_err(at("filter its system calls"))?;
+    }
+    Ok(())
+}
+
+/// The supervisor keeps what it has here.
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
+    Ok(())
 }

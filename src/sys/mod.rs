@@ -15,22 +15,33 @@ mod system;
 #[path = "openbsd.rs"]
 mod system;
 
+mod privileges;
 mod process;
 mod service;
 mod shared;
 
+pub(crate) use privileges::{
+    Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
+};
 pub(crate) use process::{Pid, exit, fork, ignore_signals, kill, reap, wait_for_input};
 pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
-    SPREADS_CONNECTIONS, backlog_limit, defer_accept, share_port, unacknowledged,
+    DEFAULT_USER, HAS_CHROOT, SPREADS_CONNECTIONS, backlog_limit, confine_supervisor, defer_accept,
+    share_port, unacknowledged, unfiltered,
 };
 
-/// Raises the soft limit of open descriptors to the hard one and returns what holds then (setrlimit(2)).
+/// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;
+/// without a wish, to the hard one. Returns what holds then (setrlimit(2)).
 ///
 /// # Errors
 /// What getrlimit(2) says. A refused raise is none: the limit that holds is returned.
-pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+#[allow(
+    clippy::unnecessary_fallible_conversions,
+    clippy::useless_conversion,
+    reason = "`rlim_t` is not the same type everywhere: signed on FreeBSD, where no limit is negative"
+)]
+pub(crate) fn set_descriptor_limit(wanted: Option<u32>) -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -39,20 +50,18 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let raised = libc::rlimit {
-        rlim_cur: limit.rlim_max,
-        ..limit
-    };
-    // SAFETY: setrlimit reads one rlimit, and `raised` is one.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
-        limit = raised;
+    let wanted = wanted.map_or(limit.rlim_max, libc::rlim_t::from);
+    // As far as it may go by itself first: the hard limit is raised by root alone.
+    for rlim_max in [limit.rlim_max, limit.rlim_max.max(wanted)] {
+        let raised = libc::rlimit {
+            rlim_cur: wanted.min(rlim_max),
+            rlim_max,
+        };
+        // SAFETY: setrlimit reads one rlimit, and `raised` is one.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            limit = raised;
+        }
     }
-    // `rlim_t` is signed on FreeBSD, where no limit is negative.
-    #[allow(
-        clippy::unnecessary_fallible_conversions,
-        clippy::useless_conversion,
-        reason = "not the same type everywhere"
-    )]
     Ok(u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX))
 }
 

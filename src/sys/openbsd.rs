@@ -1,8 +1,23 @@
 //! OpenBSD, and systems without a file of their own.
 
 use std::io;
+use std::path::Path;
 
 use socket2::Socket;
+
+use super::privileges::Refusal;
+#[cfg(target_os = "openbsd")]
+use super::privileges::{at, c_path, done};
+
+/// Who a worker is unless the configuration names another.
+pub(crate) const DEFAULT_USER: &str = if cfg!(target_os = "openbsd") {
+    "www"
+} else {
+    "nobody"
+};
+/// A worker keeps the root directory: chroot(2) is in no pledge promise, and a worker after the first is forked from a
+/// supervisor that has pledged. Without one of the promises about paths a worker has no file system at all.
+pub(crate) const HAS_CHROOT: bool = false;
 
 /// There is no such filter here: a connection is handed out when it is made.
 #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
@@ -47,4 +62,76 @@ pub(crate) const SPREADS_CONNECTIONS: bool = false;
 /// Several sockets on one address do not share its connections here: they share one socket instead.
 pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What becomes a worker's root directory: nothing does.
+#[derive(Debug)]
+pub(crate) struct Root;
+
+impl Root {
+    /// There is none to be had.
+    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+    pub(super) fn open(_wanted: Option<&Path>) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Stays.
+    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+    pub(super) fn enter(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// There are none here.
+pub(super) fn limit_capabilities() {}
+
+/// Why workers go without a filter of their system calls, where one is to be expected.
+pub(crate) fn unfiltered() -> Option<&'static str> {
+    None
+}
+
+/// Promises to read and write, and to accept: `inet` stands for accept(2) from Unix sockets too, since it is the call that
+/// is looked at and not the socket (pledge_syscalls in sys/kern/kern_pledge.c).
+#[cfg(target_os = "openbsd")]
+pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+    pledge(c"stdio inet").map_err(at("pledge"))
+}
+
+/// There is nothing like it here.
+#[cfg(not(target_os = "openbsd"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+    Ok(())
+}
+
+/// Leaves the supervisor what it needs for life: to read any file, since a new configuration may name others than the old
+/// one; to write, make and remove those of `written` (logs, the pid file, sockets) and no other, so that a configuration
+/// with another of these needs a new start; to execute nothing.
+#[cfg(target_os = "openbsd")]
+pub(crate) fn confine_supervisor(written: &[&Path]) -> io::Result<()> {
+    let unveil = |path: &std::ffi::CStr, permissions: &std::ffi::CStr| {
+        // SAFETY: both end in NUL.
+        done(unsafe { libc::unveil(path.as_ptr(), permissions.as_ptr()) })
+    };
+    unveil(c"/", c"r")?;
+    for path in written {
+        unveil(&c_path(path)?, c"rwc")?;
+    }
+    // SAFETY: both may be null, which is how no more can be unveiled.
+    done(unsafe { libc::unveil(std::ptr::null(), std::ptr::null()) })?;
+    // Files, sockets of both kinds and their modes; workers, and their user; who that is.
+    pledge(c"stdio rpath wpath cpath fattr inet unix proc id getpw")
+}
+
+/// The supervisor keeps what it has here.
+#[cfg(not(target_os = "openbsd"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "openbsd")]
+fn pledge(promises: &std::ffi::CStr) -> io::Result<()> {
+    // SAFETY: the promises end in NUL; null leaves those for other programs, of which none may be run, as they are.
+    done(unsafe { libc::pledge(promises.as_ptr(), std::ptr::null()) })
 }

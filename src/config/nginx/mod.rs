@@ -3,6 +3,7 @@
 
 mod block;
 mod location;
+mod process;
 mod server;
 mod value;
 
@@ -190,6 +191,7 @@ impl Reader {
             ),
             _ if self.page_directive(http, directive) => {}
             _ if self.shared_directive(directive) => {}
+            _ if self.process_directive(directive) => {}
             _ => self.other(directive),
         }
     }
