@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::mem::size_of;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,15 +100,24 @@ pub fn raise_descriptor_limit(needed: u64) -> bool {
     descriptor_limit(0, Some(raised)).is_ok()
 }
 
-/// Sets the soft descriptor limit of a running process and returns the one before.
+/// Sets the soft descriptor limit of a running process and returns the one before. It is done as the process's own user:
+/// over another's even root has no power everywhere (`CAP_SYS_RESOURCE`).
 pub fn set_soft_descriptor_limit(pid: u32, soft: u64) -> u64 {
-    let before = descriptor_limit(pid, None).unwrap();
-    let wanted = libc::rlimit {
-        rlim_cur: soft,
-        ..before
+    let word = |file: &str, line: &str| -> String {
+        let text = fs::read_to_string(proc(pid, file)).unwrap();
+        let values = text.lines().find_map(|found| found.strip_prefix(line));
+        let value = values.and_then(|values| values.split_whitespace().next());
+        value.unwrap().to_owned()
     };
-    descriptor_limit(pid, Some(wanted)).unwrap();
-    before.rlim_cur
+    let before = word("limits", "Max open files").parse().unwrap();
+    let set = Command::new("prlimit")
+        .uid(word("status", "Uid:").parse().unwrap())
+        .gid(word("status", "Gid:").parse().unwrap())
+        .args(["--pid", &pid.to_string(), &format!("--nofile={soft}:")])
+        .status()
+        .unwrap();
+    assert!(set.success(), "prlimit: {set}");
+    before
 }
 
 /// prlimit(2); process 0 is this one. Returns the limit before.
