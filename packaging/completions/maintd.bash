@@ -59,7 +59,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__check)
-            opts="-c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --verbose --quiet --color --help"
+            opts="-c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +98,14 @@ _maintd() {
                     return 0
                     ;;
                 --workers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chroot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -169,7 +177,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__serve)
-            opts="-t -c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --verbose --quiet --color --help"
+            opts="-t -c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -208,6 +216,14 @@ _maintd() {
                     return 0
                     ;;
                 --workers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chroot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

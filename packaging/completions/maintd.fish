@@ -42,6 +42,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand serve" -l key -d 'The cert
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l page -d 'The page' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l retry-after -d 'When clients may come again, 300 without it' -r
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -57,6 +59,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand check" -l key -d 'The cert
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l page -d 'The page' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l retry-after -d 'When clients may come again, 300 without it' -r
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
