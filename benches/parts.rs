@@ -7,10 +7,12 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use maintd::config::names::{Hosts, ServerName};
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::{Connection, Site};
+use maintd::serve::connection::Connection;
 use maintd::serve::http1::{Scan, parse};
 use maintd::serve::page;
+use maintd::serve::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
@@ -79,21 +81,36 @@ fn connections(criterion: &mut Criterion) {
         "text/html; charset=utf-8",
         Duration::from_secs(300),
     );
-    let site = Site {
-        answers: answers.expect("memory"),
-        max_requests: 1000,
-        draining: false,
-    };
+    let sites = Sites::one(answers.expect("memory"), 1000);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
     for (name, request) in [("small", SMALL), ("browser", BROWSER)] {
         criterion.bench_function(&format!("one connection: {name}"), |bench| {
             bench.iter(|| {
                 let mut connection = Connection::new(false);
-                connection.advance(&mut OneRequest(request.as_bytes()), &site, &mut buffer)
+                connection.advance(&mut OneRequest(request.as_bytes()), &sites, &mut buffer)
             });
         });
     }
 }
 
-criterion_group!(parts, heads, connections);
+/// The choice among a hundred sites, by an exact name and by one below another.
+fn names(criterion: &mut Criterion) {
+    let sites: Vec<Vec<ServerName>> = (0..100)
+        .map(|number| {
+            [
+                format!("site{number}.example"),
+                format!("*.site{number}.example"),
+            ]
+        })
+        .map(|names| names.iter().filter_map(|name| name.parse().ok()).collect())
+        .collect();
+    let hosts = Hosts::all(sites.iter().map(Vec::as_slice));
+    for name in ["Site77.example", "www.site77.example", "other.test"] {
+        criterion.bench_function(&format!("find a site: {name}"), |bench| {
+            bench.iter(|| hosts.find(black_box(name.as_bytes())));
+        });
+    }
+}
+
+criterion_group!(parts, heads, connections, names);
 criterion_main!(parts);

@@ -144,11 +144,13 @@ impl Flags {
                 "--cert and --key go together; give as many of one as of the other".to_owned(),
             ));
         }
-        if let Some(page) = self.page {
-            config.page = PageSource::File(page);
-        }
-        if let Some(retry_after) = self.retry_after {
-            config.retry_after = retry_after;
+        for site in &mut config.sites {
+            if let Some(page) = &self.page {
+                site.page = PageSource::File(page.clone());
+            }
+            if let Some(retry_after) = self.retry_after {
+                site.retry_after = retry_after;
+            }
         }
         if let Some(workers) = self.workers {
             config.workers = workers;
@@ -169,7 +171,12 @@ impl Flags {
             .flat_map(|(place, secure)| place.endpoints(secure))
             .collect();
         if !asked.is_empty() {
+            // Nobody has said which sites stand there, so all do.
+            let hosts = config.hosts();
             config.endpoints = asked;
+            for endpoint in &mut config.endpoints {
+                endpoint.hosts = hosts.clone();
+            }
         }
         if !certificates.is_empty() {
             if !config.speaks_tls() {
@@ -177,7 +184,9 @@ impl Flags {
                     "--cert without a place to use it; add --tls-listen WHERE".to_owned(),
                 ));
             }
-            config.certificates = certificates;
+            for site in &mut config.sites {
+                site.certificates.clone_from(&certificates);
+            }
         }
         Ok(config)
     }
@@ -335,7 +344,7 @@ mod tests {
     #[test]
     fn certificates_come_with_their_keys() {
         let config = config(&["--cert", "a", "--key", "b", "--cert", "c", "--key", "d"]).unwrap();
-        let files: Vec<_> = config
+        let files: Vec<_> = config.sites[0]
             .certificates
             .iter()
             .map(|files| (&*files.chain, &*files.key))

@@ -17,18 +17,19 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use common::Client;
 use common::client::Tls;
-use maintd::config::{Endpoint, Place};
+use maintd::config::{Config, Endpoint, Place};
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::Site;
 use maintd::serve::counters::{CloseReason, Counters};
 use maintd::serve::deadlines::Timeouts;
 use maintd::serve::listener::Listener;
-use maintd::serve::tls::{self, Tickets};
+use maintd::serve::sites;
+use maintd::serve::tls::Tickets;
 use maintd::serve::worker::Worker;
 use mio::unix::pipe;
 
@@ -58,12 +59,17 @@ struct InProcess {
 
 impl InProcess {
     fn start(timeouts: Timeouts, page: &[u8]) -> Self {
-        let at = |secure| Endpoint {
-            place: Place::Tcp("127.0.0.1:0".parse().unwrap()),
-            secure,
-            optional: false,
+        let at = |secure| Endpoint::new(Place::Tcp("127.0.0.1:0".parse().unwrap()), secure);
+        let config = Config {
+            endpoints: vec![at(false), at(true)],
+            ..Config::default()
         };
-        let listeners = [false, true].map(|secure| Listener::bind(&at(secure), false).unwrap());
+        let mut listeners: Vec<_> = config
+            .endpoints
+            .iter()
+            .map(|endpoint| Listener::bind(endpoint, false).unwrap())
+            .collect();
+        listeners[1].stand_for(1, &config.endpoints[1], &[]);
         let address = |number: usize| {
             let url = listeners[number].to_string();
             url.split("://").nth(1).unwrap().parse().unwrap()
@@ -71,15 +77,15 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
+        let mut services = sites::load(&config, &Tickets::new().unwrap()).unwrap();
+        let answers = Arc::new(answers);
+        for service in &mut services {
+            service.sites.answers = Arc::clone(&answers);
+        }
         let (orders, receiver) = pipe::new().unwrap();
         let worker = Worker {
-            listeners: listeners.into(),
-            site: Site {
-                answers,
-                max_requests: 1000,
-                draining: false,
-            },
-            tls: Some(tls::settings(&[], &Tickets::new().unwrap()).unwrap()),
+            listeners,
+            services,
             timeouts,
             max_connections: 100,
             counters,

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::{Connection, Site, Want};
+use maintd::serve::connection::{Connection, Want};
+use maintd::serve::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
 
 const PAGE: &[u8] = b"<p>HTTP/1.1 503 \r\n\r\n</p>";
 
-static SITE: LazyLock<Site> = LazyLock::new(|| Site {
-    answers: Answers::new(PAGE, "text/html", Duration::from_secs(300)).expect("memory"),
-    max_requests: 20,
-    draining: false,
+static SITES: LazyLock<Sites> = LazyLock::new(|| {
+    let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).expect("memory");
+    Sites::one(answers, 20)
 });
 
 /// A client's socket, edge-triggered as the real one is.
@@ -114,7 +114,7 @@ fn play(input: &[u8], cut: usize, room: usize, ends: bool) -> u32 {
     while idle < 2 {
         let before = (client.input.len(), client.output.len());
         client.begin_turn();
-        match connection.advance(&mut client, &SITE, &mut buffer) {
+        match connection.advance(&mut client, &SITES, &mut buffer) {
             Want::Close(_) => break,
             Want::Turn => idle = 0,
             Want::Input | Want::Room if before == (client.input.len(), client.output.len()) => {

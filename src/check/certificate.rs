@@ -11,6 +11,8 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+use crate::config::names::ServerName;
+
 /// A certificate that is to be renewed before this is over should be told of.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
@@ -21,11 +23,13 @@ pub(super) struct Report {
     pub(super) summary: String,
     /// What may become a trouble.
     pub(super) warnings: Vec<String>,
+    /// The names that it is not for.
+    pub(super) missing: Vec<String>,
 }
 
 /// Looks at the first certificate of a file, for the sake of these names. A file that cannot be read has nothing to tell
 /// here: that is a fault, and told elsewhere.
-pub(super) fn report(file: &Path, server_names: &[String], now: SystemTime) -> Option<Report> {
+pub(super) fn report(file: &Path, server_names: &[ServerName], now: SystemTime) -> Option<Report> {
     let der = CertificateDer::from_pem_file(file).ok()?;
     let certificate = Certificate::from_der(&der).ok()?;
     let names = names(&certificate);
@@ -49,13 +53,11 @@ pub(super) fn report(file: &Path, server_names: &[String], now: SystemTime) -> O
         }
         Ok(_) => {}
     }
-    for name in server_names {
-        if !names.iter().any(|own| covers(own, name)) {
-            warnings.push(format!(
-                "certificate \"{file}\" is not for server_name \"{name}\"; give one that is"
-            ));
-        }
-    }
+    let lacks = |name: &&ServerName| !names.iter().any(|own| covers(own, &name.to_string()));
+    let missing = server_names.iter().filter(lacks).map(|name| {
+        format!("certificate \"{file}\" is not for server_name \"{name}\"; give one that is")
+    });
+    let missing = missing.collect();
     let names = if names.is_empty() {
         "no name".to_owned()
     } else {
@@ -64,6 +66,7 @@ pub(super) fn report(file: &Path, server_names: &[String], now: SystemTime) -> O
     Some(Report {
         summary: format!("certificate \"{file}\" is for {names} until {date}"),
         warnings,
+        missing,
     })
 }
 
@@ -144,7 +147,8 @@ mod tests {
             .unwrap();
         std::fs::write(&file, certificate.pem()).unwrap();
         let end = httpdate::parse_http_date("Tue, 01 Jan 2030 00:00:00 GMT").unwrap();
-        let server_names = ["a.example", "c.b.example", "c.example"].map(str::to_owned);
+        let server_names =
+            ["a.example", "c.b.example", "c.example"].map(|name| name.parse().unwrap());
         let name = file.display();
         let far = report(&file, &server_names, end - 2 * SOON).unwrap();
         assert_eq!(
@@ -156,7 +160,8 @@ mod tests {
         let missing = format!(
             "certificate \"{name}\" is not for server_name \"c.example\"; give one that is"
         );
-        assert_eq!(far.warnings, [missing]);
+        assert_eq!(far.missing, [missing]);
+        assert!(far.warnings.is_empty());
         let near = report(&file, &[], end - Duration::from_hours(49)).unwrap();
         assert_eq!(
             near.warnings,

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::config::nginx::{self, Checked};
 use crate::config::syntax::Fault as Place;
-use crate::config::{Config, PageSource};
+use crate::config::{CertificateFiles, Config};
 use crate::fault::Fault;
 use crate::serve;
 
@@ -54,13 +54,11 @@ fn faulty(file: &Path, count: &str) -> Fault {
 /// The last fault; those before it have been told.
 pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     let mut faults = Vec::new();
-    if config.speaks_tls() {
-        let settings = |tickets| serve::tls::settings(&config.certificates, &tickets);
-        faults.extend(serve::tls::Tickets::new().and_then(settings).err());
-    }
-    faults.extend(serve::load_site(config).err());
+    faults.extend(serve::tls::faults(config));
+    let pages = serve::sites::page_files(config).into_iter();
+    faults.extend(pages.filter_map(|path| serve::page::read(path).err()));
     look_at_certificates(config);
-    look_at_page(config);
+    look_at_pages(config);
     let last = faults.pop();
     for fault in faults {
         log::error!("{fault}");
@@ -74,32 +72,45 @@ pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     }
 }
 
-/// Tells for what names each certificate is good, until when, and for whom it is not.
+/// Tells for what names each certificate is good, until when, and for whom it is not: of the names of its own site alone.
 fn look_at_certificates(config: &Config) {
-    for files in &config.certificates {
-        let report = certificate::report(&files.chain, &config.server_names, SystemTime::now());
-        let Some(report) = report else { continue };
-        log::info!("{}", report.summary);
-        for warning in report.warnings {
-            log::warn!("{warning}");
+    let now = SystemTime::now();
+    let mut seen: Vec<&CertificateFiles> = Vec::new();
+    for site in &config.sites {
+        for files in &site.certificates {
+            let Some(report) = certificate::report(&files.chain, &site.names, now) else {
+                continue;
+            };
+            // A certificate of several sites is told of once, and what each of them lacks.
+            if !seen.contains(&files) {
+                seen.push(files);
+                log::info!("{}", report.summary);
+                tell(&report.warnings);
+            }
+            tell(&report.missing);
         }
     }
 }
 
-/// Tells what the page wants from its own site, which answers that with 503.
-fn look_at_page(config: &Config) {
-    let PageSource::File(path) = &config.page else {
-        return;
-    };
-    // A page that cannot be read is a fault, and has been told.
-    let Ok(page) = serve::page::read(path) else {
-        return;
-    };
-    for target in references::of_page(&page) {
-        log::warn!(
-            "page \"{}\" wants \"{target}\" from this site, which gets 503 too; put it into the page",
-            path.display()
-        );
+fn tell(warnings: &[String]) {
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+}
+
+/// Tells what the pages want from their own site, which answers that with 503.
+fn look_at_pages(config: &Config) {
+    for path in serve::sites::page_files(config) {
+        // A page that cannot be read is a fault, and has been told.
+        let Ok(page) = serve::page::read(path) else {
+            continue;
+        };
+        for target in references::of_page(&page) {
+            log::warn!(
+                "page \"{}\" wants \"{target}\" from this site, which gets 503 too; put it into the page",
+                path.display()
+            );
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a command works with, as values that cannot be wrong: a [`Config`] that exists can be carried out, as far as that
 //! can be told without touching the system.
 
+pub mod names;
 pub mod nginx;
 pub mod privileges;
 pub mod source;
@@ -16,26 +17,18 @@ pub use privileges::Identity;
 
 /// The most workers.
 pub const MAX_WORKERS: usize = 256;
+use names::{Hosts, ServerName};
+
+/// How many connections may wait to be accepted (listen(2)), where nothing is said.
+pub const BACKLOG: i32 = 4096;
 
 /// What `maintd serve` works with.
 #[derive(Debug)]
 pub struct Config {
     /// Where it listens; one place at least.
     pub endpoints: Vec<Endpoint>,
-    /// The page.
-    pub page: PageSource,
-    /// The page's type, without which the file's ending tells it.
-    pub default_type: Option<String>,
-    /// The encoding to be named with the type.
-    pub charset: Option<String>,
-    /// Field lines of the 503 beside our own.
-    pub headers: Vec<(String, String)>,
-    /// The names that the servers are known by.
-    pub server_names: Vec<String>,
-    /// The certificates, of which the first is the default; none means a throw-away one.
-    pub certificates: Vec<CertificateFiles>,
-    /// What Retry-After says.
-    pub retry_after: Duration,
+    /// What is answered under which names; one site at least, and endpoints have them by their numbers.
+    pub sites: Vec<SiteConfig>,
     /// How long clients are waited for.
     pub timeouts: Timeouts,
     /// The requests of one connection after which it is closed.
@@ -56,13 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             endpoints: default_endpoints(),
-            page: PageSource::Embedded,
-            default_type: None,
-            charset: None,
-            headers: Vec::new(),
-            server_names: Vec::new(),
-            certificates: Vec::new(),
-            retry_after: Duration::from_secs(300),
+            sites: vec![SiteConfig::default()],
             timeouts: Timeouts::default(),
             max_requests: 1000,
             max_connections: None,
@@ -80,6 +67,81 @@ impl Config {
     pub fn speaks_tls(&self) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.secure)
     }
+
+    /// All sites, as they stand at an endpoint that was not asked for by one of them.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        Hosts::all(self.sites.iter().map(|site| site.names.as_slice()))
+    }
+}
+
+/// What is answered under some names: what a `server` block says.
+#[derive(Clone, Debug)]
+pub struct SiteConfig {
+    /// The names, without which it is the site of requests without a name.
+    pub names: Vec<ServerName>,
+    /// The page.
+    pub page: PageSource,
+    /// The page's type, where the file's ending does not tell it.
+    pub default_type: Option<String>,
+    /// The encoding to be named with the type.
+    pub charset: Option<String>,
+    /// Field lines of the 503 beside our own.
+    pub headers: Vec<(String, String)>,
+    /// What Retry-After says.
+    pub retry_after: Duration,
+    /// The certificates for its names, the preferred one first. Without one it is that of the endpoint's default site,
+    /// and a throw-away one where that has none either.
+    pub certificates: Vec<CertificateFiles>,
+    /// How TLS is spoken where this is the default site.
+    pub tls: TlsConfig,
+}
+
+impl Default for SiteConfig {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            page: PageSource::Embedded,
+            default_type: None,
+            charset: None,
+            headers: Vec::new(),
+            retry_after: Duration::from_secs(300),
+            certificates: Vec::new(),
+            tls: TlsConfig::default(),
+        }
+    }
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The versions.
+    pub versions: TlsVersions,
+    /// How long tickets are good for, as clients are told; without it as long as their keys are.
+    pub ticket_lifetime: Option<Duration>,
+    /// Sessions can be resumed by tickets.
+    pub tickets: bool,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            versions: TlsVersions::Both,
+            ticket_lifetime: None,
+            tickets: true,
+        }
+    }
+}
+
+/// The versions of TLS that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// TLS 1.2 and 1.3.
+    Both,
+    /// TLS 1.2 alone.
+    Only12,
+    /// TLS 1.3 alone.
+    Only13,
 }
 
 /// As many workers as there are processors, or as are said; nothing where that is no number of workers.
@@ -152,9 +214,25 @@ pub struct Endpoint {
     pub secure: bool,
     /// It was not asked for by its address: a host without that family goes without it.
     pub optional: bool,
+    /// How many connections may wait to be accepted.
+    pub backlog: i32,
+    /// The sites that stand here.
+    pub hosts: Hosts,
 }
 
 impl Endpoint {
+    /// An endpoint with the first site alone, asked for by its address.
+    #[must_use]
+    pub fn new(place: Place, secure: bool) -> Self {
+        Self {
+            place,
+            secure,
+            optional: false,
+            backlog: BACKLOG,
+            hosts: Hosts::one(),
+        }
+    }
+
     /// What takes the IPv4 half of an endpoint on the IPv6 wildcard address.
     #[must_use]
     pub fn ipv4_twin(&self) -> Option<Self> {
@@ -227,11 +305,7 @@ impl Where {
     #[must_use]
     pub fn endpoints(self, secure: bool) -> Vec<Endpoint> {
         match self {
-            Self::At(place) => vec![Endpoint {
-                place,
-                secure,
-                optional: false,
-            }],
+            Self::At(place) => vec![Endpoint::new(place, secure)],
             Self::Localhost(port) => localhost(port, secure).to_vec(),
         }
     }
@@ -240,9 +314,8 @@ impl Where {
 /// Both loopback addresses; a host without IPv6 goes without the second.
 fn localhost(port: u16, secure: bool) -> [Endpoint; 2] {
     let at = |address: IpAddr| Endpoint {
-        place: Place::Tcp(SocketAddr::new(address, port)),
-        secure,
         optional: address.is_ipv6(),
+        ..Endpoint::new(Place::Tcp(SocketAddr::new(address, port)), secure)
     };
     [
         at(Ipv4Addr::LOCALHOST.into()),

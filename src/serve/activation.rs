@@ -1,7 +1,6 @@
 //! Listening sockets that the service manager has opened (sd_listen_fds(3)): each takes the place of the one that would be
 //! bound to the same address, so that nobody is refused while maintd starts, and a low port needs no privilege.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -56,20 +55,23 @@ impl Inherited {
         activated.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The endpoints to listen on: those of the configuration. Where that names none, the sockets take the place of the
-    /// defaults, and their names say which speak TLS.
-    pub(super) fn endpoints<'a>(&self, configured: &'a [Endpoint]) -> Cow<'a, [Endpoint]> {
+    /// Where a configuration names no endpoints, has the sockets take the place of the defaults; their names say which
+    /// speak TLS.
+    pub(super) fn replace_defaults(&self, config: &mut Config) {
         if self.0.is_empty()
-            || configured != Config::default().endpoints
-            || self.0.iter().any(|activated| activated.fits(configured))
+            || config.endpoints != Config::default().endpoints
+            || self
+                .0
+                .iter()
+                .any(|activated| activated.fits(&config.endpoints))
         {
-            return configured.into();
+            return;
         }
         let endpoint = |activated: &Activated| {
             let secure = SECURE_NAMES.contains(&activated.name.as_str());
             Where::At(activated.place.clone()).endpoints(secure)
         };
-        self.0.iter().flat_map(endpoint).collect()
+        config.endpoints = self.0.iter().flat_map(endpoint).collect();
     }
 
     /// The socket for an endpoint, if there is one.
@@ -83,11 +85,10 @@ impl Inherited {
     ///
     /// # Errors
     /// One is not.
-    pub(super) fn all_fit(&self, configured: &[Endpoint]) -> Result<(), Fault> {
-        let endpoints = self.endpoints(configured);
+    pub(super) fn all_fit(&self, endpoints: &[Endpoint]) -> Result<(), Fault> {
         let is_left = |(at, activated): &(usize, &Activated)| {
             let mut earlier = self.0[..*at].iter();
-            !activated.fits(&endpoints) || earlier.any(|one| one.place == activated.place)
+            !activated.fits(endpoints) || earlier.any(|one| one.place == activated.place)
         };
         match self.0.iter().enumerate().find(is_left) {
             None => Ok(()),

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::http1::Refusal;
 use super::page::Bodies;
+use crate::config::names::SiteNumber;
 
 /// What an answer says of its connection (RFC 9112 9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,37 +42,28 @@ pub struct Ready {
     pub persistence: Persistence,
     /// Whether its body is sent: not to HEAD.
     pub with_body: bool,
+    /// Whose answer it is.
+    pub site: SiteNumber,
 }
 
-/// The ready answers: heads rendered, bodies sealed.
+/// What a site answers, before that is made ready.
 #[derive(Debug)]
-pub struct Answers {
-    heads: [Box<[u8]>; Persistence::ALL.len()],
-    bodies: Bodies,
+pub struct Content<'a> {
+    /// The page.
+    pub page: &'a [u8],
+    /// Its type.
+    pub content_type: String,
+    /// What Retry-After says.
+    pub retry_after: Duration,
+    /// Field lines of the administrator's, of which a Cache-Control takes the place of ours.
+    pub fields: &'a [(String, String)],
 }
 
-impl Answers {
-    /// Renders the 503 for a page.
-    ///
-    /// The bytes stay the same for as long as this lives: RFC 9110 6.6.1 lets a 5xx go without a Date.
-    ///
-    /// # Errors
-    /// No memory for the page.
-    pub fn new(page: &[u8], content_type: &str, retry_after: Duration) -> io::Result<Self> {
-        Self::with_fields(page, content_type, retry_after, &[])
-    }
-
-    /// The same with field lines of the administrator's, of which a Cache-Control takes the place of ours.
-    ///
-    /// # Errors
-    /// No memory for the page.
-    pub fn with_fields(
-        page: &[u8],
-        content_type: &str,
-        retry_after: Duration,
-        fields: &[(String, String)],
-    ) -> io::Result<Self> {
-        let own_cache_control = fields
+impl Content<'_> {
+    /// The head of the 503.
+    fn head(&self, persistence: Persistence) -> Box<[u8]> {
+        let own_cache_control = self
+            .fields
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
         let cache_control = if own_cache_control {
@@ -79,46 +71,101 @@ impl Answers {
         } else {
             "Cache-Control: no-store\r\n"
         };
-        let fields: String = fields
+        let fields: String = self
+            .fields
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
             .collect();
-        let head = |persistence: Persistence| {
-            let head = format!(
-                "HTTP/1.1 503 Service Unavailable\r\n\
-                 Content-Type: {content_type}\r\n\
-                 Content-Length: {}\r\n\
-                 {cache_control}\
-                 Retry-After: {}\r\n\
-                 {fields}{}\r\n",
-                page.len(),
-                retry_after.as_secs(),
-                persistence.field_line(),
-            );
-            head.into_bytes().into_boxed_slice()
-        };
+        let head = format!(
+            "HTTP/1.1 503 Service Unavailable\r\n\
+             Content-Type: {}\r\n\
+             Content-Length: {}\r\n\
+             {cache_control}\
+             Retry-After: {}\r\n\
+             {fields}{}\r\n",
+            self.content_type,
+            self.page.len(),
+            self.retry_after.as_secs(),
+            persistence.field_line(),
+        );
+        head.into_bytes().into_boxed_slice()
+    }
+}
+
+/// The ready answers of all sites: heads rendered, bodies sealed.
+#[derive(Debug)]
+pub struct Answers {
+    sites: Box<[Rendered]>,
+    bodies: Bodies,
+}
+
+/// One site's answers.
+#[derive(Debug)]
+struct Rendered {
+    heads: [Box<[u8]>; Persistence::ALL.len()],
+    /// The number of its body; sites with the same page share that.
+    body: usize,
+    is_short: bool,
+}
+
+impl Answers {
+    /// Renders the 503 for the page of one site.
+    ///
+    /// # Errors
+    /// No memory for the page.
+    pub fn new(page: &[u8], content_type: &str, retry_after: Duration) -> io::Result<Self> {
+        Self::of_sites(&[Content {
+            page,
+            content_type: content_type.to_owned(),
+            retry_after,
+            fields: &[],
+        }])
+    }
+
+    /// Renders the 503 of each site, of which there must be one at least.
+    ///
+    /// The bytes stay the same for as long as this lives: RFC 9110 6.6.1 lets a 5xx go without a Date.
+    ///
+    /// # Errors
+    /// No memory for the pages.
+    pub fn of_sites(contents: &[Content<'_>]) -> io::Result<Self> {
+        let mut pages: Vec<&[u8]> = Vec::new();
+        let mut sites = Vec::with_capacity(contents.len());
+        for content in contents {
+            let known = pages.iter().position(|page| *page == content.page);
+            let body = known.unwrap_or(pages.len());
+            if known.is_none() {
+                pages.push(content.page);
+            }
+            sites.push(Rendered {
+                heads: Persistence::ALL.map(|persistence| content.head(persistence)),
+                body,
+                is_short: content.page.len() <= SHORT,
+            });
+        }
         Ok(Self {
-            heads: Persistence::ALL.map(head),
-            bodies: Bodies::seal(&[page])?,
+            sites: sites.into_boxed_slice(),
+            bodies: Bodies::seal(&pages)?,
         })
     }
 
-    /// Every answer fits into the first flight of a connection, so that all of it is sent before anything is acknowledged
-    /// (RFC 6928: ten segments).
+    /// An answer of this site fits into the first flight of a connection, so that all of it is sent before anything is
+    /// acknowledged (RFC 6928: ten segments).
     #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.bodies.get(0).len() <= SHORT
+    pub fn is_short(&self, site: SiteNumber) -> bool {
+        self.sites[usize::from(site)].is_short
     }
 
     /// The bytes of an answer: its head and its body.
     #[must_use]
     pub fn bytes(&self, ready: Ready) -> [&[u8]; 2] {
+        let site = &self.sites[usize::from(ready.site)];
         let body = if ready.with_body {
-            self.bodies.get(0)
+            self.bodies.get(site.body)
         } else {
             &[]
         };
-        [&self.heads[ready.persistence as usize], body]
+        [&site.heads[ready.persistence as usize], body]
     }
 }
 
@@ -195,12 +242,22 @@ pub fn refusal(refusal: Refusal, with_body: bool, now: SystemTime) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn content<'a>(page: &'a [u8], fields: &'a [(String, String)]) -> Content<'a> {
+        Content {
+            page,
+            content_type: "text/html".to_owned(),
+            retry_after: Duration::from_secs(60),
+            fields,
+        }
+    }
+
     #[test]
     fn a_ready_answer_is_the_head_of_its_body() {
         let answers = Answers::new(b"page", "text/html", Duration::from_secs(60)).unwrap();
         let [head, body] = answers.bytes(Ready {
             persistence: Persistence::Close,
             with_body: true,
+            site: 0,
         });
         assert_eq!(
             String::from_utf8_lossy(head),
@@ -211,6 +268,7 @@ mod tests {
         let [same, none] = answers.bytes(Ready {
             persistence: Persistence::Close,
             with_body: false,
+            site: 0,
         });
         assert_eq!((same, none), (head, b"".as_slice()));
     }
@@ -226,6 +284,7 @@ mod tests {
             let [head, _] = answers.bytes(Ready {
                 persistence,
                 with_body: true,
+                site: 0,
             });
             let head = String::from_utf8_lossy(head).into_owned();
             assert_eq!(
@@ -272,11 +331,11 @@ mod tests {
     fn fields_of_the_administrator_are_sent_too() {
         let fields = [("X-A", "b"), ("cache-control", "private")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let answers =
-            Answers::with_fields(b"page", "text/html", Duration::from_secs(60), &fields).unwrap();
+        let answers = Answers::of_sites(&[content(b"page", &fields)]).unwrap();
         let [head, _] = answers.bytes(Ready {
             persistence: Persistence::Stays,
             with_body: true,
+            site: 0,
         });
         let head = String::from_utf8_lossy(head);
         assert!(
@@ -284,5 +343,31 @@ mod tests {
             "{head}"
         );
         assert!(!head.contains("no-store"));
+    }
+
+    #[test]
+    fn each_site_has_its_own_and_equal_pages_are_kept_once() {
+        let fields = [("X-A".to_owned(), "b".to_owned())];
+        let long = vec![b'x'; SHORT + 1];
+        let contents = [
+            content(b"page", &[]),
+            content(&long, &[]),
+            content(b"page", &fields),
+        ];
+        let answers = Answers::of_sites(&contents).unwrap();
+        let of = |site| {
+            answers.bytes(Ready {
+                persistence: Persistence::Stays,
+                with_body: true,
+                site,
+            })
+        };
+        assert_eq!(of(1)[1], long);
+        assert_eq!(of(0)[1].as_ptr(), of(2)[1].as_ptr());
+        assert!(of(2)[0].ends_with(b"X-A: b\r\n\r\n") && !of(0)[0].ends_with(b"X-A: b\r\n\r\n"));
+        assert_eq!(
+            [0, 1, 2].map(|site| answers.is_short(site)),
+            [true, false, true]
+        );
     }
 }

@@ -8,28 +8,19 @@ mod unsent;
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
-use super::answer::{self, Answers, Persistence, Ready};
+use super::answer::{self, Persistence, Ready};
 use super::counters::CloseReason;
 use super::deadlines::Timer;
 use super::http1::{
     self, Body, BodySkip, MAX_BODY, Parsed, Refusal, Request, Scan, Skipped, Version,
 };
+use super::sites::Sites;
 use super::transport::{BROKEN_PROTOCOL, Transport};
+use crate::config::names::SiteNumber;
 use unsent::{Batch, Unsent};
 
 /// The reads, writes and rounds of parsing of one turn, so that a busy client does not keep the others waiting.
 const STEPS_A_TURN: usize = 16;
-
-/// What every connection of a worker answers, and how often.
-#[derive(Debug)]
-pub struct Site {
-    /// The ready answers.
-    pub answers: Answers,
-    /// The requests of one connection after which it is closed.
-    pub max_requests: u32,
-    /// The worker is to end: the next request of each connection is its last.
-    pub draining: bool,
-}
 
 /// What a connection wants when its turn is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +133,13 @@ impl Connection {
     /// Goes on as far as the transport and the share of one turn allow.
     ///
     /// `buffer` is scratch memory for input, at least [`super::transport::Buffers::PLAINTEXT`] long.
-    pub fn advance(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Want {
+    pub fn advance(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Want {
         for _ in 0..STEPS_A_TURN {
             let step = match &mut self.state {
                 State::Handshake | State::ReadHead(_) | State::SkipBody(_) => {
-                    self.take_input(io, site, buffer)
+                    self.take_input(io, sites, buffer)
                 }
-                State::WriteAnswer(_) => self.write_on(io, site, buffer),
+                State::WriteAnswer(_) => self.write_on(io, sites, buffer),
                 State::Linger(reason) => linger(io, buffer, *reason),
             };
             if let Step::Done(want) = step {
@@ -181,9 +172,9 @@ impl Connection {
     }
 
     /// Works on the input that is there, or reads more.
-    fn take_input(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Step {
+    fn take_input(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Step {
         if self.has_unseen_input() {
-            return self.consume(io, site, &[]);
+            return self.consume(io, sites, &[]);
         }
         if io.is_drained() {
             return Step::Done(settle(io));
@@ -198,7 +189,7 @@ impl Connection {
                 let _ = io.finish();
                 Step::Done(Want::Close(CloseReason::ClientClosed))
             }
-            Ok(length) => self.consume(io, site, &buffer[..length]),
+            Ok(length) => self.consume(io, sites, &buffer[..length]),
             Err(error) => self.read_failed(io, &error),
         }
     }
@@ -226,18 +217,18 @@ impl Connection {
     }
 
     /// Answers what can be answered of the input that is there and of `fresh`, which comes after it.
-    fn consume(&mut self, io: &mut impl Transport, site: &Site, fresh: &[u8]) -> Step {
+    fn consume(&mut self, io: &mut impl Transport, sites: &Sites, fresh: &[u8]) -> Step {
         let mut batch = Batch::default();
         let misdirected = io.is_misdirected();
         let all = io.is_drained() && !io.expects_farewell();
         let then = if self.input.is_empty() {
-            let (used, then) = self.read_requests(fresh, misdirected, all, site, &mut batch);
+            let (used, then) = self.read_requests(fresh, misdirected, all, sites, &mut batch);
             self.input = fresh[used..].to_vec();
             then
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(fresh);
-            let (used, then) = self.read_requests(&input, misdirected, all, site, &mut batch);
+            let (used, then) = self.read_requests(&input, misdirected, all, sites, &mut batch);
             // A head that drips in is not copied for each drop.
             self.input = if used == 0 {
                 input
@@ -246,7 +237,7 @@ impl Connection {
             };
             then
         };
-        self.send(io, site, batch, then)
+        self.send(io, sites, batch, then)
     }
 
     /// Reads requests one after the other and puts their answers into `batch`.
@@ -257,7 +248,7 @@ impl Connection {
         input: &[u8],
         misdirected: bool,
         all: bool,
-        site: &Site,
+        sites: &Sites,
         batch: &mut Batch,
     ) -> (usize, Then) {
         let mut at = 0;
@@ -283,11 +274,12 @@ impl Connection {
                 Parsed::Partial => return (at, Then::ReadHead(scan)),
                 Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
                 Parsed::Request(request, length) => {
+                    let site = sites.choose(&input[at..], request.host);
                     at += length;
                     scan = Scan::default();
                     body = Some(BodySkip::new(request.body));
                     let all = all && request.body == Body::Length((input.len() - at) as u64);
-                    if let Some(then) = self.answer(request, all, site, batch) {
+                    if let Some(then) = self.answer(request, all, sites, site, batch) {
                         return (input.len(), then);
                     }
                     continue;
@@ -300,7 +292,7 @@ impl Connection {
         }
     }
 
-    /// Adds the answer to a request, and returns what follows it where that is the end of the connection.
+    /// Adds a site's answer to a request, and returns what follows it where that is the end of the connection.
     ///
     /// `all` says that the request, body included, is all the input there is. Then the socket can be closed at once, if the
     /// answer needs no help of the client's to arrive: what it may yet send would be answered by a reset, and a reset
@@ -309,20 +301,21 @@ impl Connection {
         &mut self,
         request: Request,
         all: bool,
-        site: &Site,
+        sites: &Sites,
+        site: SiteNumber,
         batch: &mut Batch,
     ) -> Option<Then> {
         self.answered += 1;
         let long = matches!(request.body, Body::Length(length) if length > MAX_BODY);
         let then = if request.expects_continue || long {
             Some(Then::Linger(CloseReason::BodyUnread))
-        } else if !request.keep_alive && all && self.answered == 1 && site.answers.is_short() {
+        } else if !request.keep_alive && all && self.answered == 1 && sites.answers.is_short(site) {
             Some(Then::Close(CloseReason::Answered))
         } else if !request.keep_alive {
             Some(Then::Linger(CloseReason::Answered))
-        } else if self.answered >= site.max_requests {
+        } else if self.answered >= sites.max_requests {
             Some(Then::Linger(CloseReason::RequestLimit))
-        } else if site.draining {
+        } else if sites.draining {
             Some(Then::Linger(CloseReason::Retired))
         } else {
             None
@@ -335,16 +328,17 @@ impl Connection {
         batch.push(Ready {
             persistence,
             with_body: !request.head,
+            site,
         });
         then
     }
 
     /// Writes answers, which mostly goes through at once.
-    fn send(&mut self, io: &mut impl Transport, site: &Site, batch: Batch, then: Then) -> Step {
+    fn send(&mut self, io: &mut impl Transport, sites: &Sites, batch: Batch, then: Then) -> Step {
         if batch.is_empty() {
             return self.follow(io, then, false);
         }
-        match batch.write(io, &site.answers) {
+        match batch.write(io, &sites.answers) {
             Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
                 Ok(()) => self.follow(io, then, true),
                 Err(error) if is_temporary(&error) => self.block(unsent, then),
@@ -368,7 +362,7 @@ impl Connection {
     }
 
     /// Goes on with answers for which there was no room.
-    fn write_on(&mut self, io: &mut impl Transport, site: &Site, buffer: &mut [u8]) -> Step {
+    fn write_on(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Step {
         let State::WriteAnswer(blocked) = &mut self.state else {
             return Step::On;
         };
@@ -376,7 +370,7 @@ impl Connection {
         let written = if blocked.unsent.is_empty() {
             conclude(io, then).map(|()| true)
         } else {
-            blocked.unsent.write(io, &site.answers).map(|()| false)
+            blocked.unsent.write(io, &sites.answers).map(|()| false)
         };
         match written {
             Ok(true) => self.follow(io, then, true),

@@ -5,20 +5,19 @@
 //! that has had its share of work, stand on the ready list for the next turn.
 
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::unix::pipe;
 use mio::{Events, Interest, Poll, Token};
-use rustls::ServerConfig;
 use slab::Slab;
 
-use super::connection::{Connection, Site, Want};
+use super::connection::{Connection, Want};
 use super::counters::{CloseReason, Counters};
 use super::deadlines::{Deadlines, Timeouts, Timer};
-use super::listener::{BACKLOG, Listener, Stream};
+use super::listener::{Listener, Stream};
 use super::orders::Order;
+use super::sites::Service;
 use super::transport::{Buffers, Plain, Tls, TlsStream};
 
 /// The events taken from the poll at once.
@@ -80,8 +79,8 @@ enum DoorState {
 
 /// What all connections use in turn.
 struct Desk {
-    site: Site,
-    tls: Option<Arc<ServerConfig>>,
+    /// By the endpoints' numbers.
+    services: Vec<Service>,
     input: Box<[u8]>,
     buffers: Buffers,
 }
@@ -89,6 +88,8 @@ struct Desk {
 /// A connection with its socket.
 struct Visitor {
     socket: Stream,
+    /// The endpoint that it came to, by its number.
+    endpoint: usize,
     tls: Option<Box<Tls>>,
     connection: Connection,
     watched: Watched,
@@ -110,9 +111,10 @@ enum Watched {
 }
 
 impl Visitor {
-    fn new(socket: Stream, secure: bool) -> Self {
+    fn new(socket: Stream, endpoint: usize, secure: bool) -> Self {
         Self {
             socket,
+            endpoint,
             tls: secure.then(Box::default),
             connection: Connection::new(secure),
             watched: Watched::Nothing,
@@ -125,19 +127,22 @@ impl Visitor {
     /// Goes on with the connection.
     fn advance(&mut self, desk: &mut Desk) -> Want {
         let Desk {
-            site,
-            tls: settings,
+            services,
             input,
             buffers,
         } = desk;
+        let Service {
+            sites,
+            tls: settings,
+        } = &services[self.endpoint];
         match (&mut self.tls, settings) {
             (Some(tls), Some(settings)) => {
                 let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
-                self.connection.advance(&mut io, site, input)
+                self.connection.advance(&mut io, sites, input)
             }
             (None, _) | (_, None) => {
                 let mut io = Plain::new(&mut self.socket, self.closing);
-                self.connection.advance(&mut io, site, input)
+                self.connection.advance(&mut io, sites, input)
             }
         }
     }
@@ -150,7 +155,7 @@ impl Visitor {
 
     /// Tells the connection that its timer has run out.
     fn expire(&mut self, desk: &mut Desk) -> Want {
-        match (&mut self.tls, &desk.tls) {
+        match (&mut self.tls, &desk.services[self.endpoint].tls) {
             (Some(tls), Some(settings)) => {
                 let buffers = &mut desk.buffers;
                 let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, false);
@@ -168,8 +173,7 @@ impl EventLoop {
     pub(super) fn new(
         listeners: Vec<Listener>,
         orders: &mut pipe::Receiver,
-        site: Site,
-        tls: Option<Arc<ServerConfig>>,
+        services: Vec<Service>,
         timeouts: Timeouts,
         max_connections: usize,
         counters: Counters,
@@ -198,8 +202,7 @@ impl EventLoop {
             deadlines: Deadlines::new(timeouts),
             ready: Vec::new(),
             desk: Desk {
-                site,
-                tls,
+                services,
                 input,
                 buffers: Buffers::default(),
             },
@@ -266,13 +269,17 @@ impl EventLoop {
     /// reset them.
     fn retire(&mut self, stage: Stage) {
         self.stage = stage;
-        self.desk.site.draining = true;
+        for service in &mut self.desk.services {
+            service.sites.draining = true;
+        }
         for door in 0..self.listeners.len() {
             self.listeners[door].state = DoorState::Crowded;
-            for _ in 0..BACKLOG.unsigned_abs().div_ceil(ACCEPTS_A_TURN) {
-                if self.listeners[door].state == DoorState::Crowded {
-                    self.accept(door);
+            let backlog = self.listeners[door].listener.backlog.unsigned_abs();
+            for _ in 0..backlog.div_ceil(ACCEPTS_A_TURN) {
+                if self.listeners[door].state != DoorState::Crowded {
+                    break;
                 }
+                self.accept(door);
             }
         }
         for mut door in std::mem::take(&mut self.listeners) {
@@ -417,11 +424,11 @@ impl EventLoop {
         let (mut failures, mut evicted) = (0, false);
         for _ in 0..ACCEPTS_A_TURN {
             let Door { listener, state } = &mut self.listeners[door];
-            let secure = listener.secure;
             match listener.accept() {
                 Ok(socket) => {
                     evicted = false;
-                    self.welcome(socket, secure);
+                    let endpoint = listener.endpoint_of(&socket);
+                    self.welcome(socket, endpoint);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     *state = DoorState::Quiet;
@@ -453,9 +460,10 @@ impl EventLoop {
     }
 
     /// Takes in a connection: one whose request is there already is answered and gone without the poll's knowing of it.
-    fn welcome(&mut self, socket: Stream, secure: bool) {
+    fn welcome(&mut self, socket: Stream, endpoint: usize) {
         self.counters.accepted().add(1);
-        let mut visitor = Visitor::new(socket, secure);
+        let secure = self.desk.services[endpoint].tls.is_some();
+        let mut visitor = Visitor::new(socket, endpoint, secure);
         let want = visitor.advance(&mut self.desk);
         self.counters
             .answered()

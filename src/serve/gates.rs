@@ -31,15 +31,26 @@ impl Gates {
     ///
     /// # Errors
     /// The first endpoint that cannot be had.
-    pub(super) fn open(endpoints: &[Endpoint], workers: usize) -> Result<Self, Fault> {
+    pub(super) fn open(
+        inherited: Inherited,
+        endpoints: &[Endpoint],
+        workers: usize,
+    ) -> Result<Self, Fault> {
         let mut gates = Self {
             gates: Vec::new(),
-            inherited: Inherited::take()?,
+            inherited,
         };
-        gates.inherited.all_fit(endpoints)?;
+        let planned = listener::plan(endpoints);
+        let with_socket = planned.iter().map(|(number, _)| endpoints[*number].clone());
+        gates.inherited.all_fit(&with_socket.collect::<Vec<_>>())?;
         gates.change(endpoints, workers)?;
-        listener::warn_of_short_backlog();
+        listener::warn_of_short_backlog(endpoints);
         Ok(gates)
+    }
+
+    /// The sockets that the service manager has opened.
+    pub(super) const fn inherited(&self) -> &Inherited {
+        &self.inherited
     }
 
     /// Opens what is missing and closes what is asked for no more. What stays open keeps its sockets, and those who
@@ -48,7 +59,6 @@ impl Gates {
     /// # Errors
     /// The first endpoint that cannot be had; then nothing has changed.
     pub(super) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Fault> {
-        let endpoints = &*self.inherited.endpoints(endpoints);
         let mut left: Vec<bool> = vec![true; self.gates.len()];
         let mut find = |endpoint: &Endpoint| {
             let same = |gate: &Gate| gate.endpoint.place == endpoint.place;
@@ -61,10 +71,12 @@ impl Gates {
             left[found] = false;
             Some(found)
         };
-        let found: Vec<Option<usize>> = endpoints.iter().map(&mut find).collect();
+        let plan = listener::plan(endpoints);
+        let wanted: Vec<&Endpoint> = plan.iter().map(|(number, _)| &endpoints[*number]).collect();
+        let found: Vec<Option<usize>> = wanted.iter().copied().map(&mut find).collect();
         // What is new is opened before anything is changed.
         let mut opened = Vec::new();
-        for (endpoint, found) in endpoints.iter().zip(&found) {
+        for (endpoint, found) in wanted.iter().zip(&found) {
             opened.push(match found {
                 Some(_) => None,
                 None => Gate::open(endpoint, workers, &self.inherited)?,
@@ -72,16 +84,18 @@ impl Gates {
         }
         let old = mem::take(&mut self.gates);
         let mut old: Vec<Option<Gate>> = old.into_iter().map(Some).collect();
-        for ((endpoint, found), opened) in endpoints.iter().zip(found).zip(opened) {
+        for (((number, within), found), opened) in plan.iter().zip(found).zip(opened) {
             let kept = found.and_then(|found| old[found].take()).map(|mut gate| {
-                gate.endpoint = endpoint.clone();
+                gate.endpoint = endpoints[*number].clone();
                 gate.widen(workers);
-                for socket in &mut gate.sockets {
-                    socket.secure = endpoint.secure;
-                }
                 gate
             });
-            self.gates.extend(kept.or(opened));
+            self.gates.extend(kept.or(opened).map(|mut gate| {
+                for socket in &mut gate.sockets {
+                    socket.stand_for(*number, &gate.endpoint, within);
+                }
+                gate
+            }));
         }
         Ok(())
     }
@@ -112,7 +126,7 @@ impl Gates {
 
     /// The URLs at which it is answered.
     pub(super) fn urls(&self) -> impl Iterator<Item = String> {
-        self.gates.iter().map(|gate| gate.sockets[0].to_string())
+        self.gates.iter().flat_map(|gate| gate.sockets[0].urls())
     }
 }
 
@@ -175,11 +189,11 @@ mod tests {
     use super::*;
 
     fn endpoint(place: &str, secure: bool) -> Endpoint {
-        Endpoint {
-            place: Place::Tcp(place.parse().unwrap()),
-            secure,
-            optional: false,
-        }
+        Endpoint::new(Place::Tcp(place.parse().unwrap()), secure)
+    }
+
+    fn open(endpoints: &[Endpoint], workers: usize) -> Gates {
+        Gates::open(Inherited::default(), endpoints, workers).unwrap()
     }
 
     fn addresses(gates: &Gates) -> Vec<String> {
@@ -192,7 +206,7 @@ mod tests {
             endpoint("127.0.0.1:0", false),
             endpoint("127.0.0.1:0", true),
         );
-        let mut gates = Gates::open(&[clear.clone(), secure.clone()], 1).unwrap();
+        let mut gates = open(&[clear.clone(), secure.clone()], 1);
         let before = addresses(&gates);
         gates.change(&[secure.clone(), clear], 1).unwrap();
         let turned: Vec<_> = before.iter().rev().cloned().collect();
@@ -206,7 +220,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = endpoint(&taken.local_addr().unwrap().to_string(), false);
         let first = endpoint("127.0.0.1:0", false);
-        let mut gates = Gates::open(&[first], 1).unwrap();
+        let mut gates = open(&[first], 1);
         let before = addresses(&gates);
         let fault = gates.change(&[endpoint("127.0.0.1:0", true), taken], 1);
         assert!(fault.is_err());
@@ -221,7 +235,7 @@ mod tests {
         ];
         for (opened, workers) in [(1, 1), (1, 3), (3, 3), (3, 2), (2, 3)] {
             for slot in 0..workers {
-                let mut gates = Gates::open(&places, opened).unwrap();
+                let mut gates = open(&places, opened);
                 gates.change(&places, workers).unwrap();
                 let most = gates.most_sockets(workers);
                 let lent = gates.lend(slot, workers);

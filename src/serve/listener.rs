@@ -10,15 +10,12 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::transport;
 use crate::config::{Endpoint, Place};
 use crate::fault::{Fault, reason};
 use crate::sys;
-
-/// How many connections may wait to be accepted (listen(2)).
-pub const BACKLOG: i32 = 4096;
 
 /// A socket that listens for one address.
 #[derive(Debug)]
@@ -26,7 +23,24 @@ pub struct Listener {
     socket: Bound,
     /// TLS is spoken here.
     pub secure: bool,
+    /// How many connections may wait to be accepted.
+    pub backlog: i32,
     shares_port: bool,
+    /// The endpoint that it stands for, by its number.
+    endpoint: usize,
+    /// Those that it stands for beside it.
+    within: Vec<Within>,
+}
+
+/// An endpoint without a socket of its own: a single address, of which a socket on the wildcard address takes care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Its address.
+    pub address: SocketAddr,
+    /// TLS is spoken there.
+    pub secure: bool,
+    /// Its number.
+    pub endpoint: usize,
 }
 
 #[derive(Debug)]
@@ -58,14 +72,17 @@ impl Listener {
                     // Whoever is ready to share a port does not notice that another server has it.
                     bind_tcp(*address, false)?;
                 }
-                Bound::Tcp(listen_tcp(*address, shares_port)?)
+                Bound::Tcp(listen_tcp(*address, shares_port, endpoint.backlog)?)
             }
-            Place::Unix(path) => Bound::Unix(bind_unix(path)?),
+            Place::Unix(path) => Bound::Unix(bind_unix(path, endpoint.backlog)?),
         };
         Ok(Self {
             socket,
             secure: endpoint.secure,
+            backlog: endpoint.backlog,
             shares_port,
+            endpoint: 0,
+            within: Vec::new(),
         })
     }
 
@@ -81,8 +98,33 @@ impl Listener {
                 Place::Unix(_) => Bound::Unix(UnixListener::from_std(socket.into())),
             },
             secure: endpoint.secure,
+            backlog: endpoint.backlog,
             shares_port: false,
+            endpoint: 0,
+            within: Vec::new(),
         })
+    }
+
+    /// Stands for an endpoint, which has this number, and for those within it.
+    pub fn stand_for(&mut self, number: usize, endpoint: &Endpoint, within: &[Within]) {
+        self.secure = endpoint.secure;
+        self.endpoint = number;
+        self.within = within.to_vec();
+        if endpoint.backlog != self.backlog {
+            let set = match &self.socket {
+                Bound::Tcp(listener) => SockRef::from(listener).listen(endpoint.backlog),
+                Bound::Unix(listener) => SockRef::from(listener).listen(endpoint.backlog),
+            };
+            match set {
+                Ok(()) => self.backlog = endpoint.backlog,
+                Err(error) => log::warn!(
+                    "the backlog of {} stays {}: {}",
+                    endpoint.place,
+                    self.backlog,
+                    reason(&error)
+                ),
+            }
+        }
     }
 
     /// Another socket with the same address, over which the system spreads the connections as well.
@@ -92,11 +134,35 @@ impl Listener {
     pub fn sibling(&self) -> io::Result<Self> {
         match &self.socket {
             Bound::Tcp(listener) if self.shares_port => Ok(Self {
-                socket: Bound::Tcp(listen_tcp(listener.local_addr()?, true)?),
+                socket: Bound::Tcp(listen_tcp(listener.local_addr()?, true, self.backlog)?),
+                within: self.within.clone(),
                 ..*self
             }),
             Bound::Tcp(_) | Bound::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// The number of the endpoint to which a connection has come.
+    #[must_use]
+    pub fn endpoint_of(&self, stream: &Stream) -> usize {
+        if self.within.is_empty() {
+            return self.endpoint;
+        }
+        let address = match stream {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Unix(_) => None,
+        };
+        let ip = address.map(|address| address.ip());
+        let mut within = self.within.iter();
+        within
+            .find(|within| Some(within.address.ip()) == ip)
+            .map_or(self.endpoint, |within| within.endpoint)
+    }
+
+    /// The URLs at which it answers.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        let url = |within: &Within| format!("{}{}", scheme(within.secure), within.address);
+        std::iter::once(self.to_string()).chain(self.within.iter().map(url))
     }
 
     /// Takes the next connection.
@@ -111,10 +177,14 @@ impl Listener {
     }
 }
 
+const fn scheme(secure: bool) -> &'static str {
+    if secure { "https://" } else { "http://" }
+}
+
 /// The URL at which a listener answers.
 impl fmt::Display for Listener {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(if self.secure { "https://" } else { "http://" })?;
+        to.write_str(scheme(self.secure))?;
         match &self.socket {
             Bound::Tcp(listener) => match listener.local_addr() {
                 Ok(address) => address.fmt(to),
@@ -165,12 +235,48 @@ impl Source for Listener {
 }
 
 /// Warns where the system holds fewer connections back than we ask for.
-pub(super) fn warn_of_short_backlog() {
+pub(super) fn warn_of_short_backlog(endpoints: &[Endpoint]) {
+    let most = endpoints.iter().map(|endpoint| endpoint.backlog).max();
     if let Some((limit, name)) = sys::backlog_limit()
-        && u32::try_from(BACKLOG).is_ok_and(|backlog| limit < backlog)
+        && let Some(backlog) = most.and_then(|most| u32::try_from(most).ok())
+        && limit < backlog
     {
-        log::warn!("{name} cuts the backlog from {BACKLOG} to {limit}; raise it to hold a flood");
+        log::warn!("{name} cuts the backlog from {backlog} to {limit}; raise it to hold a flood");
     }
+}
+
+/// The endpoints that get a socket, by their numbers, each with those that it takes in. As in nginx, an address whose port
+/// is also listened on at the wildcard address needs none, and on Linux it could not be had.
+#[must_use]
+pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
+    let takes_in = |wide: &Endpoint, narrow: &Endpoint| match (&wide.place, &narrow.place) {
+        (Place::Tcp(wide), Place::Tcp(narrow)) => {
+            wide.ip().is_unspecified()
+                && !narrow.ip().is_unspecified()
+                && wide.is_ipv4() == narrow.is_ipv4()
+                && wide.port() == narrow.port()
+                && wide.port() != 0
+        }
+        (Place::Tcp(_) | Place::Unix(_), _) => false,
+    };
+    let mut plan = Vec::with_capacity(endpoints.len());
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        if endpoints.iter().any(|wide| takes_in(wide, endpoint)) {
+            continue;
+        }
+        let narrow = endpoints.iter().enumerate();
+        let narrow = narrow.filter(|(_, narrow)| takes_in(endpoint, narrow));
+        let within = narrow.filter_map(|(number, narrow)| match narrow.place {
+            Place::Tcp(address) => Some(Within {
+                address,
+                secure: narrow.secure,
+                endpoint: number,
+            }),
+            Place::Unix(_) => None,
+        });
+        plan.push((number, within.collect()));
+    }
+    plan
 }
 
 /// Whether an address cannot be had for want of its family.
@@ -227,9 +333,9 @@ fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<socket2::Socke
     Ok(socket)
 }
 
-fn listen_tcp(address: SocketAddr, shares_port: bool) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr, shares_port: bool, backlog: i32) -> io::Result<TcpListener> {
     let socket = bind_tcp(address, shares_port)?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     prepare_tcp(socket, address)
 }
 
@@ -246,7 +352,7 @@ fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::Result<TcpLi
     Ok(TcpListener::from_std(socket.into()))
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     let address = SockAddr::unix(path)?;
@@ -259,7 +365,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
     // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
     std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(UnixListener::from_std(socket.into()))
 }
 
@@ -355,5 +461,42 @@ impl transport::Socket for Stream {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    /// The plan for these places, as the numbers of those with a socket and of those within each.
+    fn planned(places: &[&str]) -> Vec<(usize, Vec<usize>)> {
+        let endpoints: Vec<Endpoint> = places
+            .iter()
+            .map(|place| Endpoint::new(Place::Tcp(place.parse().unwrap()), false))
+            .collect();
+        plan(&endpoints)
+            .into_iter()
+            .map(|(number, within)| (number, within.iter().map(|one| one.endpoint).collect()))
+            .collect()
+    }
+
+    #[test]
+    fn a_single_address_is_within_all_addresses_of_its_port() {
+        let places = [
+            "127.0.0.1:80",
+            "0.0.0.0:80",
+            "[::]:80",
+            "[::1]:80",
+            "127.0.0.1:81",
+            "127.0.0.2:80",
+        ];
+        assert_eq!(
+            planned(&places),
+            [(1, vec![0, 5]), (2, vec![3]), (4, vec![])]
+        );
+        // A free port is another one for each.
+        let any = ["127.0.0.1:0", "0.0.0.0:0"];
+        assert_eq!(planned(&any), [(0, vec![]), (1, vec![])]);
     }
 }

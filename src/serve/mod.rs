@@ -15,6 +15,7 @@ mod material;
 mod notify;
 pub mod orders;
 pub mod page;
+pub mod sites;
 mod supervisor;
 pub mod tls;
 pub mod transport;
@@ -22,7 +23,6 @@ pub mod worker;
 
 use crate::config::{Config, PageSource};
 use crate::fault::{Fault, reason};
-use connection::Site;
 use gates::Gates;
 use supervisor::Supervisor;
 
@@ -41,43 +41,14 @@ fn system(what: &str, error: &std::io::Error) -> Fault {
     Fault::Failed(format!("cannot {what}: {}", reason(error)))
 }
 
-/// Reads the page and renders the answers.
-///
-/// # Errors
-/// The page cannot be read, or there is no memory for it.
-pub fn load_site(config: &Config) -> Result<Site, Fault> {
-    let read;
-    let (page, media_type) = match &config.page {
-        PageSource::Embedded => (page::EMBEDDED, "text/html"),
-        PageSource::File(path) => {
-            read = page::read(path)?;
-            let other = config.default_type.as_deref().unwrap_or("text/html");
-            (read.as_slice(), answer::media_type(path).unwrap_or(other))
-        }
-        PageSource::Text(text) => (
-            text.as_bytes(),
-            config.default_type.as_deref().unwrap_or("text/plain"),
-        ),
-    };
-    let charset = config
-        .charset
-        .as_deref()
-        .filter(|charset| *charset != "off");
-    let content_type = answer::content_type(media_type, charset.unwrap_or("utf-8"));
-    let answers =
-        answer::Answers::with_fields(page, &content_type, config.retry_after, &config.headers)
-            .map_err(|error| system("keep the page in memory", &error))?;
-    Ok(Site {
-        answers,
-        max_requests: config.max_requests,
-        draining: false,
-    })
-}
-
 /// Says where it answers, and what stands in for what was not given.
 fn announce(config: &Config, gates: &Gates) {
-    let throw_away = config.certificates.is_empty() && config.speaks_tls();
-    match (throw_away, config.page == PageSource::Embedded) {
+    let throw_away = config.endpoints.iter().any(|endpoint| {
+        let default = usize::from(endpoint.hosts.default_site());
+        endpoint.secure && config.sites[default].certificates.is_empty()
+    });
+    let mut pages = config.sites.iter().map(|site| &site.page);
+    match (throw_away, pages.all(|page| *page == PageSource::Embedded)) {
         (true, true) => log::warn!(
             "using the embedded page and a throw-away certificate for localhost; give --page, --cert and --key"
         ),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::pipe;
 
+use super::activation::Inherited;
 use super::counters::Board;
 use super::descriptors::Descriptors;
 use super::gates::Gates;
@@ -78,14 +79,17 @@ impl Supervisor {
     ///
     /// # Errors
     /// The first thing that stands in the way; then nothing has been begun.
-    pub(super) fn new(config: Config, reread: Reread) -> Result<Self, Fault> {
+    pub(super) fn new(mut config: Config, reread: Reread) -> Result<Self, Fault> {
         let descriptors = Descriptors::count(config.max_descriptors)?;
         // Before anything is opened for which there might be none.
         descriptors.connections(config.endpoints.len())?;
+        let inherited = Inherited::take()?;
+        inherited.replace_defaults(&mut config);
         let tickets = Tickets::new()?;
         let material = Material::load(config, &tickets)?;
-        let gates = Gates::open(&material.config.endpoints, material.config.workers)?;
-        descriptors.connections(gates.most_sockets(material.config.workers))?;
+        let workers = material.config.workers;
+        let gates = Gates::open(inherited, &material.config.endpoints, workers)?;
+        descriptors.connections(gates.most_sockets(workers))?;
         let rows = MAX_WORKERS * (MAX_OLD + 2);
         Ok(Self {
             reread,
@@ -190,8 +194,7 @@ impl Supervisor {
             confinement::enter(material.confinement)?;
             let worker = Worker {
                 listeners,
-                site: material.site,
-                tls: material.tls,
+                services: material.services,
                 timeouts: material.config.timeouts,
                 max_connections,
                 counters: board.row(post.row),
@@ -312,7 +315,8 @@ impl Supervisor {
     }
 
     fn renew(&mut self) -> Result<(), Fault> {
-        let config = (self.reread)()?;
+        let mut config = (self.reread)()?;
+        self.gates.inherited().replace_defaults(&mut config);
         let material = Material::load(config, &self.tickets)?;
         let workers = material.config.workers;
         let descriptors = self

@@ -1,78 +1,160 @@
-//! TLS settings: certificates and keys from their files, and the choices that make a handshake cheap and right.
+//! TLS settings: a certificate for each name, and the choices that make a handshake cheap and right.
 
-use std::fmt;
-use std::path::Path;
+mod files;
+mod tickets;
+
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, InconsistentKeys, SupportedCipherSuite};
+use rustls::{
+    ALL_VERSIONS, CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    version,
+};
 
-use crate::config::CertificateFiles;
-use crate::fault::{Fault, reason};
+use crate::config::names::{Hosts, SiteNumber};
+use crate::config::{CertificateFiles, Config, TlsVersions};
+use crate::fault::Fault;
+use files::{load, throw_away};
+pub use tickets::Tickets;
 
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as crypto;
 #[cfg(not(feature = "aws-lc-rs"))]
 use rustls::crypto::ring as crypto;
 
-/// The settings for connections that speak TLS.
+/// The settings of each endpoint, in their order; nothing for those in the clear. Endpoints with the same sites share theirs.
 ///
 /// # Errors
 /// A certificate or key that cannot be read or does not fit.
-pub fn settings(files: &[CertificateFiles], tickets: &Tickets) -> Result<Arc<ServerConfig>, Fault> {
-    let provider = Arc::new(provider());
-    let certificates = if files.is_empty() {
-        vec![throw_away(&provider)?]
-    } else {
-        files
-            .iter()
-            .map(|files| load(files, &provider))
-            .collect::<Result<_, _>>()?
+pub fn settings(
+    config: &Config,
+    tickets: &Tickets,
+) -> Result<Vec<Option<Arc<ServerConfig>>>, Fault> {
+    let mut forge = Forge {
+        provider: Arc::new(provider()),
+        config,
+        tickets,
+        loaded: Vec::new(),
+        throw_away: None,
     };
-    let mut settings = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(broken)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Certificates(certificates)));
-    // In the client's order TLS 1.3 mostly runs on SHA-384, which costs a quarter of the handshake.
-    settings.ignore_client_order = true;
-    settings.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-    // Tickets serve any worker and need no memory, and one of them is enough.
-    settings.session_storage = Arc::new(NoServerSessionStorage {});
-    settings.ticketer = Arc::clone(&tickets.0);
-    settings.send_tls13_tickets = 1;
-    Ok(Arc::new(settings))
+    let mut made: Vec<(&Hosts, Arc<ServerConfig>)> = Vec::new();
+    let mut all = Vec::with_capacity(config.endpoints.len());
+    for endpoint in &config.endpoints {
+        let hosts = &endpoint.hosts;
+        let known = made.iter().find(|(other, _)| *other == hosts);
+        all.push(match known {
+            _ if !endpoint.secure => None,
+            Some((_, settings)) => Some(Arc::clone(settings)),
+            None => {
+                let settings = forge.settings(hosts)?;
+                made.push((hosts, Arc::clone(&settings)));
+                Some(settings)
+            }
+        });
+    }
+    Ok(all)
 }
 
-/// More than a ticket holds: a session's secret, its suite, and the names of the server and of the protocol.
-const LONGEST_SESSION: usize = 1024;
+/// What is wrong with the certificates that are used somewhere: each of them by itself.
+#[must_use]
+pub fn faults(config: &Config) -> Vec<Fault> {
+    let provider = provider();
+    let mut seen: Vec<&CertificateFiles> = Vec::new();
+    let secure = config.endpoints.iter().filter(|endpoint| endpoint.secure);
+    for site in secure.flat_map(|endpoint| endpoint.hosts.sites()) {
+        for files in &config.sites[usize::from(*site)].certificates {
+            if !seen.contains(&files) {
+                seen.push(files);
+            }
+        }
+    }
+    seen.into_iter()
+        .filter_map(|files| load(files, &provider).err())
+        .collect()
+}
 
-/// The keys of session tickets, made once and inherited by all workers.
-#[derive(Clone, Debug)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
+/// Where settings are made; every file is read once.
+struct Forge<'a> {
+    provider: Arc<CryptoProvider>,
+    config: &'a Config,
+    tickets: &'a Tickets,
+    loaded: Vec<(&'a CertificateFiles, Arc<CertifiedKey>)>,
+    throw_away: Option<Arc<CertifiedKey>>,
+}
 
-impl Tickets {
-    /// New keys.
-    ///
-    /// # Errors
-    /// No randomness to make them of.
-    pub fn new() -> Result<Self, Fault> {
-        let tickets = crypto::Ticketer::new().map_err(broken)?;
-        // It takes none that is longer than the longest that it has made, and each worker counts for itself: one that
-        // has made none yet would refuse all those of the others.
-        tickets.encrypt(&[0; LONGEST_SESSION]);
-        Ok(Self(tickets))
+impl Forge<'_> {
+    fn settings(&mut self, hosts: &Hosts) -> Result<Arc<ServerConfig>, Fault> {
+        let mut of_sites = vec![Vec::new(); self.config.sites.len()];
+        for site in hosts.sites().iter().map(|site| usize::from(*site)) {
+            of_sites[site] = self.certificates(site)?;
+        }
+        let default = usize::from(hosts.default_site());
+        if of_sites[default].is_empty() {
+            of_sites[default].push(self.throw_away()?);
+        }
+        let certificates = Certificates {
+            hosts: hosts.clone(),
+            of_sites,
+        };
+        let broken = |error: rustls::Error| Fault::Failed(format!("cannot set up TLS: {error}"));
+        let tls = &self.config.sites[default].tls;
+        let mut settings = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(versions(tls.versions))
+            .map_err(broken)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(certificates));
+        // In the client's order TLS 1.3 mostly runs on SHA-384, which costs a quarter of the handshake.
+        settings.ignore_client_order = true;
+        settings.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        // Tickets serve any worker and need no memory, and one of them is enough.
+        settings.session_storage = Arc::new(NoServerSessionStorage {});
+        settings.send_tls13_tickets = 0;
+        if tls.tickets {
+            settings.ticketer = self.tickets.for_lifetime(tls.ticket_lifetime);
+            settings.send_tls13_tickets = 1;
+        }
+        Ok(Arc::new(settings))
+    }
+
+    /// The certificates of a site.
+    fn certificates(&mut self, site: usize) -> Result<Vec<Arc<CertifiedKey>>, Fault> {
+        let mut certificates = Vec::new();
+        for files in &self.config.sites[site].certificates {
+            let known = self.loaded.iter().find(|(other, _)| *other == files);
+            certificates.push(match known {
+                Some((_, certificate)) => Arc::clone(certificate),
+                None => {
+                    let certificate = load(files, &self.provider)?;
+                    self.loaded.push((files, Arc::clone(&certificate)));
+                    certificate
+                }
+            });
+        }
+        Ok(certificates)
+    }
+
+    fn throw_away(&mut self) -> Result<Arc<CertifiedKey>, Fault> {
+        if let Some(made) = &self.throw_away {
+            return Ok(Arc::clone(made));
+        }
+        let made = throw_away(&self.provider)?;
+        self.throw_away = Some(Arc::clone(&made));
+        Ok(made)
     }
 }
 
-fn broken(error: rustls::Error) -> Fault {
-    Fault::Failed(format!("cannot set up TLS: {error}"))
+fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
+    match versions {
+        TlsVersions::Both => ALL_VERSIONS,
+        TlsVersions::Only12 => ONLY_12,
+        TlsVersions::Only13 => ONLY_13,
+    }
 }
+
+static ONLY_12: &[&SupportedProtocolVersion] = &[&version::TLS12];
+static ONLY_13: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
 /// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
 fn provider() -> CryptoProvider {
@@ -90,113 +172,40 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-/// The certificates, the default one first.
+/// The certificates of an endpoint's sites.
 #[derive(Debug)]
-struct Certificates(Vec<Arc<CertifiedKey>>);
+struct Certificates {
+    hosts: Hosts,
+    /// By the sites' numbers, each one's preferred one first; those of the default site are there.
+    of_sites: Vec<Vec<Arc<CertifiedKey>>>,
+}
 
 impl ResolvesServerCert for Certificates {
-    /// The first certificate whose key the client can verify; the default where there is none. Whatever name a client
-    /// asks for, or none, it gets the page.
+    /// The first certificate of the site that is asked for whose key the client can verify; its first where there is
+    /// none. Whatever name a client asks for, or none, it gets a page: by the default site's certificate.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let of = |site: SiteNumber| self.of_sites.get(usize::from(site));
+        let name = hello.server_name().filter(|_| !self.hosts.is_one());
+        let own = name
+            .and_then(|name| self.hosts.find(name.as_bytes()))
+            .and_then(of)
+            .filter(|own| !own.is_empty())
+            .or_else(|| of(self.hosts.default_site()))?;
         let fits = |certified: &&Arc<CertifiedKey>| {
             certified
                 .key
                 .choose_scheme(hello.signature_schemes())
                 .is_some()
         };
-        self.0.iter().find(fits).or_else(|| self.0.first()).cloned()
+        own.iter().find(fits).or_else(|| own.first()).cloned()
     }
-}
-
-/// Reads a certificate with its chain, and its key.
-fn load(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Fault> {
-    let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.chain)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable("certificate", chain_file, "CERTIFICATE", &error))?;
-    if chain.is_empty() {
-        return Err(unreadable(
-            "certificate",
-            chain_file,
-            "CERTIFICATE",
-            &pem::Error::NoItemsFound,
-        ));
-    }
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| unreadable("key", key_file, "PRIVATE KEY", &error))?;
-    let key = provider.key_provider.load_private_key(key).map_err(|_| {
-        Fault::Failed(format!(
-            "cannot use key {key_file}: not a key of a known kind; give an RSA or ECDSA key"
-        ))
-    })?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(certified))
-        }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Fault::Failed(format!(
-            "key {key_file} is not the key of certificate {chain_file}; give the two that were made together"
-        ))),
-        Err(_) => Err(Fault::Failed(format!(
-            "cannot use certificate {chain_file}: its first certificate is faulty; put a valid one first"
-        ))),
-    }
-}
-
-/// A file's name as messages have it.
-#[derive(Clone, Copy)]
-struct Quoted<'a>(&'a Path);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "\"{}\"", self.0.display())
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an enum of others that may grow"
-)]
-fn unreadable(what: &str, file: Quoted<'_>, section: &str, error: &pem::Error) -> Fault {
-    let cause = match error {
-        pem::Error::Io(error) => format!("{}; give a readable file", reason(error)),
-        _ if is_encrypted(file.0) => "it is encrypted; decrypt it with \"openssl pkey\"".to_owned(),
-        pem::Error::NoItemsFound => format!("no {section} in it; give a PEM file"),
-        _ => "the PEM in it is damaged; give a valid PEM file".to_owned(),
-    };
-    Fault::Failed(format!("cannot read {what} {file}: {cause}"))
-}
-
-fn is_encrypted(file: &Path) -> bool {
-    // PKCS #8 (RFC 5958) says so in its label, the older form in a header (RFC 1421 4.6.1.1).
-    std::fs::read_to_string(file).is_ok_and(|text| {
-        text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
-    })
-}
-
-/// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.
-fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Fault> {
-    let broken = |error: &dyn fmt::Display| {
-        Fault::Failed(format!("cannot make a throw-away certificate: {error}"))
-    };
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| broken(&error))?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
-        .map_err(|error| broken(&error))?;
-    let key = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| broken(&error))?;
-    Ok(Arc::new(CertifiedKey::new(
-        vec![made.cert.der().clone()],
-        key,
-    )))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+    use crate::config::{Endpoint, SiteConfig};
 
     #[test]
     fn suites_with_sha_256_and_aes_128_come_first() {
@@ -217,97 +226,24 @@ mod tests {
         }
     }
 
-    fn fault(chain: &Path, key: &Path) -> String {
-        let files = CertificateFiles {
-            chain: chain.into(),
-            key: key.into(),
-        };
-        settings(&[files], &Tickets::new().unwrap())
-            .unwrap_err()
-            .to_string()
-    }
-
     #[test]
-    fn files_that_do_not_serve_are_refused_with_what_to_do() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
+    fn endpoints_with_the_same_sites_share_their_settings() {
+        let mut config = Config::default();
+        config.sites.push(SiteConfig::default());
+        let both = config.hosts();
+        let clear = config.endpoints[0].clone();
+        let one = config.endpoints[2].clone();
+        let two = Endpoint {
+            hosts: both,
+            ..one.clone()
         };
-        let make = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
-        let (one, two) = (make(), make());
-        let chain = write("chain", &one.cert.pem());
-        let key = write("key", &one.signing_key.serialize_pem());
-        let other_key = write("other", &two.signing_key.serialize_pem());
-        let empty = write("empty", "");
-        let damaged = write(
-            "damaged",
-            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-        );
-        let faulty = write(
-            "faulty",
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        );
-        let odd = write(
-            "odd",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        );
-        let locked = write(
-            "locked",
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-        );
-        let none = dir.path().join("none");
-        for (chain, key, expected) in [
-            (
-                &none,
-                &key,
-                "cannot read certificate \"{}none\": no such file or directory; give a readable file",
-            ),
-            (
-                &empty,
-                &key,
-                "cannot read certificate \"{}empty\": no CERTIFICATE in it; give a PEM file",
-            ),
-            (
-                &damaged,
-                &key,
-                "cannot read certificate \"{}damaged\": the PEM in it is damaged; give a valid PEM file",
-            ),
-            (
-                &faulty,
-                &key,
-                "cannot use certificate \"{}faulty\": its first certificate is faulty; put a valid one first",
-            ),
-            (
-                &chain,
-                &none,
-                "cannot read key \"{}none\": no such file or directory; give a readable file",
-            ),
-            (
-                &chain,
-                &chain,
-                "cannot read key \"{}chain\": no PRIVATE KEY in it; give a PEM file",
-            ),
-            (
-                &chain,
-                &odd,
-                "cannot use key \"{}odd\": not a key of a known kind; give an RSA or ECDSA key",
-            ),
-            (
-                &chain,
-                &locked,
-                "cannot read key \"{}locked\": it is encrypted; decrypt it with \"openssl pkey\"",
-            ),
-            (
-                &chain,
-                &other_key,
-                "key \"{}other\" is not the key of certificate \"{}chain\"; give the two that were made together",
-            ),
-        ] {
-            let expected = expected.replace("{}", &format!("{}/", dir.path().display()));
-            assert_eq!(fault(chain, key), expected);
-        }
-        settings(&[CertificateFiles { chain, key }], &Tickets::new().unwrap()).unwrap();
+        config.endpoints = vec![clear, one.clone(), two.clone(), one, two];
+        let all = settings(&config, &Tickets::new().unwrap()).unwrap();
+        let same = |one: usize, other: usize| {
+            let [one, other] = [one, other].map(|at| all[at].as_ref().unwrap());
+            Arc::ptr_eq(one, other)
+        };
+        assert!(all[0].is_none());
+        assert!(same(1, 3) && same(2, 4) && !same(1, 2));
     }
 }

@@ -75,6 +75,18 @@ pub(crate) fn next_descriptor() -> io::Result<u64> {
     Ok(u64::try_from(next.as_raw_fd()).unwrap_or(0))
 }
 
+/// The name of this host (gethostname(3)), where it has one.
+pub(crate) fn host_name() -> Option<String> {
+    let mut name = [0_u8; 256];
+    // SAFETY: gethostname writes no more bytes than it is told, and `name` has so many.
+    if unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } != 0 {
+        return None;
+    }
+    let end = name.iter().position(|byte| *byte == 0)?;
+    let name = std::str::from_utf8(&name[..end]).ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// Asks a socket for a number (ioctl(2)); 0 where it has none to tell.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 fn socket_count(socket: &impl std::os::fd::AsRawFd, request: system::Request) -> usize {

@@ -31,9 +31,11 @@ const DEADLY: [libc::c_long; 12] = [
 
 /// What a worker does, whatever its arguments: what strace(1) has seen of it under the tests, and what libc and the crypto
 /// libraries may do in its place. Whoever has a worker do more adds to this; what is missing fails with `EPERM`.
-const ALLOWED: [libc::c_long; 29] = [
+const ALLOWED: [libc::c_long; 30] = [
     // Connections, and the pipes to the supervisor.
     libc::SYS_accept4,
+    // Which address a client has connected to, where a socket takes care of several.
+    libc::SYS_getsockname,
     libc::SYS_recvfrom,
     libc::SYS_sendto,
     libc::SYS_read,

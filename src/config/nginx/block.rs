@@ -1,15 +1,32 @@
 //! What the blocks of a configuration say, before it is known what that comes to.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::Endpoint;
+use crate::config::names::ServerName;
 use crate::config::syntax::Place;
+use crate::config::{Endpoint, TlsVersions};
+
+/// What a `listen` says.
+#[derive(Clone, Debug)]
+pub(super) struct Listen {
+    pub(super) place: Place,
+    /// Of no site yet; several where the place is a name.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// The IPv4 halves of endpoints that are to have both.
+    pub(super) twins: Vec<Endpoint>,
+    /// Where it says `default_server`.
+    pub(super) default: Option<Place>,
+    /// `backlog=`.
+    pub(super) backlog: Option<(i32, Place)>,
+}
 
 /// What a `server` block says, or what `http` says for all of them.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) place: Place,
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) listens: Vec<Listen>,
+    pub(super) names: Vec<(ServerName, Place)>,
     pub(super) root: Option<PathBuf>,
     /// The target of `error_page 503`.
     pub(super) error_page: Option<(String, Place)>,
@@ -21,13 +38,18 @@ pub(super) struct Server {
     pub(super) headers: Vec<(String, String)>,
     pub(super) default_type: Option<String>,
     pub(super) charset: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) versions: Option<TlsVersions>,
+    pub(super) session_timeout: Option<Duration>,
+    pub(super) session_tickets: Option<bool>,
 }
 
 impl Server {
     pub(super) const fn new(place: Place) -> Self {
         Self {
             place,
-            endpoints: Vec::new(),
+            listens: Vec::new(),
+            names: Vec::new(),
             root: None,
             error_page: None,
             locations: Vec::new(),
@@ -37,6 +59,10 @@ impl Server {
             headers: Vec::new(),
             default_type: None,
             charset: None,
+            retry_after: None,
+            versions: None,
+            session_timeout: None,
+            session_tickets: None,
         }
     }
 
@@ -49,6 +75,10 @@ impl Server {
             .take()
             .or_else(|| http.default_type.clone());
         self.charset = self.charset.take().or_else(|| http.charset.clone());
+        self.retry_after = self.retry_after.or(http.retry_after);
+        self.versions = self.versions.or(http.versions);
+        self.session_timeout = self.session_timeout.or(http.session_timeout);
+        self.session_tickets = self.session_tickets.or(http.session_tickets);
         for (own, shared) in [
             (&mut self.certificates, &http.certificates),
             (&mut self.keys, &http.keys),

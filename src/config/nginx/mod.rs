@@ -2,9 +2,11 @@
 //! is to be said of it out.
 
 mod block;
+mod listen;
 mod location;
 mod process;
 mod server;
+mod sites;
 mod value;
 
 use std::path::Path;

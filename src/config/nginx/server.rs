@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use super::Reader;
 use super::block::Server;
-use crate::config::syntax::{Directive, Place, Quoted};
-use crate::config::{CertificateFiles, Endpoint, PageSource, Where};
+use crate::config::TlsVersions;
+use crate::config::names::ServerName;
+use crate::config::syntax::{Directive, Quoted};
+use crate::sys;
 
 impl Reader {
     /// A directive of a `server` block; what is not one is looked at as one of `http`.
     pub(super) fn server_directive(&mut self, server: &mut Server, directive: &Directive) {
         match directive.name.text.as_str() {
             "listen" => self.listen(server, directive),
-            "server_name" => self.server_name(directive),
+            "server_name" => self.server_name(server, directive),
             "location" => self.location(server, directive),
             "return" => self.returned(server, directive),
             "ssl"
@@ -53,13 +55,20 @@ impl Reader {
                         .map(|path| self.directory.join(path)),
                 );
             }
-            "ssl_protocols" => self.ssl_protocols(directive),
+            "ssl_protocols" => server.versions = self.ssl_protocols(directive),
+            "ssl_session_timeout" => server.session_timeout = self.duration(directive),
+            "ssl_session_tickets" => match self.argument(directive) {
+                Some("on") => server.session_tickets = Some(true),
+                Some("off") => server.session_tickets = Some(false),
+                Some(_) => self.wrong_value(directive, 0, "on or off"),
+                None => {}
+            },
             "add_header" => self.add_header(server, directive),
             "default_type" => server.default_type = self.argument(directive).map(str::to_owned),
             "charset" => server.charset = self.argument(directive).map(str::to_owned),
             "retry_after" => {
                 if let Some(seconds) = self.number(directive) {
-                    self.config.retry_after = Duration::from_secs(seconds.into());
+                    server.retry_after = Some(Duration::from_secs(seconds.into()));
                 }
             }
             _ => return false,
@@ -67,78 +76,23 @@ impl Reader {
         true
     }
 
-    fn listen(&mut self, server: &mut Server, directive: &Directive) {
-        let Some((first, options)) = directive.arguments.split_first() else {
+    fn server_name(&mut self, server: &mut Server, directive: &Directive) {
+        if directive.arguments.is_empty() {
             self.fault(
                 directive.name.place,
-                "listen without a place; write listen ADDR:PORT;",
+                "server_name without a name; write server_name NAME;",
             );
-            return;
-        };
-        let (mut secure, mut twin) = (false, false);
-        for option in options {
-            match option.text.as_str() {
-                "ssl" => secure = true,
-                "ipv6only=off" => twin = true,
-                "default_server" | "default" | "reuseport" | "deferred" | "bind"
-                | "ipv6only=on" => {}
-                "proxy_protocol" => {
-                    self.fault(option.place, "proxy_protocol is not spoken here; delete it");
-                }
-                "http2" | "quic" | "spdy" => {
-                    self.remark(
-                        option.place,
-                        format!("{} is ignored: HTTP/1.1 is spoken here", option.text),
-                    );
-                }
-                text if text.split_once('=').is_some_and(|(name, _)| {
-                    [
-                        "backlog",
-                        "rcvbuf",
-                        "sndbuf",
-                        "setfib",
-                        "fastopen",
-                        "accept_filter",
-                        "so_keepalive",
-                        "ipv6only",
-                    ]
-                    .contains(&name)
-                }) =>
-                {
-                    self.remark(option.place, format!("{} is ignored", Quoted(text)));
-                }
-                text => {
-                    self.fault(
-                        option.place,
-                        format!("unknown option {} of listen; delete it", Quoted(text)),
-                    );
-                }
-            }
         }
-        match place(&first.text) {
-            Some(place) => {
-                let endpoints = place.endpoints(secure);
-                // Our IPv6 sockets take IPv6 alone, so the other half is a socket of its own.
-                let twins = endpoints
-                    .iter()
-                    .filter(|_| twin)
-                    .filter_map(Endpoint::ipv4_twin);
-                let twins: Vec<_> = twins.collect();
-                server.endpoints.extend(endpoints.into_iter().chain(twins));
-            }
-            None => self.wrong_value(directive, 0, "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH"),
-        }
-    }
-
-    fn server_name(&mut self, directive: &Directive) {
-        for name in &directive.arguments {
-            if name.text.starts_with('~') {
-                self.fault(
-                    name.place,
-                    "a server_name by regular expression is not possible here; list the names",
-                );
-            } else if !self.config.server_names.contains(&name.text) {
-                self.config.server_names.push(name.text.clone());
+        for word in &directive.arguments {
+            let place = word.place;
+            let name = if word.text.eq_ignore_ascii_case("$hostname") {
+                sys::host_name().ok_or("this host has no name; write it in place of $hostname")
+            } else {
+                Ok(word.text.clone())
+            };
+            match name.and_then(|name| name.parse::<ServerName>()) {
+                Ok(name) => server.names.push((name, place)),
+                Err(what) => self.fault(place, what),
             }
         }
     }
@@ -194,20 +148,40 @@ impl Reader {
         }
     }
 
-    fn ssl_protocols(&mut self, directive: &Directive) {
+    /// The versions that a list of protocols comes to.
+    fn ssl_protocols(&mut self, directive: &Directive) -> Option<TlsVersions> {
+        let (mut tls12, mut tls13, mut unknown) = (false, false, false);
         for protocol in &directive.arguments {
             match protocol.text.as_str() {
-                "TLSv1.2" | "TLSv1.3" => {}
+                "TLSv1.2" => tls12 = true,
+                "TLSv1.3" => tls13 = true,
                 "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
                     self.remark(
                         protocol.place,
                         format!("{} is not offered: it is not safe", protocol.text),
                     );
                 }
-                text => self.fault(
-                    protocol.place,
-                    format!("unknown protocol {}; give TLSv1.2 TLSv1.3", Quoted(text)),
-                ),
+                text => {
+                    unknown = true;
+                    self.fault(
+                        protocol.place,
+                        format!("unknown protocol {}; give TLSv1.2 TLSv1.3", Quoted(text)),
+                    );
+                }
+            }
+        }
+        match (tls12, tls13) {
+            (true, true) => Some(TlsVersions::Both),
+            (true, false) => Some(TlsVersions::Only12),
+            (false, true) => Some(TlsVersions::Only13),
+            (false, false) => {
+                if !unknown {
+                    self.fault(
+                        directive.name.place,
+                        "ssl_protocols leaves no protocol that is spoken here; add TLSv1.2 TLSv1.3",
+                    );
+                }
+                None
             }
         }
     }
@@ -237,163 +211,6 @@ impl Reader {
             self.wrong_value(directive, 1, "a value of one line");
         } else {
             server.headers.push((name.text.clone(), value.text.clone()));
-        }
-    }
-
-    /// Makes one configuration of the servers.
-    pub(super) fn take_servers(&mut self, http: &Server) {
-        let servers = std::mem::take(&mut self.servers);
-        if servers.is_empty() && !self.has_faults() {
-            let place = Place {
-                file: 0,
-                line: 1,
-                column: 1,
-            };
-            self.fault(
-                place,
-                "no server; write server { listen 127.0.0.1:8080; return 503; }",
-            );
-        }
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        let mut pages: Option<(PageSource, Vec<CertificateFiles>)> = None;
-        for mut server in servers {
-            server.inherit(http);
-            if server.endpoints.is_empty() {
-                // nginx's own default.
-                server.endpoints = place("80")
-                    .map(|place| place.endpoints(false))
-                    .unwrap_or_default();
-            }
-            let new = server
-                .endpoints
-                .iter()
-                .filter(|endpoint| !endpoints.contains(endpoint));
-            let new: Vec<_> = new.cloned().collect();
-            endpoints.extend(new);
-            let certificates = self.certificates(&server);
-            let page = self.page(&server);
-            self.texts(&server);
-            match &pages {
-                None => pages = Some((page, certificates)),
-                Some(first) if *first != (page, certificates) => self.fault(
-                    server.place,
-                    "a server with a page or certificate of its own is not possible yet; give all servers the same",
-                ),
-                Some(_) => {}
-            }
-        }
-        let (page, certificates) = pages.unwrap_or((PageSource::Embedded, Vec::new()));
-        self.config.endpoints = endpoints;
-        self.config.page = page;
-        self.config.certificates = certificates;
-    }
-
-    fn certificates(&mut self, server: &Server) -> Vec<CertificateFiles> {
-        let secure = server.endpoints.iter().any(|endpoint| endpoint.secure);
-        if secure && server.certificates.is_empty() {
-            self.fault(
-                server.place,
-                "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"",
-            );
-        } else if server.certificates.len() != server.keys.len() {
-            let what = "ssl_certificate without ssl_certificate_key, or the other way round; add \"ssl_certificate_key FILE;\"";
-            self.fault(server.place, what);
-        }
-        let pairs = server.certificates.iter().zip(&server.keys);
-        pairs
-            .map(|(chain, key)| CertificateFiles {
-                chain: chain.clone(),
-                key: key.clone(),
-            })
-            .collect()
-    }
-
-    /// What the answer says beside the page: `add_header`, `default_type` and `charset`.
-    fn texts(&mut self, server: &Server) {
-        for (name, value) in &server.headers {
-            if name.eq_ignore_ascii_case("retry-after") {
-                match value.trim().parse() {
-                    Ok(seconds) => self.config.retry_after = Duration::from_secs(seconds),
-                    Err(_) => self.remark(
-                        server.place,
-                        "Retry-After as a date is ignored: give seconds",
-                    ),
-                }
-            } else if [
-                "content-length",
-                "content-type",
-                "connection",
-                "transfer-encoding",
-                "date",
-            ]
-            .iter()
-            .any(|fixed| name.eq_ignore_ascii_case(fixed))
-            {
-                self.remark(
-                    server.place,
-                    format!("add_header {name} is ignored: maintd says that itself"),
-                );
-            } else {
-                let header = (name.clone(), value.clone());
-                if !self.config.headers.contains(&header) {
-                    self.config.headers.push(header);
-                }
-            }
-        }
-        self.config.default_type.clone_from(&server.default_type);
-        self.config.charset.clone_from(&server.charset);
-    }
-}
-
-/// A place as nginx writes it: also a port or an address alone, `*`, and `localhost`.
-fn place(text: &str) -> Option<Where> {
-    if text.starts_with("unix:") {
-        return text.parse().ok();
-    }
-    if text.parse::<u16>().is_ok() {
-        return format!("0.0.0.0:{text}").parse().ok();
-    }
-    if let Some(port) = text.strip_prefix("*:") {
-        return format!("0.0.0.0:{port}").parse().ok();
-    }
-    let with_port = if text.contains(':') && !text.ends_with(']') {
-        text.to_owned()
-    } else {
-        format!("{text}:80")
-    };
-    with_port.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_may_be_written_short() {
-        for (text, long) in [
-            ("8080", "0.0.0.0:8080"),
-            ("*:81", "0.0.0.0:81"),
-            ("192.0.2.1", "192.0.2.1:80"),
-            ("[::]:82", "[::]:82"),
-            ("[::1]", "[::1]:80"),
-            ("192.0.2.1:83", "192.0.2.1:83"),
-            ("unix:/run/x", "unix:/run/x"),
-        ] {
-            let endpoints = place(text)
-                .map(|place| place.endpoints(false))
-                .unwrap_or_default();
-            assert_eq!(
-                endpoints.first().map(|endpoint| endpoint.place.to_string()),
-                Some(long.to_owned()),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            place("localhost:84").map(|place| place.endpoints(true).len()),
-            Some(2)
-        );
-        for wrong in ["", "x", "example.org:80", "99999", "[::", "unix:"] {
-            assert_eq!(place(wrong), None, "{wrong}");
         }
     }
 }

@@ -38,14 +38,22 @@ impl Reader {
         directive: &Directive,
         of: impl FnOnce(&mut Config) -> &mut Duration,
     ) {
+        if let Some(time) = self.duration(directive) {
+            *of(&mut self.config) = time;
+        }
+    }
+
+    /// The time that a directive says first.
+    pub(super) fn duration(&mut self, directive: &Directive) -> Option<Duration> {
         let Some(first) = directive.arguments.first() else {
             self.argument(directive);
-            return;
+            return None;
         };
-        match time(&first.text) {
-            Some(time) => *of(&mut self.config) = time,
-            None => self.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s"),
+        let time = time(&first.text);
+        if time.is_none() {
+            self.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s");
         }
+        time
     }
 
     /// Tells that an argument is none of what it should be.

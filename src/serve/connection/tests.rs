@@ -7,33 +7,31 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::names::{Hosts, ServerName};
+use crate::serve::answer::{Answers, Content};
 use script::{Event, Script};
 
 const PAGE: &str = "<p>Back soon</p>\n";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const CLOSE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-fn site() -> Site {
+fn site() -> Sites {
     site_with(PAGE.as_bytes())
 }
 
-fn site_with(page: &[u8]) -> Site {
+fn site_with(page: &[u8]) -> Sites {
     let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-    Site {
-        answers,
-        max_requests: 1000,
-        draining: false,
-    }
+    Sites::one(answers, 1000)
 }
 
 /// Runs a connection until it closes or waits for what does not come.
-fn run(site: &Site, io: &mut Script) -> (Connection, Want) {
+fn run(site: &Sites, io: &mut Script) -> (Connection, Want) {
     let mut connection = Connection::new(false);
     let want = go_on(&mut connection, site, io);
     (connection, want)
 }
 
-fn go_on(connection: &mut Connection, site: &Site, io: &mut Script) -> Want {
+fn go_on(connection: &mut Connection, site: &Sites, io: &mut Script) -> Want {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         io.begin_turn();
@@ -65,6 +63,48 @@ fn statuses(mut output: &[u8]) -> Vec<u16> {
         output = &output[end + length.parse::<usize>().unwrap()..];
     }
     statuses
+}
+
+/// However little room there is, every answer is that of the host that was asked.
+#[test]
+fn answers_of_several_sites_come_in_order_through_any_room() {
+    let contents =
+        [("text/html", "first"), ("text/plain", "second one")].map(|(kind, page)| Content {
+            page: page.as_bytes(),
+            content_type: kind.to_owned(),
+            retry_after: Duration::from_secs(300),
+            fields: &[],
+        });
+    let names = ["a", "b"].map(|name| [name.parse().unwrap()]);
+    let sites = Sites {
+        hosts: Hosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
+        ..Sites::one(Answers::of_sites(&contents).unwrap(), 1000)
+    };
+    let asked = ["a", "b", "B:80", "c", "b."];
+    let pipeline: String = asked
+        .iter()
+        .map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        .collect();
+    let mut io = Script::reading(&[&pipeline]);
+    run(&sites, &mut io);
+    let whole = String::from_utf8(io.output).unwrap();
+    let pages: Vec<&str> = whole
+        .split("\r\n\r\n")
+        .skip(1)
+        .map(|rest| rest.split("HTTP/1.1").next().unwrap())
+        .collect();
+    assert_eq!(
+        pages,
+        ["first", "second one", "second one", "first", "second one"]
+    );
+    for room in [1, 7, 150, 400] {
+        let mut script = vec![Event::Input(pipeline.clone())];
+        script.extend((0..whole.len()).map(|_| Event::Room(room)));
+        let mut io = Script::new(script);
+        io.room = 0;
+        run(&sites, &mut io);
+        assert_eq!(String::from_utf8(io.output).unwrap(), whole, "{room}");
+    }
 }
 
 #[test]
@@ -168,7 +208,7 @@ fn a_turn_is_a_bounded_share_of_work() {
 
 #[test]
 fn the_last_request_of_a_connection_is_told_so() {
-    let site = Site {
+    let site = Sites {
         max_requests: 2,
         ..site()
     };

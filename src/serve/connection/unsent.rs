@@ -26,6 +26,7 @@ impl Default for Batch {
         let nothing = Ready {
             persistence: Persistence::Close,
             with_body: false,
+            site: 0,
         };
         Self {
             ready: [nothing; MAX_ANSWERS],

@@ -4,9 +4,11 @@ use super::Refusal;
 
 /// What the field lines of one head amount to.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(super) struct Fields<'a> {
     /// How many Host lines there are.
     pub(super) hosts: usize,
+    /// The Host, without its port.
+    pub(super) host: &'a [u8],
     /// Content-Length, saturated (RFC 9110 8.6).
     pub(super) length: Option<u64>,
     /// Transfer-Encoding (RFC 9112 6.1).
@@ -42,15 +44,15 @@ impl Coding {
     }
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Reads the lines. The first byte decides for most of them that they do not matter.
-    pub(super) fn read(lines: &[httparse::Header<'_>]) -> Result<Self, Refusal> {
+    pub(super) fn read(lines: &[httparse::Header<'a>]) -> Result<Self, Refusal> {
         let mut fields = Self::default();
         for line in lines {
             match line.name.as_bytes().first().map(u8::to_ascii_lowercase) {
                 Some(b'h') if is(line, "host") => {
                     fields.hosts += 1;
-                    check_host(line.value)?;
+                    fields.host = host(line.value)?;
                 }
                 Some(b'c') if is(line, "connection") => {
                     fields.close |= has_token(line.value, "close");
@@ -109,14 +111,18 @@ fn length(value: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0, append))
 }
 
+/// The host and the port of an authority, which may be an IPv6 address in brackets.
+pub(super) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    match authority.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !authority.ends_with(b"]") => (&authority[..colon], &authority[colon + 1..]),
+        Some(_) | None => (authority, &[]),
+    }
+}
+
 /// RFC 9112 3.2: an invalid Host is refused. An empty one is right (RFC 9110 7.2), and so is any name that no delimiter of
 /// a URI cuts short, in whatever encoding.
-fn check_host(value: &[u8]) -> Result<(), Refusal> {
-    let value = trim(value);
-    let (host, port) = match value.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !value.ends_with(b"]") => (&value[..colon], &value[colon + 1..]),
-        Some(_) | None => (value, &[][..]),
-    };
+fn host(value: &[u8]) -> Result<&[u8], Refusal> {
+    let (host, port) = split_port(trim(value));
     let wrong = |byte: &u8| {
         matches!(
             byte,
@@ -126,6 +132,6 @@ fn check_host(value: &[u8]) -> Result<(), Refusal> {
     if host.iter().any(wrong) || !port.iter().all(u8::is_ascii_digit) {
         Err(Refusal::Malformed)
     } else {
-        Ok(())
+        Ok(host)
     }
 }

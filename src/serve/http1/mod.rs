@@ -33,6 +33,37 @@ pub struct Request {
     pub expects_continue: bool,
     /// What follows the head.
     pub body: Body,
+    /// Where the name of the host that is asked stands.
+    pub host: HostPart,
+}
+
+/// The part of a request's bytes that names the host, without its port: in the authority of an absolute target, where
+/// there is one (RFC 9112 3.2.2), else in the Host field. It is empty where no host is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostPart {
+    // Within MAX_HEAD, and small, for a verdict is handed from function to function.
+    start: u16,
+    end: u16,
+}
+
+impl HostPart {
+    /// The place of `host` within `input`, of which it is a part; nowhere, if that is beyond any head.
+    fn within(input: &[u8], host: &[u8]) -> Self {
+        let start = host.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
+        let end = start.wrapping_add(host.len());
+        match (u16::try_from(start), u16::try_from(end)) {
+            (Ok(start), Ok(end)) if start < end => Self { start, end },
+            (Ok(_) | Err(_), _) => Self::default(),
+        }
+    }
+
+    /// The host's name as it was sent, in the bytes that the request was parsed from.
+    #[must_use]
+    pub fn of(self, input: &[u8]) -> &[u8] {
+        input
+            .get(self.start.into()..self.end.into())
+            .unwrap_or_default()
+    }
 }
 
 /// The versions that differ in what they mean (RFC 9112 9.3, appendix C).
@@ -188,7 +219,7 @@ fn parse_head(input: &[u8]) -> Parsed {
     let mut head = httparse::Request::new(&mut []);
     match head.parse_with_uninit_headers(input, &mut lines) {
         Ok(httparse::Status::Partial) => Parsed::Partial,
-        Ok(httparse::Status::Complete(length)) => match understand(&head) {
+        Ok(httparse::Status::Complete(length)) => match understand(input, &head) {
             Ok(request) => Parsed::Request(request, length),
             Err(refusal) => Parsed::Refusal(refusal),
         },
@@ -263,7 +294,7 @@ fn request_line(input: &[u8]) -> &[u8] {
 }
 
 /// Reads what matters from a head whose syntax is right.
-fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
+fn understand(input: &[u8], head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let version = if head.version == Some(0) {
         Version::V1_0
     } else {
@@ -284,6 +315,10 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         (Coding::ChunkedTwice, None) => return Err(Refusal::Malformed),
         (Coding::Chunked, None) => Body::Chunked,
     };
+    let host = match head.path {
+        Some(target) if !target.starts_with('/') => authority(target).unwrap_or(fields.host),
+        Some(_) | None => fields.host,
+    };
     Ok(Request {
         head: head.method == Some("HEAD"),
         version,
@@ -291,7 +326,19 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         // RFC 9110 10.1.1: ignored from a 1.0 client.
         expects_continue: fields.expects_continue && version == Version::V1_1,
         body,
+        host: HostPart::within(input, host),
     })
+}
+
+/// The host in an absolute target (RFC 3986 3.2), which goes before the Host field.
+#[cold]
+fn authority(target: &str) -> Option<&[u8]> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (host, _) = field::split_port(host.as_bytes());
+    (scheme.bytes().all(is_scheme) && !host.is_empty()).then_some(host)
 }
 
 #[cfg(test)]

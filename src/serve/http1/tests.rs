@@ -24,8 +24,19 @@ fn in_pieces(input: &[u8], lengths: &[usize]) -> Parsed {
     Parsed::Partial
 }
 
+/// A verdict without the place of the host: that is looked at where it matters.
+fn bare(parsed: Parsed) -> Parsed {
+    match parsed {
+        Parsed::Request(request, length) => {
+            let host = HostPart::default();
+            Parsed::Request(Request { host, ..request }, length)
+        }
+        Parsed::Partial | Parsed::Refusal(_) => parsed,
+    }
+}
+
 fn request(input: impl AsRef<[u8]>) -> Request {
-    match whole(input.as_ref()) {
+    match bare(whole(input.as_ref())) {
         Parsed::Request(request, _) => request,
         other @ (Parsed::Partial | Parsed::Refusal(_)) => {
             unreachable!("{other:?} for {}", input.as_ref().escape_ascii())
@@ -39,6 +50,7 @@ const GET: Request = Request {
     keep_alive: true,
     expects_continue: false,
     body: Body::Length(0),
+    host: HostPart { start: 0, end: 0 },
 };
 
 /// A head with the given field lines.
@@ -84,10 +96,51 @@ fn a_target_in_an_old_encoding_will_do() {
 }
 
 #[test]
+fn the_host_is_that_of_the_target_or_of_the_field() {
+    let host = |input: &str| match whole(input) {
+        Parsed::Request(request, _) => {
+            String::from_utf8_lossy(request.host.of(input.as_bytes())).into_owned()
+        }
+        other @ (Parsed::Partial | Parsed::Refusal(_)) => unreachable!("{other:?} for {input}"),
+    };
+    for (field, expected) in [
+        ("a.example", "a.example"),
+        ("A.example.:8080", "A.example."),
+        ("  a:  ", "a"),
+        ("[::1]:80", "[::1]"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("", ""),
+    ] {
+        let head = format!("\r\nGET / HTTP/1.1\r\nX: y\r\nhOST:{field}\r\nZ: z\r\n\r\n");
+        assert_eq!(host(&head), expected, "{field}");
+    }
+    for (target, expected) in [
+        ("/", "field"),
+        ("/http://a/", "field"),
+        ("*", "field"),
+        ("b:443", "field"),
+        ("http:///x", "field"),
+        ("%://a/", "field"),
+        ("http://a", "a"),
+        ("HTTP://a.b:80/c?d", "a.b"),
+        ("http://a?b@c", "a"),
+        ("https://user:pass@a:1#x", "a"),
+        ("http://[::1]:80/", "[::1]"),
+        ("http://[::1]", "[::1]"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: field\r\n\r\n");
+        assert_eq!(host(&head), expected, "{target}");
+    }
+    assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), "");
+    assert_eq!(host("GET http://a/ HTTP/1.0\r\n\r\n"), "a");
+    assert_eq!(host("GET http://a/ HTTP/1.4\r\nHost: b\r\n\r\n"), "a");
+}
+
+#[test]
 fn the_length_is_that_of_the_head() {
     let head = "\r\n\nGET / HTTP/1.1\r\nHost: a\n\r\n";
     assert_eq!(
-        whole(format!("{head}GET")),
+        bare(whole(format!("{head}GET"))),
         Parsed::Request(GET, head.len())
     );
 }
@@ -329,7 +382,7 @@ fn limits_are_what_they_say() {
         (head(MAX_HEAD), Parsed::Request(GET, MAX_HEAD)),
         (head(MAX_HEAD + 1), Parsed::Refusal(Refusal::HeadTooLarge)),
     ] {
-        assert_eq!(in_pieces(input.as_bytes(), &[]), expected);
+        assert_eq!(bare(in_pieces(input.as_bytes(), &[])), expected);
     }
     let endless = format!(
         "GET /{} HTTP/1.1\r\n{}",

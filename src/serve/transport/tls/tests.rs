@@ -12,9 +12,11 @@ use rustls::{
 };
 
 use super::*;
+use crate::config::Config;
 use crate::serve::answer::Answers;
-use crate::serve::connection::{Connection, Site, Want};
+use crate::serve::connection::{Connection, Want};
 use crate::serve::counters::CloseReason;
+use crate::serve::sites::Sites;
 use crate::serve::tls::{self as tls_settings, Tickets};
 
 const PAGE: &[u8] = &[b'x'; 100_000];
@@ -68,12 +70,13 @@ struct Server {
     connection: Connection,
     buffers: Buffers,
     settings: Arc<ServerConfig>,
-    site: Site,
+    sites: Sites,
 }
 
 impl Server {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
+        let all = tls_settings::settings(&Config::default(), &Tickets::new().unwrap()).unwrap();
         Self {
             socket: Pipe {
                 input: VecDeque::new(),
@@ -85,12 +88,8 @@ impl Server {
             tls: Tls::default(),
             connection: Connection::new(true),
             buffers: Buffers::default(),
-            settings: tls_settings::settings(&[], &Tickets::new().unwrap()).unwrap(),
-            site: Site {
-                answers,
-                max_requests: 1000,
-                draining: false,
-            },
+            settings: all.into_iter().flatten().next().unwrap(),
+            sites: Sites::one(answers, 1000),
         }
     }
 
@@ -103,10 +102,10 @@ impl Server {
                 connection,
                 buffers,
                 settings,
-                site,
+                sites,
             } = self;
             let mut io = TlsStream::new(socket, tls, buffers, settings, false);
-            match connection.advance(&mut io, site, &mut buffer) {
+            match connection.advance(&mut io, sites, &mut buffer) {
                 Want::Turn => {}
                 want @ (Want::Input | Want::Room | Want::Close(_)) => return want,
             }

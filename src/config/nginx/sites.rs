@@ -1,0 +1,269 @@
+//! What the `server` blocks come to together: sites, and the endpoints where they stand.
+
+use std::time::Duration;
+
+use super::Reader;
+use super::block::{Listen, Server};
+use super::listen::place;
+use crate::config::names::{Hosts, ServerName, SiteNumber};
+use crate::config::syntax::Place;
+use crate::config::{self, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions};
+
+/// An endpoint in the making.
+struct Shared {
+    endpoint: Endpoint,
+    /// A server has said that it is the default.
+    has_default: bool,
+    has_backlog: bool,
+}
+
+impl Reader {
+    /// Makes sites of the servers.
+    pub(super) fn take_servers(&mut self, http: &Server) {
+        let mut servers = std::mem::take(&mut self.servers);
+        if servers.is_empty() && !self.has_faults() {
+            let place = Place {
+                file: 0,
+                line: 1,
+                column: 1,
+            };
+            self.fault(
+                place,
+                "no server; write server { listen 127.0.0.1:8080; return 503; }",
+            );
+        }
+        if let Some(server) = servers.get(usize::from(SiteNumber::MAX)) {
+            self.fault(server.place, "more servers than 65535; delete some");
+            servers.truncate(usize::from(SiteNumber::MAX));
+        }
+        let mut shared: Vec<Shared> = Vec::new();
+        for (number, server) in (0..).zip(&mut servers) {
+            server.inherit(http);
+            complete(server);
+            self.stand(&mut shared, number, server);
+        }
+        for shared in &mut shared {
+            self.name_sites(&mut shared.endpoint, &servers);
+            self.ask_for_certificates(&shared.endpoint, &servers);
+        }
+        if !shared.is_empty() {
+            self.config.endpoints = shared.into_iter().map(|shared| shared.endpoint).collect();
+            self.config.sites = servers.iter().map(|server| self.site(server)).collect();
+        }
+    }
+
+    /// Puts a server on the endpoints where it listens.
+    fn stand(&mut self, all: &mut Vec<Shared>, number: SiteNumber, server: &Server) {
+        let mut own: Vec<&Endpoint> = Vec::new();
+        for listen in &server.listens {
+            for endpoint in &listen.endpoints {
+                if own.iter().any(|other| is_same(other, endpoint)) {
+                    self.fault(
+                        listen.place,
+                        format!(
+                            "a duplicate listen {} in one server; delete it",
+                            endpoint.place
+                        ),
+                    );
+                }
+                own.push(endpoint);
+            }
+            for endpoint in listen.endpoints.iter().chain(&listen.twins) {
+                let at = all
+                    .iter()
+                    .position(|other| is_same(&other.endpoint, endpoint));
+                let at = at.unwrap_or_else(|| {
+                    all.push(Shared {
+                        endpoint: Endpoint {
+                            hosts: Hosts::default(),
+                            ..endpoint.clone()
+                        },
+                        has_default: false,
+                        has_backlog: false,
+                    });
+                    all.len() - 1
+                });
+                self.stand_at(&mut all[at], number, listen, endpoint);
+            }
+        }
+    }
+
+    /// Puts a server on one endpoint.
+    fn stand_at(
+        &mut self,
+        shared: &mut Shared,
+        number: SiteNumber,
+        listen: &Listen,
+        asked: &Endpoint,
+    ) {
+        let endpoint = &mut shared.endpoint;
+        endpoint.optional &= asked.optional;
+        endpoint.hosts.add(number);
+        if endpoint.secure != asked.secure {
+            // As in nginx: one socket cannot speak both.
+            endpoint.secure = true;
+            self.remark(
+                listen.place,
+                format!(
+                    "{} is ssl in one listen and not in another: TLS is spoken there",
+                    endpoint.place
+                ),
+            );
+        }
+        if let Some((backlog, place)) = listen.backlog {
+            if std::mem::replace(&mut shared.has_backlog, true) {
+                self.fault(
+                    place,
+                    format!("a duplicate backlog for {}; delete it", endpoint.place),
+                );
+            }
+            endpoint.backlog = backlog;
+        }
+        if let Some(place) = listen.default {
+            if std::mem::replace(&mut shared.has_default, true) {
+                self.fault(
+                    place,
+                    format!(
+                        "a duplicate default server for {}; delete it",
+                        endpoint.place
+                    ),
+                );
+            }
+            endpoint.hosts.set_default(number);
+        }
+    }
+
+    /// Gives the sites of an endpoint their names; the first has a name where two claim it.
+    fn name_sites(&mut self, endpoint: &mut Endpoint, servers: &[Server]) {
+        for number in endpoint.hosts.sites().to_vec() {
+            for (name, place) in &servers[usize::from(number)].names {
+                let owner = endpoint.hosts.add_name(name, number);
+                if owner.is_some_and(|owner| owner != number) {
+                    self.remark(
+                        *place,
+                        format!(
+                            "conflicting server name \"{name}\" on {} is ignored: another server has it",
+                            endpoint.place
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The default server of an endpoint that speaks TLS must have a certificate; others may do with that.
+    fn ask_for_certificates(&mut self, endpoint: &Endpoint, servers: &[Server]) {
+        if !endpoint.secure {
+            return;
+        }
+        for number in endpoint.hosts.sites() {
+            let server = &servers[usize::from(*number)];
+            if !server.certificates.is_empty() {
+                continue;
+            }
+            let place = server.place;
+            let (list, what) = if *number == endpoint.hosts.default_site() {
+                let what = "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"";
+                (&mut self.faults, what)
+            } else {
+                let what = "no ssl_certificate: that of the default server is shown";
+                (&mut self.remarks, what)
+            };
+            let what = what.to_owned();
+            let told = crate::config::syntax::Fault { place, what };
+            if !list.contains(&told) {
+                list.push(told);
+            }
+        }
+    }
+
+    fn site(&mut self, server: &Server) -> SiteConfig {
+        let mut site = SiteConfig {
+            names: server.names.iter().map(|(name, _)| name.clone()).collect(),
+            page: self.page(server),
+            default_type: server.default_type.clone(),
+            charset: server.charset.clone(),
+            certificates: self.certificates(server),
+            tls: TlsConfig {
+                versions: server.versions.unwrap_or(TlsVersions::Both),
+                ticket_lifetime: server.session_timeout,
+                tickets: server.session_tickets.unwrap_or(true),
+            },
+            ..SiteConfig::default()
+        };
+        if let Some(retry_after) = server.retry_after {
+            site.retry_after = retry_after;
+        }
+        self.headers(&mut site, server);
+        site
+    }
+
+    fn certificates(&mut self, server: &Server) -> Vec<CertificateFiles> {
+        if server.certificates.len() != server.keys.len() {
+            let what = "ssl_certificate without ssl_certificate_key, or the other way round; add \"ssl_certificate_key FILE;\"";
+            self.fault(server.place, what);
+        }
+        let pairs = server.certificates.iter().zip(&server.keys);
+        pairs
+            .map(|(chain, key)| CertificateFiles {
+                chain: chain.clone(),
+                key: key.clone(),
+            })
+            .collect()
+    }
+
+    /// What `add_header` comes to.
+    fn headers(&mut self, site: &mut SiteConfig, server: &Server) {
+        for (name, value) in &server.headers {
+            if name.eq_ignore_ascii_case("retry-after") {
+                match value.trim().parse() {
+                    Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
+                    Err(_) => self.remark(
+                        server.place,
+                        "Retry-After as a date is ignored: give seconds",
+                    ),
+                }
+            } else if [
+                "content-length",
+                "content-type",
+                "connection",
+                "transfer-encoding",
+                "date",
+            ]
+            .iter()
+            .any(|fixed| name.eq_ignore_ascii_case(fixed))
+            {
+                self.remark(
+                    server.place,
+                    format!("add_header {name} is ignored: maintd says that itself"),
+                );
+            } else {
+                site.headers.push((name.clone(), value.clone()));
+            }
+        }
+    }
+}
+
+/// Puts in what nginx takes for said where nothing is.
+fn complete(server: &mut Server) {
+    if server.names.is_empty() {
+        let nameless = ServerName::Exact(String::new());
+        server.names.push((nameless, server.place));
+    }
+    if server.listens.is_empty() {
+        server.listens.push(Listen {
+            place: server.place,
+            endpoints: place("80").map_or_else(Vec::new, |place| place.endpoints(false)),
+            twins: Vec::new(),
+            default: None,
+            backlog: None,
+        });
+    }
+}
+
+/// Whether two endpoints share a socket. Any free port is one of its own for each kind of socket.
+fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
+    let any_port =
+        |place: &config::Place| matches!(place, config::Place::Tcp(address) if address.port() == 0);
+    one.place == other.place && (one.secure == other.secure || !any_port(&one.place))
+}
