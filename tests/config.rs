@@ -449,3 +449,75 @@ fn as_many_workers_answer_as_the_file_says() {
         );
     }
 }
+
+/// What is wrong between servers is told at the place of the later one.
+#[test]
+fn faults_between_servers_are_told_at_their_places() {
+    let site = Site::new();
+    let text = "ssl_certificate CERT; ssl_certificate_key KEY;
+server {
+    listen 127.0.0.1:81 default_server backlog=10;
+    listen 127.0.0.1:81;
+    server_name a.*.b *c ..d;
+    return 503;
+}
+server {
+    listen 127.0.0.1:81 default_server backlog=none;
+    listen localhost:81;
+    listen [::]:82 backlog=5 ssl;
+    server_name;
+    ssl_protocols TLSv1.1;
+    ssl_session_tickets maybe;
+    ssl_session_timeout long;
+    return 503;
+}
+server {
+    listen [::]:82 backlog=5;
+    return 503;
+}
+";
+    let told = site.faults(text);
+    let name = "not a server_name; write NAME, *.NAME, .NAME or NAME.*";
+    let expected = [
+        "4:5: a duplicate listen 127.0.0.1:81 in one server; delete it".to_owned(),
+        format!("5:17: {name}"),
+        format!("5:23: {name}"),
+        format!("5:26: {name}"),
+        "9:25: a duplicate default server for 127.0.0.1:81; delete it".to_owned(),
+        "9:40: wrong value \"none\" of backlog; give a number from 1".to_owned(),
+        "10:5: a duplicate listen 127.0.0.1:81 in one server; delete it".to_owned(),
+        "12:5: server_name without a name; write server_name NAME;".to_owned(),
+        "13:5: ssl_protocols leaves no protocol that is spoken here; add TLSv1.2 TLSv1.3".to_owned(),
+        "14:25: wrong value \"maybe\" for ssl_session_tickets; give on or off".to_owned(),
+        "15:25: wrong value \"long\" for ssl_session_timeout; give a time such as 10s, 500ms or 1m 30s".to_owned(),
+        "19:20: a duplicate backlog for [::]:82; delete it".to_owned(),
+    ];
+    assert_eq!(told, expected.map(|line| format!("test.conf:{line}")));
+}
+
+#[test]
+fn what_servers_have_to_share_is_remarked_on() {
+    let site = Site::new();
+    let (status, lines) = site.check(
+        "server { listen 127.0.0.1:81; listen 127.0.0.1:82 ssl; server_name a A; ssl_certificate CERT; ssl_certificate_key KEY; return 503 a; }
+server { listen 127.0.0.1:81; server_name b *.c .c a; return 503 b; }
+server { listen 127.0.0.1:81; server_name c; return 503 c; }
+server { listen 127.0.0.1:81; server_name $hostname; return 503 d; }
+server { listen 127.0.0.1:82 ssl; return 503 e; }
+server { listen 127.0.0.1:82; return 503 f; }
+",
+    );
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let warned: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("maintd: warning: test.conf:"))
+        .collect();
+    let expected = [
+        "6:10: 127.0.0.1:82 is ssl in one listen and not in another: TLS is spoken there",
+        "2:52: conflicting server name \"a\" on 127.0.0.1:81 is ignored: another server has it",
+        "6:1: conflicting server name \"\" on 127.0.0.1:82 is ignored: another server has it",
+        "5:1: no ssl_certificate: that of the default server is shown",
+        "6:1: no ssl_certificate: that of the default server is shown",
+    ];
+    assert_eq!(warned, expected);
+}

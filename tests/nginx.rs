@@ -18,14 +18,14 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::certificates::p256;
 use common::client::Tls;
+use common::nginx::{Nginx, free_port};
 use common::{Server, maintd, require_tool};
 use tempfile::TempDir;
 
@@ -49,52 +49,6 @@ fn recipe(directory: &Path, clear: u16, secure: u16, certificate: &[&str; 4]) ->
 ",
         directory.display()
     )
-}
-
-/// nginx, ended with the test.
-struct Nginx(Child);
-
-impl Nginx {
-    /// The bare block is taken by nginx only inside of `http`.
-    fn start(directory: &Path, file: &Path, address: SocketAddr) -> Self {
-        let wrapper = directory.join("nginx.conf");
-        let text = format!(
-            "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;\nevents {{ }}\n\
-             http {{ access_log off; client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0}; \
-             uwsgi_temp_path {0}; scgi_temp_path {0}; default_type text/html; include {1}; }}\n",
-            directory.display(),
-            file.display()
-        );
-        fs::write(&wrapper, text).unwrap();
-        let child = Command::new("nginx")
-            .arg("-c")
-            .arg(&wrapper)
-            .spawn()
-            .unwrap();
-        let nginx = Self(child);
-        let limit = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < limit, "nginx does not listen");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        nginx
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A port that nobody uses at the moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// How a request was answered: its status and whether another one was answered after it.

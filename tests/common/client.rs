@@ -131,10 +131,24 @@ impl Client {
         Self::try_tls(address, tls).unwrap()
     }
 
+    /// Over TLS, as one of several connections with the same settings: a ticket of one resumes the next.
+    pub fn tls_again(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+        Self::shake_hands(address, session, usize::MAX).unwrap()
+    }
+
     /// Over TLS; the error is that of the handshake.
     pub fn try_tls(address: SocketAddr, tls: Tls) -> Result<Self, rustls::Error> {
         let size = tls.piece;
-        let mut session = tls.session()?;
+        Self::shake_hands(address, tls.session()?, size)
+    }
+
+    fn shake_hands(
+        address: SocketAddr,
+        mut session: ClientConnection,
+        size: usize,
+    ) -> Result<Self, rustls::Error> {
         let mut socket = Pieces {
             socket: tcp(address),
             size,
@@ -363,6 +377,8 @@ pub struct Tls {
     pub piece: usize,
     /// At most so many bytes leave in one TLS record (32 at least).
     pub record: Option<usize>,
+    /// The signatures that it can verify; none means all that the provider knows.
+    pub schemes: Vec<SignatureScheme>,
 }
 
 impl Default for Tls {
@@ -373,15 +389,14 @@ impl Default for Tls {
             versions: rustls::ALL_VERSIONS.to_vec(),
             piece: usize::MAX,
             record: None,
+            schemes: Vec::new(),
         }
     }
 }
 
 impl Tls {
     fn session(self) -> Result<ClientConnection, rustls::Error> {
-        let config = self.config()?;
-        let name = ServerName::try_from(self.name).unwrap();
-        ClientConnection::new(config, name)
+        ClientConnection::new(self.config()?, ServerName::try_from(self.name).unwrap())
     }
 
     /// The settings alone, for tests that drive sessions over sockets of their own.
@@ -390,7 +405,10 @@ impl Tls {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate {
+                provider,
+                schemes: self.schemes.clone(),
+            }))
             .with_no_client_auth();
         config.alpn_protocols.clone_from(&self.alpn);
         config.max_fragment_size = self.record;
@@ -408,7 +426,10 @@ pub fn provider() -> CryptoProvider {
 
 /// Accepts every certificate, but not a forged handshake signature.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+    schemes: Vec<SignatureScheme>,
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -428,7 +449,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         crypto::verify_tls12_signature(message, cert, signed, algorithms)
     }
 
@@ -438,11 +459,17 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         crypto::verify_tls13_signature(message, cert, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        if self.schemes.is_empty() {
+            self.provider
+                .signature_verification_algorithms
+                .supported_schemes()
+        } else {
+            self.schemes.clone()
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod nginx;
 #[cfg(target_os = "linux")]
 pub mod process;
 
