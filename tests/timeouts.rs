@@ -29,7 +29,7 @@ use maintd::serve::counters::{CloseReason, Counters};
 use maintd::serve::deadlines::Timeouts;
 use maintd::serve::listener::Listener;
 use maintd::serve::sites;
-use maintd::serve::tls::Tickets;
+use maintd::serve::tls::Lasting;
 use maintd::serve::worker::Worker;
 use mio::unix::pipe;
 
@@ -77,7 +77,7 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-        let mut services = sites::load(&config, &Tickets::new().unwrap()).unwrap();
+        let mut services = sites::load(&config, &Lasting::new().unwrap()).unwrap();
         let answers = Arc::new(answers);
         for service in &mut services {
             service.sites.answers = Arc::clone(&answers);

@@ -2,7 +2,7 @@
 
 use super::confinement;
 use super::sites::{self, Service};
-use super::tls::Tickets;
+use super::tls::Lasting;
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::sys::Confinement;
@@ -21,8 +21,8 @@ impl Material {
     ///
     /// # Errors
     /// The first that cannot be used.
-    pub(super) fn load(config: Config, tickets: &Tickets) -> Result<Self, Fault> {
-        let services = sites::load(&config, tickets)?;
+    pub(super) fn load(config: Config, lasting: &Lasting) -> Result<Self, Fault> {
+        let services = sites::load(&config, lasting)?;
         let confinement = confinement::prepare(&config)?;
         Ok(Self {
             config,

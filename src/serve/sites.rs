@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 
 use super::answer::{self, Answers, Content};
 use super::http1::HostPart;
-use super::tls::{self, Tickets};
+use super::tls::{self, Lasting};
 use super::{page, system};
 use crate::config::names::{Hosts, SiteNumber};
 use crate::config::{Config, PageSource, SiteConfig};
@@ -62,9 +62,9 @@ pub struct Service {
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub fn load(config: &Config, tickets: &Tickets) -> Result<Vec<Service>, Fault> {
+pub fn load(config: &Config, lasting: &Lasting) -> Result<Vec<Service>, Fault> {
     let answers = Arc::new(answers(config)?);
-    let settings = tls::settings(config, tickets)?;
+    let settings = tls::settings(config, lasting)?;
     let services = config.endpoints.iter().zip(settings);
     Ok(services
         .map(|(endpoint, tls)| Service {

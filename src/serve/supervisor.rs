@@ -18,7 +18,7 @@ use super::descriptors::Descriptors;
 use super::gates::Gates;
 use super::material::Material;
 use super::notify;
-use super::tls::Tickets;
+use super::tls::Lasting;
 use super::worker::Worker;
 use super::{announce, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
@@ -42,7 +42,7 @@ pub(super) type Reread = Box<dyn Fn() -> Result<Config, Fault>>;
 pub(super) struct Supervisor {
     reread: Reread,
     descriptors: Descriptors,
-    tickets: Tickets,
+    tls: Lasting,
     material: Material,
     gates: Gates,
     board: Board,
@@ -85,8 +85,8 @@ impl Supervisor {
         descriptors.connections(config.endpoints.len())?;
         let inherited = Inherited::take()?;
         inherited.replace_defaults(&mut config);
-        let tickets = Tickets::new()?;
-        let material = Material::load(config, &tickets)?;
+        let tls = Lasting::new()?;
+        let material = Material::load(config, &tls)?;
         let workers = material.config.workers;
         let gates = Gates::open(inherited, &material.config.endpoints, workers)?;
         descriptors.connections(gates.most_sockets(workers))?;
@@ -94,7 +94,7 @@ impl Supervisor {
         Ok(Self {
             reread,
             descriptors,
-            tickets,
+            tls,
             material,
             gates,
             board: Board::new(rows).map_err(|error| system("share memory", &error))?,
@@ -317,7 +317,7 @@ impl Supervisor {
     fn renew(&mut self) -> Result<(), Fault> {
         let mut config = (self.reread)()?;
         self.gates.inherited().replace_defaults(&mut config);
-        let material = Material::load(config, &self.tickets)?;
+        let material = Material::load(config, &self.tls)?;
         let workers = material.config.workers;
         let descriptors = self
             .descriptors

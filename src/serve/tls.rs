@@ -3,6 +3,7 @@
 mod files;
 mod tickets;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -17,12 +18,33 @@ use crate::config::names::{Hosts, SiteNumber};
 use crate::config::{CertificateFiles, Config, TlsVersions};
 use crate::fault::Fault;
 use files::{load, throw_away};
-pub use tickets::Tickets;
+use tickets::Tickets;
 
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as crypto;
 #[cfg(not(feature = "aws-lc-rs"))]
 use rustls::crypto::ring as crypto;
+
+/// What outlives every configuration, so that a reload changes nothing of it.
+#[derive(Debug)]
+pub struct Lasting {
+    tickets: Tickets,
+    /// Made when it is needed for the first time.
+    throw_away: OnceCell<Arc<CertifiedKey>>,
+}
+
+impl Lasting {
+    /// New keys of tickets, to be made before the first fork.
+    ///
+    /// # Errors
+    /// No randomness to be had.
+    pub fn new() -> Result<Self, Fault> {
+        Ok(Self {
+            tickets: Tickets::new()?,
+            throw_away: OnceCell::new(),
+        })
+    }
+}
 
 /// The settings of each endpoint, in their order; nothing for those in the clear. Endpoints with the same sites share theirs.
 ///
@@ -30,14 +52,13 @@ use rustls::crypto::ring as crypto;
 /// A certificate or key that cannot be read or does not fit.
 pub fn settings(
     config: &Config,
-    tickets: &Tickets,
+    lasting: &Lasting,
 ) -> Result<Vec<Option<Arc<ServerConfig>>>, Fault> {
     let mut forge = Forge {
         provider: Arc::new(provider()),
         config,
-        tickets,
+        lasting,
         loaded: Vec::new(),
-        throw_away: None,
     };
     let mut made: Vec<(&Hosts, Arc<ServerConfig>)> = Vec::new();
     let mut all = Vec::with_capacity(config.endpoints.len());
@@ -79,9 +100,8 @@ pub fn faults(config: &Config) -> Vec<Fault> {
 struct Forge<'a> {
     provider: Arc<CryptoProvider>,
     config: &'a Config,
-    tickets: &'a Tickets,
+    lasting: &'a Lasting,
     loaded: Vec<(&'a CertificateFiles, Arc<CertifiedKey>)>,
-    throw_away: Option<Arc<CertifiedKey>>,
 }
 
 impl Forge<'_> {
@@ -112,7 +132,7 @@ impl Forge<'_> {
         settings.session_storage = Arc::new(NoServerSessionStorage {});
         settings.send_tls13_tickets = 0;
         if tls.tickets {
-            settings.ticketer = self.tickets.for_lifetime(tls.ticket_lifetime);
+            settings.ticketer = self.lasting.tickets.for_lifetime(tls.ticket_lifetime);
             settings.send_tls13_tickets = 1;
         }
         Ok(Arc::new(settings))
@@ -135,13 +155,13 @@ impl Forge<'_> {
         Ok(certificates)
     }
 
-    fn throw_away(&mut self) -> Result<Arc<CertifiedKey>, Fault> {
-        if let Some(made) = &self.throw_away {
-            return Ok(Arc::clone(made));
-        }
-        let made = throw_away(&self.provider)?;
-        self.throw_away = Some(Arc::clone(&made));
-        Ok(made)
+    fn throw_away(&self) -> Result<Arc<CertifiedKey>, Fault> {
+        let kept = &self.lasting.throw_away;
+        let made = match kept.get() {
+            Some(made) => Arc::clone(made),
+            None => throw_away(&self.provider)?,
+        };
+        Ok(Arc::clone(kept.get_or_init(|| made)))
     }
 }
 
@@ -238,7 +258,7 @@ mod tests {
             ..one.clone()
         };
         config.endpoints = vec![clear, one.clone(), two.clone(), one, two];
-        let all = settings(&config, &Tickets::new().unwrap()).unwrap();
+        let all = settings(&config, &Lasting::new().unwrap()).unwrap();
         let same = |one: usize, other: usize| {
             let [one, other] = [one, other].map(|at| all[at].as_ref().unwrap());
             Arc::ptr_eq(one, other)

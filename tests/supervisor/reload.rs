@@ -42,6 +42,21 @@ fn the_certificate_is_read_anew() {
     assert_ne!(chain(), before);
 }
 
+/// Whoever has trusted the throw-away certificate by hand need not do so again.
+#[test]
+fn the_throw_away_certificate_stays() {
+    let server = Server::start(&[]);
+    let chain = || {
+        let client = Client::tls(server.https, Tls::default());
+        let session = client.session().unwrap();
+        session.peer_certificates().unwrap()[0].to_vec()
+    };
+    let before = chain();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("maintd: reloaded\n");
+    assert_eq!(chain(), before);
+}
+
 #[test]
 fn where_something_is_faulty_the_old_workers_stay() {
     let site = Site::start("one", &[]);

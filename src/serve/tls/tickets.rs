@@ -18,14 +18,14 @@ const MAX_LIFETIME: u32 = 7 * 24 * 60 * 60;
 ///
 /// rustls makes new keys every six hours, each worker its own; what they do not know costs a full handshake and no more.
 #[derive(Clone, Debug)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
+pub(super) struct Tickets(Arc<dyn ProducesTickets>);
 
 impl Tickets {
     /// New keys.
     ///
     /// # Errors
     /// No randomness to be had.
-    pub fn new() -> Result<Self, Fault> {
+    pub(super) fn new() -> Result<Self, Fault> {
         let broken = |cause: &str| Fault::Failed(format!("cannot make ticket keys: {cause}"));
         let keys = crypto::Ticketer::new().map_err(|error| broken(&error.to_string()))?;
         // rustls takes no ticket that is longer than the longest that this very copy of the keys has made, and a worker

@@ -17,7 +17,7 @@ use crate::serve::answer::Answers;
 use crate::serve::connection::{Connection, Want};
 use crate::serve::counters::CloseReason;
 use crate::serve::sites::Sites;
-use crate::serve::tls::{self as tls_settings, Tickets};
+use crate::serve::tls::{self as tls_settings, Lasting};
 
 const PAGE: &[u8] = &[b'x'; 100_000];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -76,7 +76,7 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
-        let all = tls_settings::settings(&Config::default(), &Tickets::new().unwrap()).unwrap();
+        let all = tls_settings::settings(&Config::default(), &Lasting::new().unwrap()).unwrap();
         Self {
             socket: Pipe {
                 input: VecDeque::new(),
