@@ -92,7 +92,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         }
     }
     seen.into_iter()
-        .filter_map(|files| load(files, &provider).err())
+        .flat_map(|files| files::faults(files, &provider))
         .collect()
 }
 

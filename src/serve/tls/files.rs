@@ -8,7 +8,7 @@ use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::config::CertificateFiles;
 use crate::fault::{Fault, reason};
@@ -18,25 +18,48 @@ pub(super) fn load(
     files: &CertificateFiles,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, Fault> {
-    let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.chain)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable("certificate", chain_file, "CERTIFICATE", &error))?;
-    if chain.is_empty() {
-        return Err(unreadable(
-            "certificate",
-            chain_file,
-            "CERTIFICATE",
-            &pem::Error::NoItemsFound,
-        ));
+    let (chain, key) = (chain(&files.chain)?, key(&files.key, provider)?);
+    pair(chain, key, files)
+}
+
+/// All that is wrong with a certificate and its key.
+pub(super) fn faults(files: &CertificateFiles, provider: &CryptoProvider) -> Vec<Fault> {
+    let (chain, key) = (chain(&files.chain), key(&files.key, provider));
+    match (chain, key) {
+        (Ok(chain), Ok(key)) => pair(chain, key, files).err().into_iter().collect(),
+        (chain, key) => chain.err().into_iter().chain(key.err()).collect(),
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| unreadable("key", key_file, "PRIVATE KEY", &error))?;
-    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let broken = |error| unreadable("certificate", Quoted(file), "CERTIFICATE", &error);
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(broken)?;
+    if chain.is_empty() {
+        return Err(broken(pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fault> {
+    let key = PrivateKeyDer::from_pem_file(file)
+        .map_err(|error| unreadable("key", Quoted(file), "PRIVATE KEY", &error))?;
+    provider.key_provider.load_private_key(key).map_err(|_| {
         Fault::Failed(format!(
-            "cannot use key {key_file}: not a key of a known kind; give an RSA or ECDSA key"
+            "cannot use key {}: not a key of a known kind; give an RSA or ECDSA key",
+            Quoted(file)
         ))
-    })?;
+    })
+}
+
+/// Puts both together, if they belong together.
+fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+    files: &CertificateFiles,
+) -> Result<Arc<CertifiedKey>, Fault> {
+    let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
@@ -196,6 +219,16 @@ mod tests {
             let expected = expected.replace("{}", &format!("{}/", dir.path().display()));
             assert_eq!(fault(chain, key), expected);
         }
-        load(&CertificateFiles { chain, key }, &provider()).unwrap();
+        let both = faults(
+            &CertificateFiles {
+                chain: none,
+                key: empty,
+            },
+            &provider(),
+        );
+        assert_eq!(both.len(), 2, "{both:?}");
+        let right = CertificateFiles { chain, key };
+        load(&right, &provider()).unwrap();
+        assert!(faults(&right, &provider()).is_empty());
     }
 }
