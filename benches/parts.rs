@@ -14,6 +14,7 @@ use maintd::serve::http1::{Scan, parse};
 use maintd::serve::page;
 use maintd::serve::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
+use maintd::serve::{AccessLog, Journal, Peer};
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 const BROWSER: &str = "GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.org\r\n\
@@ -84,11 +85,16 @@ fn connections(criterion: &mut Criterion) {
     let sites = Sites::one(answers.expect("memory"), 1000);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
     for (name, request) in [("small", SMALL), ("browser", BROWSER)] {
+        let mut request = |journal: Option<&mut Journal<'_>>| {
+            let mut io = OneRequest(request.as_bytes());
+            Connection::new(false).advance(&mut io, &sites, &mut buffer, journal)
+        };
         criterion.bench_function(&format!("one connection: {name}"), |bench| {
-            bench.iter(|| {
-                let mut connection = Connection::new(false);
-                connection.advance(&mut OneRequest(request.as_bytes()), &sites, &mut buffer)
-            });
+            bench.iter(|| request(None));
+        });
+        let mut log = AccessLog::default();
+        criterion.bench_function(&format!("one connection with its line: {name}"), |bench| {
+            bench.iter(|| request(Some(&mut Journal::new(&mut log, Peer::Unix))));
         });
     }
 }

@@ -213,9 +213,9 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let level = match (cli.quiet, cli.verbose) {
-        (true, _) => LevelFilter::Error,
-        (false, 0) => LevelFilter::Info,
-        (false, _) => LevelFilter::Debug,
+        (true, _) => Some(LevelFilter::Error),
+        (false, 0) => None,
+        (false, _) => Some(LevelFilter::Debug),
     };
     logger::start(level, cli.color);
     let done = match cli.command {
@@ -248,7 +248,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    logger::start(LevelFilter::Error, Color::Auto);
+    logger::start(Some(LevelFilter::Error), Color::Auto);
     let fault = Fault::Usage(usage_fault(error));
     log::error!("{fault}");
     ExitCode::from(fault.status())

@@ -88,6 +88,7 @@ impl InProcess {
             services,
             timeouts,
             max_connections: 100,
+            access_log: false,
             counters,
         };
         let thread = std::thread::spawn(move || worker.run(receiver, || Ok(())));

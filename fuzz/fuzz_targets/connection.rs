@@ -114,7 +114,7 @@ fn play(input: &[u8], cut: usize, room: usize, ends: bool) -> u32 {
     while idle < 2 {
         let before = (client.input.len(), client.output.len());
         client.begin_turn();
-        match connection.advance(&mut client, &SITES, &mut buffer) {
+        match connection.advance(&mut client, &SITES, &mut buffer, None) {
             Want::Close(_) => break,
             Want::Turn => idle = 0,
             Want::Input | Want::Room if before == (client.input.len(), client.output.len()) => {

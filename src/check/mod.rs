@@ -57,6 +57,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     faults.extend(serve::tls::faults(config));
     let pages = serve::sites::page_files(config).into_iter();
     faults.extend(pages.filter_map(|path| serve::page::read(path).err()));
+    faults.extend(serve::look_at_logs(config));
     look_at_certificates(config);
     look_at_pages(config);
     let last = faults.pop();

@@ -1,11 +1,14 @@
 //! What a command works with, as values that cannot be wrong: a [`Config`] that exists can be carried out, as far as that
 //! can be told without touching the system.
 
+pub mod logs;
 pub mod names;
 pub mod nginx;
 pub mod privileges;
 pub mod source;
 pub mod syntax;
+
+pub use logs::{LogSettings, Syslog, SyslogServer, Target};
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -43,6 +46,10 @@ pub struct Config {
     pub identity: Option<Identity>,
     /// A worker's root directory, without which it is an empty one.
     pub chroot: Option<PathBuf>,
+    /// Where logs go.
+    pub logs: LogSettings,
+    /// The file in which the supervisor's process number stands.
+    pub pid: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -57,6 +64,8 @@ impl Default for Config {
             max_descriptors: None,
             identity: None,
             chroot: None,
+            logs: LogSettings::default(),
+            pid: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::logs;
 use crate::config::{Config, Identity, Place};
 use crate::fault::{Fault, reason};
 use crate::sys::{self, Confinement, Refusal};
@@ -60,10 +61,9 @@ pub(super) fn enter_supervisor(config: &Config) -> Result<(), Fault> {
 /// The files that the supervisor makes, writes and removes for as long as it lives.
 fn written(config: &Config) -> Vec<&Path> {
     let sockets = config.endpoints.iter().map(|endpoint| &endpoint.place);
-    sockets
-        .filter_map(|place| match place {
-            Place::Unix(path) => Some(path.as_path()),
-            Place::Tcp(_) => None,
-        })
-        .collect()
+    let sockets = sockets.filter_map(|place| match place {
+        Place::Unix(path) => Some(path.as_path()),
+        Place::Tcp(_) => None,
+    });
+    sockets.chain(logs::written(config)).collect()
 }

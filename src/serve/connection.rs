@@ -8,6 +8,7 @@ mod unsent;
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
+use super::access::Journal;
 use super::answer::{self, Persistence, Ready};
 use super::counters::CloseReason;
 use super::deadlines::Timer;
@@ -132,12 +133,19 @@ impl Connection {
 
     /// Goes on as far as the transport and the share of one turn allow.
     ///
-    /// `buffer` is scratch memory for input, at least [`super::transport::Buffers::PLAINTEXT`] long.
-    pub fn advance(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Want {
+    /// `buffer` is scratch memory for input, at least [`super::transport::Buffers::PLAINTEXT`] long. Requests are noted in
+    /// `journal`, where there is one.
+    pub fn advance(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        buffer: &mut [u8],
+        mut journal: Option<&mut Journal<'_>>,
+    ) -> Want {
         for _ in 0..STEPS_A_TURN {
             let step = match &mut self.state {
                 State::Handshake | State::ReadHead(_) | State::SkipBody(_) => {
-                    self.take_input(io, sites, buffer)
+                    self.take_input(io, sites, buffer, journal.as_deref_mut())
                 }
                 State::WriteAnswer(_) => self.write_on(io, sites, buffer),
                 State::Linger(reason) => linger(io, buffer, *reason),
@@ -172,9 +180,15 @@ impl Connection {
     }
 
     /// Works on the input that is there, or reads more.
-    fn take_input(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Step {
+    fn take_input(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        buffer: &mut [u8],
+        journal: Option<&mut Journal<'_>>,
+    ) -> Step {
         if self.has_unseen_input() {
-            return self.consume(io, sites, &[]);
+            return self.consume(io, sites, &[], journal);
         }
         if io.is_drained() {
             return Step::Done(settle(io));
@@ -189,7 +203,7 @@ impl Connection {
                 let _ = io.finish();
                 Step::Done(Want::Close(CloseReason::ClientClosed))
             }
-            Ok(length) => self.consume(io, sites, &buffer[..length]),
+            Ok(length) => self.consume(io, sites, &buffer[..length], journal),
             Err(error) => self.read_failed(io, &error),
         }
     }
@@ -217,18 +231,26 @@ impl Connection {
     }
 
     /// Answers what can be answered of the input that is there and of `fresh`, which comes after it.
-    fn consume(&mut self, io: &mut impl Transport, sites: &Sites, fresh: &[u8]) -> Step {
+    fn consume(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        fresh: &[u8],
+        journal: Option<&mut Journal<'_>>,
+    ) -> Step {
         let mut batch = Batch::default();
         let misdirected = io.is_misdirected();
         let all = io.is_drained() && !io.expects_farewell();
         let then = if self.input.is_empty() {
-            let (used, then) = self.read_requests(fresh, misdirected, all, sites, &mut batch);
+            let (used, then) =
+                self.read_requests(fresh, misdirected, all, sites, &mut batch, journal);
             self.input = fresh[used..].to_vec();
             then
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(fresh);
-            let (used, then) = self.read_requests(&input, misdirected, all, sites, &mut batch);
+            let (used, then) =
+                self.read_requests(&input, misdirected, all, sites, &mut batch, journal);
             // A head that drips in is not copied for each drop.
             self.input = if used == 0 {
                 input
@@ -250,6 +272,7 @@ impl Connection {
         all: bool,
         sites: &Sites,
         batch: &mut Batch,
+        mut journal: Option<&mut Journal<'_>>,
     ) -> (usize, Then) {
         let mut at = 0;
         let (mut scan, mut body) = match &self.state {
@@ -275,6 +298,14 @@ impl Connection {
                 Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
                 Parsed::Request(request, length) => {
                     let site = sites.choose(&input[at..], request.host);
+                    if let Some(journal) = &mut journal {
+                        let [_, sent] = sites.answers.bytes(Ready {
+                            persistence: Persistence::Stays,
+                            with_body: !request.head,
+                            site,
+                        });
+                        journal.note_answer(&input[at..at + length], sent.len());
+                    }
                     at += length;
                     scan = Scan::default();
                     body = Some(BodySkip::new(request.body));
@@ -287,7 +318,11 @@ impl Connection {
                 Parsed::Refusal(refusal) => refusal,
             };
             let with_body = !http1::is_head(&input[at..]);
-            batch.refuse(answer::refusal(refusal, with_body, SystemTime::now()));
+            let answer = answer::refusal(refusal, with_body, SystemTime::now());
+            if let Some(journal) = &mut journal {
+                journal.note_refusal(&input[at..], &answer);
+            }
+            batch.refuse(answer);
             return (input.len(), Then::Linger(CloseReason::Refused));
         }
     }

@@ -83,6 +83,7 @@ enum Place {
     Answered,
     Exhausted,
     Died,
+    Lost,
     FirstReason,
 }
 
@@ -126,6 +127,12 @@ impl Counters {
     #[must_use]
     pub fn died(self) -> Counter {
         self.at(Place::Died as usize)
+    }
+
+    /// Lines of logs that there was no room for.
+    #[must_use]
+    pub fn lost(self) -> Counter {
+        self.at(Place::Lost as usize)
     }
 
     /// The connections closed for `reason`.
@@ -204,6 +211,7 @@ mod tests {
             counters.answered(),
             counters.exhausted(),
             counters.died(),
+            counters.lost(),
         ] {
             counter.add(100);
         }
@@ -215,6 +223,7 @@ mod tests {
         }
         assert_eq!(counters.accepted().get(), 100);
         assert_eq!(counters.died().get(), 100);
+        assert_eq!(counters.lost().get(), 100);
     }
 
     #[test]

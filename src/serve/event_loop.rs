@@ -12,8 +12,10 @@ use mio::unix::pipe;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use super::access::{AccessLog, Journal, Peer};
 use super::connection::{Connection, Want};
 use super::counters::{CloseReason, Counters};
+use super::courier;
 use super::deadlines::{Deadlines, Timeouts, Timer};
 use super::listener::{Listener, Stream};
 use super::orders::Order;
@@ -26,6 +28,8 @@ const EVENTS_A_TURN: usize = 1024;
 const ACCEPTS_A_TURN: u32 = 32;
 /// How long a listener rests when no descriptor is free and no connection can make room.
 const REST: Duration = Duration::from_millis(500);
+/// How long lines wait for a pipe that had no room for them, if nothing else happens.
+const PIPE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The pipe through which the supervisor gives its orders.
 const ORDERS: Token = Token(0);
@@ -46,6 +50,8 @@ pub(super) struct EventLoop {
     ready: Vec<usize>,
     desk: Desk,
     counters: Counters,
+    /// Lines of the log have not found room in the pipe.
+    lines_wait: bool,
     /// The time at which this turn began.
     now: Instant,
 }
@@ -81,6 +87,7 @@ enum DoorState {
 struct Desk {
     /// By the endpoints' numbers.
     services: Vec<Service>,
+    log: Option<AccessLog>,
     input: Box<[u8]>,
     buffers: Buffers,
 }
@@ -88,6 +95,7 @@ struct Desk {
 /// A connection with its socket.
 struct Visitor {
     socket: Stream,
+    peer: Peer,
     /// The endpoint that it came to, by its number.
     endpoint: usize,
     tls: Option<Box<Tls>>,
@@ -111,9 +119,10 @@ enum Watched {
 }
 
 impl Visitor {
-    fn new(socket: Stream, endpoint: usize, secure: bool) -> Self {
+    fn new(socket: Stream, peer: Peer, endpoint: usize, secure: bool) -> Self {
         Self {
             socket,
+            peer,
             endpoint,
             tls: secure.then(Box::default),
             connection: Connection::new(secure),
@@ -128,9 +137,12 @@ impl Visitor {
     fn advance(&mut self, desk: &mut Desk) -> Want {
         let Desk {
             services,
+            log,
             input,
             buffers,
         } = desk;
+        let mut journal = log.as_mut().map(|log| Journal::new(log, self.peer));
+        let journal = journal.as_mut();
         let Service {
             sites,
             tls: settings,
@@ -138,11 +150,11 @@ impl Visitor {
         match (&mut self.tls, settings) {
             (Some(tls), Some(settings)) => {
                 let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
-                self.connection.advance(&mut io, sites, input)
+                self.connection.advance(&mut io, sites, input, journal)
             }
             (None, _) | (_, None) => {
                 let mut io = Plain::new(&mut self.socket, self.closing);
-                self.connection.advance(&mut io, sites, input)
+                self.connection.advance(&mut io, sites, input, journal)
             }
         }
     }
@@ -203,12 +215,19 @@ impl EventLoop {
             ready: Vec::new(),
             desk: Desk {
                 services,
+                log: None,
                 input,
                 buffers: Buffers::default(),
             },
             counters,
+            lines_wait: false,
             now: Instant::now(),
         })
+    }
+
+    /// Has every request noted in a log.
+    pub(super) fn keep_log(&mut self) {
+        self.desk.log = Some(AccessLog::default());
     }
 
     /// Serves until it is told to end, or has retired and has no connection left.
@@ -243,6 +262,7 @@ impl EventLoop {
             if is_ordered && !self.obey(orders) {
                 return Ok(());
             }
+            self.send_lines();
         }
         Ok(())
     }
@@ -299,9 +319,23 @@ impl EventLoop {
         }
     }
 
+    /// Sends the lines of this turn on their way.
+    fn send_lines(&mut self) {
+        if let Some(log) = &mut self.desk.log {
+            log.begin_turn();
+            let progress = courier::flush();
+            self.counters.lost().add(progress.lost);
+            self.lines_wait = !progress.is_done;
+        }
+    }
+
     /// How long the poll may wait: not at all with work left, else to the next deadline.
     fn patience(&self) -> Option<Duration> {
         let mut next = self.deadlines.next();
+        if self.lines_wait {
+            let again = self.now + PIPE_PATIENCE;
+            next = Some(next.map_or(again, |next| next.min(again)));
+        }
         for door in &self.listeners {
             match door.state {
                 DoorState::Quiet => {}
@@ -425,10 +459,10 @@ impl EventLoop {
         for _ in 0..ACCEPTS_A_TURN {
             let Door { listener, state } = &mut self.listeners[door];
             match listener.accept() {
-                Ok(socket) => {
+                Ok((socket, peer)) => {
                     evicted = false;
                     let endpoint = listener.endpoint_of(&socket);
-                    self.welcome(socket, endpoint);
+                    self.welcome(socket, peer, endpoint);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     *state = DoorState::Quiet;
@@ -460,10 +494,10 @@ impl EventLoop {
     }
 
     /// Takes in a connection: one whose request is there already is answered and gone without the poll's knowing of it.
-    fn welcome(&mut self, socket: Stream, endpoint: usize) {
+    fn welcome(&mut self, socket: Stream, peer: Peer, endpoint: usize) {
         self.counters.accepted().add(1);
         let secure = self.desk.services[endpoint].tls.is_some();
-        let mut visitor = Visitor::new(socket, endpoint, secure);
+        let mut visitor = Visitor::new(socket, peer, endpoint, secure);
         let want = visitor.advance(&mut self.desk);
         self.counters
             .answered()

@@ -12,6 +12,7 @@ use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+use super::access::Peer;
 use super::transport;
 use crate::config::{Endpoint, Place};
 use crate::fault::{Fault, reason};
@@ -165,14 +166,20 @@ impl Listener {
         std::iter::once(self.to_string()).chain(self.within.iter().map(url))
     }
 
-    /// Takes the next connection.
+    /// Takes the next connection, and tells whose it is.
     ///
     /// # Errors
     /// `WouldBlock` when there is none; what accept(2) says else.
-    pub fn accept(&self) -> io::Result<Stream> {
+    pub fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.socket {
-            Bound::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Bound::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+            Bound::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Peer::Ip(address.ip())))
+            }
+            Bound::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
         }
     }
 }

@@ -1,25 +1,32 @@
 //! `maintd serve`: the supervisor reads, binds and checks everything; then its workers take over.
 
+mod access;
 mod activation;
 pub mod answer;
 mod confinement;
 pub mod connection;
 pub mod counters;
+mod courier;
 pub mod deadlines;
 mod descriptors;
 mod event_loop;
+mod frames;
 mod gates;
 pub mod http1;
 pub mod listener;
+mod logs;
 mod material;
 mod notify;
 pub mod orders;
 pub mod page;
+mod pid_file;
 pub mod sites;
 mod supervisor;
 pub mod tls;
 pub mod transport;
 pub mod worker;
+
+pub use access::{AccessLog, Journal, Peer};
 
 use crate::config::{Config, PageSource};
 use crate::fault::{Fault, reason};
@@ -39,6 +46,12 @@ pub fn run(
 
 fn system(what: &str, error: &std::io::Error) -> Fault {
     Fault::Failed(format!("cannot {what}: {}", reason(error)))
+}
+
+/// Looks whether the logs could be opened, and returns the faults.
+#[must_use]
+pub fn look_at_logs(config: &Config) -> Vec<Fault> {
+    logs::look(&config.logs)
 }
 
 /// Says where it answers, and what stands in for what was not given.

@@ -4,7 +4,7 @@
 mod signals;
 mod staff;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
@@ -14,18 +14,22 @@ use mio::unix::pipe;
 
 use super::activation::Inherited;
 use super::counters::Board;
+use super::courier;
 use super::descriptors::Descriptors;
 use super::gates::Gates;
+use super::logs::{Logs, NewLogs};
 use super::material::Material;
 use super::notify;
+use super::pid_file::PidFile;
 use super::tls::Lasting;
 use super::worker::Worker;
 use super::{announce, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
+use crate::logger;
 use crate::sys;
 use signals::{SUPERVISORS, Signal, Signals};
-use staff::{READY, Staff};
+use staff::Staff;
 
 /// The old generations that there may be beside the newest one.
 const MAX_OLD: usize = 4;
@@ -46,6 +50,8 @@ pub(super) struct Supervisor {
     material: Material,
     gates: Gates,
     board: Board,
+    logs: Logs,
+    pid_file: Option<PidFile>,
     signals: Signals,
     staff: Staff,
     phase: Phase,
@@ -85,19 +91,24 @@ impl Supervisor {
         descriptors.connections(config.endpoints.len())?;
         let inherited = Inherited::take()?;
         inherited.replace_defaults(&mut config);
+        let board = Board::new(MAX_WORKERS * (MAX_OLD + 2))
+            .map_err(|error| system("share memory", &error))?;
+        let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
         let tls = Lasting::new()?;
         let material = Material::load(config, &tls)?;
         let workers = material.config.workers;
         let gates = Gates::open(inherited, &material.config.endpoints, workers)?;
         descriptors.connections(gates.most_sockets(workers))?;
-        let rows = MAX_WORKERS * (MAX_OLD + 2);
+        let pid_file = material.config.pid.as_deref().map(PidFile::write);
         Ok(Self {
             reread,
             descriptors,
             tls,
             material,
             gates,
-            board: Board::new(rows).map_err(|error| system("share memory", &error))?,
+            board,
+            logs,
+            pid_file: pid_file.transpose()?,
             signals: Signals::new().map_err(|error| system("wait for signals", &error))?,
             staff: Staff::default(),
             phase: Phase::Starting,
@@ -132,12 +143,13 @@ impl Supervisor {
                     Signal::Reload => self.reload(),
                     Signal::Quit => self.quit(),
                     Signal::End => return self.end(),
-                    Signal::Reopen => {}
+                    Signal::Reopen => self.logs.reopen(),
                     Signal::Child => self.reap()?,
                 }
             }
             self.settle();
             if self.phase == Phase::Leaving && self.staff.is_empty() {
+                self.logs.close();
                 return Ok(());
             }
         }
@@ -181,11 +193,12 @@ impl Supervisor {
             board,
             signals,
             staff,
+            logs,
             ..
         } = self;
-        // The other workers' pipes are closed with this: theirs must end when the supervisor does.
-        drop((staff, signals));
-        let mut reports = post.reports;
+        // The other workers' pipes are closed with this: theirs must end when the supervisor does. The logs are its own.
+        drop((staff, signals, logs));
+        courier::start(post.reports);
         let run = || -> Result<(), Fault> {
             let listeners = gates.lend(post.slot, material.config.workers);
             let possible = descriptors.connections(listeners.len())?;
@@ -197,21 +210,24 @@ impl Supervisor {
                 services: material.services,
                 timeouts: material.config.timeouts,
                 max_connections,
+                access_log: material.config.logs.access.is_some(),
                 counters: board.row(post.row),
             };
             worker
-                .run(post.orders, || reports.write_all(READY))
+                .run(post.orders, courier::tell_ready)
                 .map_err(|error| system("serve", &error))
         };
         // A panic must not run on through what is the supervisor's.
-        sys::exit(match catch_unwind(AssertUnwindSafe(run)) {
+        let status = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => 0,
             Ok(Err(fault)) => {
                 log::error!("{fault}");
                 1
             }
             Err(_) => 101,
-        })
+        };
+        courier::finish();
+        sys::exit(status)
     }
 
     /// Waits for something to happen; returns the signals that have come.
@@ -225,7 +241,7 @@ impl Supervisor {
             .map_err(|error| system("wait for workers", &error))?;
         let signalled = told.pop().unwrap_or(false);
         for (pid, _) in pids.into_iter().zip(told).filter(|(_, told)| *told) {
-            self.staff.listen(pid);
+            self.staff.listen(pid, &mut self.logs);
         }
         Ok(if signalled {
             self.signals.take()
@@ -237,9 +253,10 @@ impl Supervisor {
     /// Takes note of workers that have ended.
     fn reap(&mut self) -> Result<(), Fault> {
         while let Some((pid, status)) = sys::reap() {
-            let Some((member, expected)) = self.staff.remove(pid, Instant::now()) else {
+            let Some((mut member, expected)) = self.staff.remove(pid, Instant::now()) else {
                 continue;
             };
+            member.listen(&mut self.logs);
             self.board.give_back(member.row);
             if expected {
                 log::debug!("worker {pid} has ended");
@@ -263,6 +280,7 @@ impl Supervisor {
             match self.phase {
                 Phase::Starting => {
                     announce(&self.material.config, &self.gates);
+                    logger::end_start();
                     notify::ready();
                 }
                 Phase::Reloading => {
@@ -318,6 +336,8 @@ impl Supervisor {
         let mut config = (self.reread)()?;
         self.gates.inherited().replace_defaults(&mut config);
         let material = Material::load(config, &self.tls)?;
+        let logs = NewLogs::open(&material.config.logs)?;
+        let pid_file = self.new_pid_file(&material.config)?;
         let workers = material.config.workers;
         let descriptors = self
             .descriptors
@@ -325,9 +345,22 @@ impl Supervisor {
         descriptors.connections(material.config.endpoints.len())?;
         self.gates.change(&material.config.endpoints, workers)?;
         self.descriptors = descriptors;
+        self.logs.replace(logs);
+        if let Some(pid_file) = pid_file {
+            self.pid_file = pid_file;
+        }
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());
         Ok(())
+    }
+
+    /// Writes the pid file if it is to be another one from now on.
+    fn new_pid_file(&self, config: &Config) -> Result<Option<Option<PidFile>>, Fault> {
+        let path = config.pid.as_deref();
+        if path == self.pid_file.as_ref().map(PidFile::path) {
+            return Ok(None);
+        }
+        path.map(PidFile::write).transpose().map(Some)
     }
 
     /// Accepts no more; ends when all that has begun is answered.
@@ -352,14 +385,18 @@ impl Supervisor {
             if left.is_zero() {
                 self.staff.pids().for_each(sys::kill);
             }
+            self.staff.listen_to_all(&mut self.logs);
             let source = self.signals.source();
             sys::wait_for_input(&[source], Some(left.max(Duration::from_millis(10))))
                 .map_err(|error| system("wait for workers", &error))?;
             self.signals.take();
             while let Some((pid, _)) = sys::reap() {
-                self.staff.remove(pid, Instant::now());
+                if let Some((mut member, _)) = self.staff.remove(pid, Instant::now()) {
+                    member.listen(&mut self.logs);
+                }
             }
         }
+        self.logs.close();
         Ok(())
     }
 }

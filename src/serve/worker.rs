@@ -20,6 +20,8 @@ pub struct Worker {
     pub timeouts: Timeouts,
     /// How many connections it holds at once, 1 at least; a further one takes the place of the idlest.
     pub max_connections: usize,
+    /// Its requests are told to the supervisor, for the access log.
+    pub access_log: bool,
     /// What it counts.
     pub counters: Counters,
 }
@@ -43,6 +45,9 @@ impl Worker {
             self.max_connections,
             self.counters,
         )?;
+        if self.access_log {
+            event_loop.keep_log();
+        }
         ready()?;
         event_loop.run(&mut orders)
     }

@@ -8,6 +8,10 @@ use socket2::Socket;
 
 use super::privileges::{self, Refusal};
 
+/// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
+pub(crate) const PIPE_BUF: usize = 512;
+/// Where the system's syslogd is to be found (syslogd(8)).
+pub(crate) const SYSLOG_SOCKET: &str = "/var/run/log";
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = "www";
 /// A worker can be given another root directory.

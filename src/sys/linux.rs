@@ -35,6 +35,10 @@ mod seccomp {
     }
 }
 
+/// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
+pub(crate) const PIPE_BUF: usize = 4096;
+/// Where the system's syslogd is to be found (syslogd(8)).
+pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = "nobody";
 /// A worker can be given another root directory.

@@ -15,11 +15,13 @@ mod system;
 #[path = "openbsd.rs"]
 mod system;
 
+mod logs;
 mod privileges;
 mod process;
 mod service;
 mod shared;
 
+pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time};
 pub(crate) use privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };
@@ -27,8 +29,8 @@ pub(crate) use process::{Pid, exit, fork, ignore_signals, kill, reap, wait_for_i
 pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
-    DEFAULT_USER, HAS_CHROOT, SPREADS_CONNECTIONS, backlog_limit, confine_supervisor, defer_accept,
-    share_port, unacknowledged, unfiltered,
+    DEFAULT_USER, HAS_CHROOT, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET, backlog_limit,
+    confine_supervisor, defer_accept, share_port, unacknowledged, unfiltered,
 };
 
 /// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;

@@ -9,6 +9,10 @@ use super::privileges::Refusal;
 #[cfg(target_os = "openbsd")]
 use super::privileges::{at, c_path, done};
 
+/// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
+pub(crate) const PIPE_BUF: usize = 512;
+/// Where the system's syslogd is to be found (syslogd(8)).
+pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = if cfg!(target_os = "openbsd") {
     "www"

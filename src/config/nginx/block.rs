@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::names::ServerName;
 use crate::config::syntax::Place;
-use crate::config::{Endpoint, TlsVersions};
+use crate::config::{Endpoint, Target, TlsVersions};
 
 /// What a `listen` says.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub(super) struct Server {
     pub(super) versions: Option<TlsVersions>,
     pub(super) session_timeout: Option<Duration>,
     pub(super) session_tickets: Option<bool>,
+    pub(super) access_log: Option<AccessLog>,
 }
 
 impl Server {
@@ -63,6 +64,7 @@ impl Server {
             versions: None,
             session_timeout: None,
             session_tickets: None,
+            access_log: None,
         }
     }
 
@@ -91,6 +93,14 @@ impl Server {
             self.headers.clone_from(&http.headers);
         }
     }
+}
+
+/// What `access_log` says.
+#[derive(Clone, Debug)]
+pub(super) struct AccessLog {
+    /// Where the lines go; `off` without one.
+    pub(super) target: Option<Target>,
+    pub(super) place: Place,
 }
 
 /// A `location` block, as far as it can lead to the page.

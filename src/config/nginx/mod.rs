@@ -4,6 +4,7 @@
 mod block;
 mod listen;
 mod location;
+mod log;
 mod process;
 mod server;
 mod sites;
@@ -48,6 +49,8 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
         remarks: Vec::new(),
         directory,
         servers: Vec::new(),
+        log_formats: Vec::new(),
+        error_log_is_set: false,
     };
     let mut http = Server::new(Place {
         file: 0,
@@ -79,6 +82,10 @@ struct Reader {
     /// The directory of the configuration file, from which relative paths start.
     directory: std::path::PathBuf,
     servers: Vec<Server>,
+    /// The names that `log_format` has given.
+    log_formats: Vec<String>,
+    /// An `error_log` has been seen.
+    error_log_is_set: bool,
 }
 
 /// The names that nginx knows, without the third parties'.
@@ -191,6 +198,7 @@ impl Reader {
                 place,
                 format!("{} is ignored: maintd speaks HTTP", directive.name.text),
             ),
+            _ if self.log_directive(http, directive) => {}
             _ if self.page_directive(http, directive) => {}
             _ if self.shared_directive(directive) => {}
             _ if self.process_directive(directive) => {}

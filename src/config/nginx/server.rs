@@ -17,6 +17,7 @@ impl Reader {
             "server_name" => self.server_name(server, directive),
             "location" => self.location(server, directive),
             "return" => self.returned(server, directive),
+            "access_log" => self.access_log(server, directive),
             "ssl"
                 if directive
                     .arguments

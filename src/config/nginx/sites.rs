@@ -36,6 +36,7 @@ impl Reader {
             self.fault(server.place, "more servers than 65535; delete some");
             servers.truncate(usize::from(SiteNumber::MAX));
         }
+        self.take_access_log(&servers, http);
         let mut shared: Vec<Shared> = Vec::new();
         for (number, server) in (0..).zip(&mut servers) {
             server.inherit(http);

@@ -35,7 +35,7 @@ fn go_on(connection: &mut Connection, site: &Sites, io: &mut Script) -> Want {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         io.begin_turn();
-        let want = connection.advance(io, site, &mut buffer);
+        let want = connection.advance(io, site, &mut buffer, None);
         match want {
             Want::Close(_) => return want,
             Want::Turn => {}
@@ -201,7 +201,7 @@ fn a_turn_is_a_bounded_share_of_work() {
     let mut io = Script::reading(&[&requests]);
     io.begin_turn();
     let mut connection = Connection::new(false);
-    let want = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024]);
+    let want = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024], None);
     assert_eq!(want, Want::Turn);
     assert!(connection.answered() < 1000);
 }

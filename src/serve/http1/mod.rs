@@ -283,7 +283,7 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
 }
 
 /// The request line, without its end, after the empty lines before it; what there is of it where the end is to come.
-fn request_line(input: &[u8]) -> &[u8] {
+pub(super) fn request_line(input: &[u8]) -> &[u8] {
     let start = input
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))

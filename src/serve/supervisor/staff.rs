@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use mio::unix::pipe;
 
+use crate::serve::frames::Frames;
+use crate::serve::logs::Logs;
 use crate::serve::orders::Order;
 use crate::sys::Pid;
 
@@ -16,8 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a place stays vacant.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What a worker reports when it accepts.
-pub(super) const READY: &[u8] = b"+";
+/// What is read of a worker's reports before the others have their turn.
+const SHARE: usize = 256 * 1024;
 
 /// A worker.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(super) struct Member {
     orders: Option<pipe::Sender>,
     /// Through which it tells how far it has come; gone when it has closed its end.
     reports: Option<pipe::Receiver>,
+    frames: Frames,
 }
 
 /// How far a worker has come.
@@ -49,13 +52,21 @@ enum Standing {
 }
 
 impl Member {
-    /// Takes note of what it reports.
-    fn listen(&mut self) {
-        let mut bytes = [0; 64];
-        while let Some(reports) = &mut self.reports {
+    /// Takes note of what it reports, and has its lines written.
+    pub(super) fn listen(&mut self, logs: &mut Logs) {
+        let mut bytes = vec![0; 64 * 1024];
+        let mut taken = 0;
+        while let Some(reports) = &mut self.reports
+            && taken < SHARE
+        {
             match reports.read(&mut bytes) {
-                Ok(1..) if self.standing == Standing::New => self.standing = Standing::Serving,
-                Ok(1..) => {}
+                Ok(length @ 1..) => {
+                    taken += length;
+                    let is_ready = logs.take(self.pid, &mut self.frames, &bytes[..length]);
+                    if is_ready && self.standing == Standing::New {
+                        self.standing = Standing::Serving;
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => self.reports = None,
@@ -139,6 +150,7 @@ impl Staff {
             hired: now,
             orders: Some(orders),
             reports: Some(reports),
+            frames: Frames::default(),
         });
     }
 
@@ -170,9 +182,16 @@ impl Staff {
     }
 
     /// Takes note of what a worker reports.
-    pub(super) fn listen(&mut self, pid: Pid) {
+    pub(super) fn listen(&mut self, pid: Pid, logs: &mut Logs) {
         if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
-            member.listen();
+            member.listen(logs);
+        }
+    }
+
+    /// Takes note of what all workers report.
+    pub(super) fn listen_to_all(&mut self, logs: &mut Logs) {
+        for member in &mut self.members {
+            member.listen(logs);
         }
     }
 

@@ -105,7 +105,7 @@ impl Server {
                 sites,
             } = self;
             let mut io = TlsStream::new(socket, tls, buffers, settings, false);
-            match connection.advance(&mut io, sites, &mut buffer) {
+            match connection.advance(&mut io, sites, &mut buffer, None) {
                 Want::Turn => {}
                 want @ (Want::Input | Want::Room | Want::Close(_)) => return want,
             }

@@ -1,0 +1,287 @@
+//! A syslogd (RFC 3164), told by datagrams that nobody waits for.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use log::Level;
+
+use super::clock;
+use super::sink::PATIENCE;
+use crate::config::{Syslog, SyslogServer};
+use crate::sys;
+
+/// The longest datagram: more than that is cut, for a receiver of UDP would drop it.
+const MAX_DATAGRAM: usize = 8 * 1024;
+/// What every syslogd takes (RFC 3164 4.1).
+const SAFE_DATAGRAM: usize = 1024;
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// As the configuration says for all lines of the log.
+    Configured,
+    /// As a message of that level is.
+    Of(Level),
+}
+
+/// A syslogd as it is told.
+#[derive(Debug)]
+pub(super) struct Syslogd {
+    address: Address,
+    settings: Syslog,
+    /// This host's name with a blank, where that is to be told.
+    host: String,
+    socket: Option<Socket>,
+    /// When it was tried last to connect.
+    tried: Option<Instant>,
+    datagram: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+enum Address {
+    Unix(PathBuf),
+    Udp(SocketAddr),
+}
+
+#[derive(Debug)]
+enum Socket {
+    Unix(UnixDatagram),
+    Udp(UdpSocket),
+}
+
+/// A syslogd as messages have it.
+pub(super) fn describe(settings: &Syslog) -> String {
+    match &settings.server {
+        SyslogServer::Local => "syslog".to_owned(),
+        SyslogServer::Unix(path) => format!("syslog at unix:{}", path.display()),
+        SyslogServer::Udp(address) => format!("syslog at {address}"),
+    }
+}
+
+impl Socket {
+    fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(path) => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect(path)?;
+                socket.set_nonblocking(true)?;
+                Ok(Self::Unix(socket))
+            }
+            Address::Udp(address) => {
+                let any = match address {
+                    SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                    SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+                };
+                let socket = UdpSocket::bind(any)?;
+                socket.connect(address)?;
+                socket.set_nonblocking(true)?;
+                Ok(Self::Udp(socket))
+            }
+        }
+    }
+
+    fn send(&self, datagram: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.send(datagram),
+            Self::Udp(socket) => socket.send(datagram),
+        }
+    }
+}
+
+impl Syslogd {
+    /// Finds out where it is. It is connected to with the first line: it may be started later than we are.
+    pub(super) fn open(settings: &Syslog) -> io::Result<Self> {
+        let address = match &settings.server {
+            SyslogServer::Local => Address::Unix(sys::SYSLOG_SOCKET.into()),
+            SyslogServer::Unix(path) => Address::Unix(path.clone()),
+            SyslogServer::Udp(address) => {
+                let found = address.to_socket_addrs()?.next();
+                Address::Udp(found.ok_or_else(|| io::Error::other("unknown host"))?)
+            }
+        };
+        let host = sys::host_name().filter(|_| settings.with_host);
+        let host = host.map_or_else(String::new, |name| format!("{name} "));
+        Ok(Self {
+            address,
+            settings: settings.clone(),
+            host,
+            socket: None,
+            tried: None,
+            datagram: Vec::new(),
+        })
+    }
+
+    /// Connects anew with the next line.
+    pub(super) fn forget(&mut self) {
+        self.socket = None;
+        self.tried = None;
+    }
+
+    /// Sends lines. Returns how many are lost, and why.
+    pub(super) fn write(&mut self, lines: &[u8], severity: Severity) -> (u64, Option<io::Error>) {
+        let head = self.head(severity);
+        let (mut lost, mut trouble) = (0, None);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            self.datagram.clear();
+            self.datagram.extend_from_slice(head.as_bytes());
+            self.datagram.extend_from_slice(line);
+            self.datagram.truncate(MAX_DATAGRAM);
+            match self.send() {
+                Ok(()) => trouble = None,
+                Err(error) => {
+                    lost += 1;
+                    trouble = Some(error);
+                }
+            }
+        }
+        (lost, trouble)
+    }
+
+    /// What stands before a line: `<PRIORITY>TIME HOST TAG: `.
+    fn head(&self, severity: Severity) -> String {
+        let severity = match severity {
+            Severity::Configured => self.settings.severity,
+            Severity::Of(Level::Error) => 3,
+            Severity::Of(Level::Warn) => 4,
+            Severity::Of(Level::Info) => 6,
+            Severity::Of(Level::Debug | Level::Trace) => 7,
+        };
+        format!(
+            "<{}>{} {}{}: ",
+            u16::from(self.settings.facility) * 8 + u16::from(severity),
+            clock::syslog(clock::seconds()),
+            self.host,
+            self.settings.tag
+        )
+    }
+
+    /// Sends the datagram, if need be through a new socket: a syslogd that was restarted is at another one.
+    fn send(&mut self) -> io::Result<()> {
+        match self.send_once(self.datagram.len()) {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                self.send_once(self.datagram.len().min(SAFE_DATAGRAM))
+            }
+            // A socket of UDP tells here that an earlier datagram found nobody.
+            Err(error) if is_disconnected(&error) && self.socket.is_some() => {
+                if matches!(self.address, Address::Unix(_)) {
+                    self.forget();
+                }
+                let again = self.send_once(self.datagram.len());
+                if again.as_ref().is_err_and(is_disconnected) {
+                    self.socket = None;
+                }
+                again
+            }
+            done => done,
+        }
+    }
+
+    fn send_once(&mut self, length: usize) -> io::Result<()> {
+        if self.socket.is_none() {
+            let is_early = |tried: Instant| tried.elapsed() < PATIENCE;
+            if self.tried.is_some_and(is_early) {
+                return Err(ErrorKind::NotConnected.into());
+            }
+            self.tried = Some(Instant::now());
+            self.socket = Some(Socket::connect(&self.address)?);
+        }
+        match &self.socket {
+            Some(socket) => socket.send(&self.datagram[..length]).map(drop),
+            None => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Whether there is nobody at the other end, or not any more.
+fn is_disconnected(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::ECONNRESET
+                | libc::ENOTCONN
+                | libc::EDESTADDRREQ
+                | libc::ENOENT
+                | libc::EPIPE
+        )
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn settings(server: SyslogServer, with_host: bool) -> Syslog {
+        Syslog {
+            server,
+            facility: 3,
+            severity: 5,
+            tag: "web".to_owned(),
+            with_host,
+        }
+    }
+
+    fn received(socket: &UnixDatagram) -> String {
+        let mut bytes = [0; 2 * MAX_DATAGRAM];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_a_datagram_with_its_priority() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let mut syslogd =
+            Syslogd::open(&settings(SyslogServer::Unix(path.clone()), false)).unwrap();
+        assert_eq!(syslogd.write(b"one\ntwo\n", Severity::Configured).0, 0);
+        // Daemon is 3, notice 5.
+        let line = received(&server);
+        assert!(line.starts_with("<29>"), "{line}");
+        assert!(line.ends_with(" web: one"), "{line}");
+        assert!(received(&server).ends_with(" web: two"));
+        syslogd.write(b"three\n", Severity::Of(Level::Error));
+        assert!(received(&server).starts_with("<27>"));
+        // Restarted, it is another socket at the same path.
+        drop(server);
+        assert_eq!(syslogd.write(b"lost\n", Severity::Configured).0, 1);
+        std::fs::remove_file(&path).unwrap();
+        let server = UnixDatagram::bind(&path).unwrap();
+        syslogd.tried = None;
+        assert_eq!(syslogd.write(b"four\n", Severity::Configured).0, 0);
+        assert!(received(&server).ends_with(" web: four"));
+        let long = [vec![b'x'; 2 * MAX_DATAGRAM], b"\n".to_vec()].concat();
+        assert_eq!(syslogd.write(&long, Severity::Configured).0, 0);
+        assert_eq!(received(&server).len(), MAX_DATAGRAM);
+    }
+
+    #[test]
+    fn a_syslogd_that_takes_nothing_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let _server = UnixDatagram::bind(&path).unwrap();
+        let mut syslogd = Syslogd::open(&settings(SyslogServer::Unix(path), true)).unwrap();
+        let lost: u64 = (0..10_000)
+            .map(|_| syslogd.write(b"line\n", Severity::Configured).0)
+            .sum();
+        assert!(lost > 0 && lost < 10_000, "{lost}");
+    }
+
+    #[test]
+    fn a_host_tells_its_name_over_udp() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let mut syslogd = Syslogd::open(&settings(SyslogServer::Udp(address), true)).unwrap();
+        assert_eq!(syslogd.write(b"one\n", Severity::Configured).0, 0);
+        let mut bytes = [0; 1024];
+        let length = server.recv(&mut bytes).unwrap();
+        let line = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        let end = format!(" {} web: one", sys::host_name().unwrap());
+        assert!(line.ends_with(&end), "{line}");
+    }
+}
