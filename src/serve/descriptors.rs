@@ -19,23 +19,32 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Sets the limit to what is wanted, or raises it as far as it goes. To be called before anything is opened.
+    /// Raises the limit of this process as far as it goes, and to what is wanted for workers. To be called before
+    /// anything is opened.
     ///
     /// # Errors
     /// The limit cannot be told.
     pub(super) fn count(wanted: Option<u32>) -> Result<Self, Fault> {
-        let limit = set_limit(wanted)?;
+        let limit = raise_limit(wanted)?;
         let inherited = sys::next_descriptor().unwrap_or(limit);
         Ok(Self { limit, inherited })
     }
 
-    /// Sets the limit anew.
+    /// The same with another limit. This process keeps one that is higher: its own descriptors are not the workers'.
     ///
     /// # Errors
     /// As with [`Self::count`].
     pub(super) fn limited_to(self, wanted: Option<u32>) -> Result<Self, Fault> {
-        let limit = set_limit(wanted)?;
+        let limit = raise_limit(wanted)?;
         Ok(Self { limit, ..self })
+    }
+
+    /// Holds this process, which must be a worker, to its limit.
+    ///
+    /// # Errors
+    /// The limit cannot be told.
+    pub(super) fn hold(self) -> Result<(), Fault> {
+        set_limit(u32::try_from(self.limit).ok()).map(drop)
     }
 
     /// The connections that a worker with this many listening sockets can hold.
@@ -58,14 +67,23 @@ impl Descriptors {
     }
 }
 
-/// Returns the limit that holds.
 fn set_limit(wanted: Option<u32>) -> Result<u64, Fault> {
-    let limit = sys::set_descriptor_limit(wanted)
-        .map_err(|error| system("read the descriptor limit", &error))?;
-    if let Some(wanted) = wanted.filter(|wanted| u64::from(*wanted) > limit) {
+    sys::set_descriptor_limit(wanted).map_err(|error| system("read the descriptor limit", &error))
+}
+
+/// Raises the limit, and returns that of a worker.
+fn raise_limit(wanted: Option<u32>) -> Result<u64, Fault> {
+    let mut limit = set_limit(None)?;
+    let Some(wanted) = wanted else {
+        return Ok(limit);
+    };
+    if u64::from(wanted) > limit {
+        limit = set_limit(Some(wanted))?;
+    }
+    if u64::from(wanted) > limit {
         log::warn!(
             "worker_rlimit_nofile {wanted} is more than the system allows: it is {limit}; start as root, or raise the hard limit"
         );
     }
-    Ok(limit)
+    Ok(limit.min(wanted.into()))
 }

@@ -240,13 +240,13 @@ impl EventLoop {
             }
             self.now = Instant::now();
             let waiting = std::mem::take(&mut self.ready);
-            let mut is_ordered = false;
-            for event in &events {
-                if event.token() == ORDERS {
-                    is_ordered = true;
-                } else {
-                    self.notice(event);
-                }
+            // First, so that who asks in this very turn is told of the end with the answer.
+            let is_ordered = events.iter().any(|event| event.token() == ORDERS);
+            if is_ordered && !self.obey(orders) {
+                return Ok(());
+            }
+            for event in events.iter().filter(|event| event.token() != ORDERS) {
+                self.notice(event);
             }
             for index in waiting {
                 if let Some(visitor) = self.connections.get_mut(index)
@@ -258,9 +258,6 @@ impl EventLoop {
             self.expire_late();
             for door in 0..self.listeners.len() {
                 self.accept(door);
-            }
-            if is_ordered && !self.obey(orders) {
-                return Ok(());
             }
             self.send_lines();
         }
@@ -358,7 +355,10 @@ impl EventLoop {
             door.state = DoorState::Crowded;
             return;
         }
-        let index = event.token().0 - self.first_connection;
+        // Who has just retired has the events of its listeners still.
+        let Some(index) = event.token().0.checked_sub(self.first_connection) else {
+            return;
+        };
         // The event of a connection that was closed in this very turn is about nobody.
         if let Some(visitor) = self.connections.get_mut(index) {
             visitor.closing |= event.is_read_closed() || event.is_error();

@@ -89,6 +89,8 @@ impl Supervisor {
         let descriptors = Descriptors::count(config.max_descriptors)?;
         // Before anything is opened for which there might be none.
         descriptors.connections(config.endpoints.len())?;
+        // Before anything that takes long: a signal must find somebody.
+        let signals = Signals::new().map_err(|error| system("wait for signals", &error))?;
         let inherited = Inherited::take()?;
         inherited.replace_defaults(&mut config);
         let board = Board::new(MAX_WORKERS * (MAX_OLD + 2))
@@ -109,7 +111,7 @@ impl Supervisor {
             board,
             logs,
             pid_file: pid_file.transpose()?,
-            signals: Signals::new().map_err(|error| system("wait for signals", &error))?,
+            signals,
             staff: Staff::default(),
             phase: Phase::Starting,
             pending: None,
@@ -204,6 +206,7 @@ impl Supervisor {
             let possible = descriptors.connections(listeners.len())?;
             let wanted = material.config.max_connections.unwrap_or(u32::MAX);
             let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
+            descriptors.hold()?;
             confinement::enter(material.confinement)?;
             let worker = Worker {
                 listeners,
@@ -384,6 +387,12 @@ impl Supervisor {
             let left = limit.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 self.staff.pids().for_each(sys::kill);
+            }
+            if limit.elapsed() >= END_LIMIT {
+                return Err(Fault::Failed(
+                    "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL"
+                        .to_owned(),
+                ));
             }
             self.staff.listen_to_all(&mut self.logs);
             let source = self.signals.source();

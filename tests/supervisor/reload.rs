@@ -95,6 +95,9 @@ fn old_connections_are_answered_once_more() {
         let mut half = site.connect(port, &GET[..10]);
         site.write_page("two");
         site.reload();
+        // It has been told, but may not have heard yet.
+        let old = site.workers()[0];
+        wait_until(|| process::open_sockets(old) == 2, "the old worker listens");
         kept.send(GET);
         half.send(&GET[10..]);
         for mut client in [kept, half] {
@@ -189,6 +192,31 @@ fn a_fifth_old_generation_is_waited_for() {
     }
     wait_until(|| site.workers().len() == 1, "old workers stay");
     assert_eq!(crate::reloads(&site.server), before + 1);
+}
+
+/// It is the workers' limit: the supervisor goes on, whatever a reload says.
+#[test]
+fn a_low_descriptor_limit_is_refused_and_costs_nothing() {
+    let directory = TempDir::new().unwrap();
+    let text = |limit| {
+        format!(
+            "worker_rlimit_nofile {limit};\nserver {{ listen 127.0.0.1:0; return 503 page; }}\n"
+        )
+    };
+    let server = with_configuration(&directory, &text(1000), 1);
+    let file = directory.path().join("maintd.conf");
+    fs::write(&file, text(1)).unwrap();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("not reloaded: the descriptor limit of 1 is too low");
+    fs::write(&file, text(40)).unwrap();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("maintd: reloaded\n");
+    fs::write(&file, text(1000)).unwrap();
+    server.signal(libc::SIGHUP);
+    wait_until(|| crate::reloads(&server) == 2, "it cannot reload any more");
+    let mut client = Client::tcp(server.http);
+    client.send(GET_AND_CLOSE);
+    assert_eq!(client.last_answer().status, 503);
 }
 
 #[test]
