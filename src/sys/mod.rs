@@ -25,7 +25,9 @@ pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time};
 pub(crate) use privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };
-pub(crate) use process::{Pid, exit, fork, ignore_signals, kill, reap, wait_for_input};
+pub(crate) use process::{
+    Pid, exit, fork, ignore_signals, kill, reap, unblock_signals, wait_for_input,
+};
 pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{

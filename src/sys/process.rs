@@ -52,6 +52,26 @@ pub(crate) fn ignore_signals(signals: &[libc::c_int]) {
     }
 }
 
+/// Lets signals through that whoever started this process had blocked (sigprocmask(2)): the mask outlives execve(2).
+///
+/// # Errors
+/// What sigprocmask(2) says.
+pub(crate) fn unblock_signals(signals: &[libc::c_int]) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid sigset_t, and sigemptyset makes it one without members.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is one sigset_t for the whole of both calls.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    for signal in signals {
+        // SAFETY: as above.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    // SAFETY: `set` is read, and the mask of before is not asked for.
+    match unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Waits until one of `sources` can be read or has ended (poll(2)), and tells which. None of them may be, after `limit` or
 /// when a signal has come.
 ///

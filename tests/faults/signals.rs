@@ -1,6 +1,7 @@
 //! The end: by signal, with exit status 0 and nothing left behind.
 
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -54,4 +55,24 @@ fn sigint_ends_it() {
 #[test]
 fn sigquit_ends_it() {
     assert_ends(libc::SIGQUIT);
+}
+
+/// What a parent blocks or ignores outlives execve(2), as under nohup(1): the server obeys its signals all the same.
+#[test]
+fn signals_that_the_parent_has_blocked_or_ignored_are_obeyed() {
+    for option in ["--block-signal", "--ignore-signal"] {
+        let mut command = Command::new("env");
+        command.arg(format!("{option}=HUP,TERM,CHLD"));
+        command.args([
+            env!("CARGO_BIN_EXE_maintd"),
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        let mut server = Server::start_command(command, 1);
+        server.signal(libc::SIGHUP);
+        server.wait_for_stderr("maintd: reloaded\n");
+        server.signal(libc::SIGTERM);
+        assert_eq!(server.wait().code(), Some(0));
+    }
 }

@@ -8,6 +8,8 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+use crate::sys;
+
 /// What a worker ignores: it is the supervisor who decides, and a terminal's Ctrl-C or rc.d's kill reaches the whole group.
 pub(super) const SUPERVISORS: [i32; 5] = [SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1];
 
@@ -31,15 +33,19 @@ pub(super) enum Signal {
 pub(super) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Signals {
-    /// From now on signals wait here.
+    /// From now on signals wait here, also those that whoever started us had blocked or, as nohup(1) does, ignored.
     ///
     /// # Errors
-    /// Those of socketpair(2) and sigaction(2).
+    /// Those of socketpair(2), sigaction(2) and sigprocmask(2).
     pub(super) fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
-        let all = SUPERVISORS.into_iter().chain([SIGCHLD]);
-        SignalDelivery::with_pipe(read, write, SignalOnly, all).map(Self)
+        let [hup, quit, term, int, usr1] = SUPERVISORS;
+        let all = [hup, quit, term, int, usr1, SIGCHLD];
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, all).map(Self)?;
+        // Only now: one that has waited must find its handler.
+        sys::unblock_signals(&all)?;
+        Ok(signals)
     }
 
     /// What can be read when a signal has come.
