@@ -124,6 +124,22 @@ impl Gates {
         self.gates.iter().map(of_gate).sum()
     }
 
+    /// Lets nobody else in, and returns whether that is so anywhere. The service manager's sockets stay as they are: it
+    /// has the next server listen on them.
+    pub(super) fn turn_newcomers_away(&mut self) -> bool {
+        let mut turned = false;
+        for gate in &mut self.gates {
+            if self.inherited.socket(&gate.endpoint).is_none() {
+                // Without its file a Unix socket is not to be found.
+                turned |= gate.file.take().is_some();
+                for socket in &gate.sockets {
+                    turned |= socket.turn_newcomers_away().is_ok();
+                }
+            }
+        }
+        turned
+    }
+
     /// The URLs at which it is answered.
     pub(super) fn urls(&self) -> impl Iterator<Item = String> {
         self.gates.iter().flat_map(|gate| gate.sockets[0].urls())

@@ -166,6 +166,17 @@ impl Listener {
         std::iter::once(self.to_string()).chain(self.within.iter().map(url))
     }
 
+    /// Lets nobody else into the queue, and those who are on their way into it come through.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system knows no such thing; what it says against it else.
+    pub(super) fn turn_newcomers_away(&self) -> io::Result<()> {
+        match &self.socket {
+            Bound::Tcp(listener) => sys::turn_newcomers_away(&SockRef::from(listener)),
+            Bound::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Takes the next connection, and tells whose it is.
     ///
     /// # Errors

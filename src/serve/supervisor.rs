@@ -39,6 +39,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long workers may take that were told to end at once.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long those may take who are on their way into a queue when nobody else is let in: some round trips, and less than
+/// the second after which whoever was turned away tries again (RFC 6298 2.1), to find the next server or none.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// Reads the configuration anew.
 pub(super) type Reread = Box<dyn Fn() -> Result<Config, Fault>>;
 
@@ -68,8 +72,28 @@ enum Phase {
     Serving,
     /// It serves, and not all of the newest workers accept yet.
     Reloading,
+    /// It serves until then those who have come, and lets nobody else in.
+    LastCall(Instant),
     /// It ends when its last worker does.
     Leaving,
+}
+
+impl Phase {
+    /// Nothing new is begun.
+    const fn is_ending(self) -> bool {
+        match self {
+            Self::Starting | Self::Serving | Self::Reloading => false,
+            Self::LastCall(_) | Self::Leaving => true,
+        }
+    }
+
+    /// When the workers are to be told to go.
+    const fn end(self) -> Option<Instant> {
+        match self {
+            Self::LastCall(end) => Some(end),
+            Self::Starting | Self::Serving | Self::Reloading | Self::Leaving => None,
+        }
+    }
 }
 
 /// What a new worker is handed in its own process.
@@ -236,7 +260,8 @@ impl Supervisor {
     /// Waits for something to happen; returns the signals that have come.
     fn wait(&mut self) -> Result<Vec<Signal>, Fault> {
         let pending = self.pending.map(|since| since + PATIENCE);
-        let next = [self.staff.next_due(), pending].into_iter().flatten().min();
+        let next = [self.staff.next_due(), pending, self.phase.end()];
+        let next = next.into_iter().flatten().min();
         let limit = next.map(|next| next.saturating_duration_since(Instant::now()));
         let (pids, mut sources): (Vec<_>, Vec<_>) = self.staff.reports().unzip();
         sources.push(self.signals.source());
@@ -278,7 +303,10 @@ impl Supervisor {
 
     /// Does what has become possible.
     fn settle(&mut self) {
-        if self.phase != Phase::Leaving && self.staff.is_complete() {
+        if self.phase.end().is_some_and(|end| end <= Instant::now()) {
+            self.leave();
+        }
+        if !self.phase.is_ending() && self.staff.is_complete() {
             self.staff.retire_old();
             match self.phase {
                 Phase::Starting => {
@@ -290,7 +318,7 @@ impl Supervisor {
                     log::info!("reloaded");
                     notify::ready();
                 }
-                Phase::Serving | Phase::Leaving => {}
+                Phase::Serving | Phase::LastCall(_) | Phase::Leaving => {}
             }
             self.phase = Phase::Serving;
         }
@@ -309,7 +337,7 @@ impl Supervisor {
 
     /// Reads everything anew and has new workers take over; where something is faulty, the old ones stay.
     fn reload(&mut self) {
-        if self.phase == Phase::Leaving {
+        if self.phase.is_ending() {
             return;
         }
         if self.staff.generations() > MAX_OLD {
@@ -366,16 +394,26 @@ impl Supervisor {
         path.map(PidFile::write).transpose().map(Some)
     }
 
-    /// Accepts no more; ends when all that has begun is answered.
+    /// Lets nobody else in; ends when all that has begun is answered.
     fn quit(&mut self) {
-        if self.phase != Phase::Leaving {
-            self.phase = Phase::Leaving;
-            self.pending = None;
-            notify::stopping();
-            self.staff.quit();
-            // The workers have the sockets still, for those who stand in their queues.
-            self.gates = Gates::default();
+        if self.phase.is_ending() {
+            return;
         }
+        self.pending = None;
+        notify::stopping();
+        if self.gates.turn_newcomers_away() {
+            self.phase = Phase::LastCall(Instant::now() + LAST_CALL);
+        } else {
+            self.leave();
+        }
+    }
+
+    /// Has the workers answer what has begun, and go.
+    fn leave(&mut self) {
+        self.phase = Phase::Leaving;
+        self.staff.quit();
+        // The workers have the sockets still, for those who stand in their queues.
+        self.gates = Gates::default();
     }
 
     /// Ends at once.

@@ -49,6 +49,11 @@ pub(crate) fn defer_accept(listener: &Socket) -> io::Result<()> {
     }
 }
 
+/// Not possible here: a socket that listens lets everybody in.
+pub(crate) fn turn_newcomers_away(_listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     let mut value: u32 = 0;

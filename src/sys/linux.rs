@@ -55,6 +55,29 @@ pub(crate) fn defer_accept(listener: &Socket) -> io::Result<()> {
     super::set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)
 }
 
+/// Has a listening socket let nobody else in: a SYN is dropped as if it had been lost on the way, so its sender tries again
+/// after a second. Who has had the SYN-ACK already comes through, and no longer waits for its first bytes to do so.
+///
+/// A closed listener resets all whose handshake it has begun, and with `TCP_DEFER_ACCEPT` those are all who have not sent
+/// anything yet. Accepted sockets inherit the filter, and no SYN comes to them.
+pub(crate) fn turn_newcomers_away(listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let step = |code: u32, jt, jf, k| {
+        socket2::SockFilter::new(u16::try_from(code).unwrap_or(0), jt, jf, k)
+    };
+    // The filter sees a segment from its TCP header on (RFC 9293 3.1).
+    listener.attach_filter(&[
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN | ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ])?;
+    super::set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 0)
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;

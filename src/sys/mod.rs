@@ -32,7 +32,7 @@ pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
     DEFAULT_USER, HAS_CHROOT, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET, backlog_limit,
-    confine_supervisor, defer_accept, share_port, unacknowledged, unfiltered,
+    confine_supervisor, defer_accept, share_port, turn_newcomers_away, unacknowledged, unfiltered,
 };
 
 /// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;

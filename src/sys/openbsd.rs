@@ -29,6 +29,11 @@ pub(crate) fn defer_accept(_listener: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+/// Not possible here: a socket that listens lets everybody in.
+pub(crate) fn turn_newcomers_away(_listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 #[cfg(target_os = "openbsd")]
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {

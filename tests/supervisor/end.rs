@@ -1,7 +1,11 @@
 //! The ways to end: at once, with what has begun answered first, and by the supervisor's death.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crate::common::client::connect;
 use crate::common::{Client, Port, process, send_signal};
@@ -58,6 +62,60 @@ fn quit_answers_those_who_stand_in_the_queue() {
         assert_eq!(client.last_answer().status, 503);
     }
     assert_eq!(site.server.wait().code(), Some(0));
+}
+
+/// Whoever has seen a connection made and has not sent a byte yet is not reset either: the system holds those back.
+#[test]
+fn quit_answers_those_who_have_connected_and_send_later() {
+    for workers in ["1", "3"] {
+        let mut site = Site::start("page", &["--workers", workers]);
+        let mut silent: Vec<_> = (0..50).map(|_| Client::tcp(site.server.http)).collect();
+        site.server.signal(libc::SIGQUIT);
+        let probe = || TcpStream::connect_timeout(&site.server.http, Duration::from_millis(20));
+        wait_until(|| probe().is_err(), "it still lets newcomers in");
+        for client in &mut silent {
+            client.send(GET_AND_CLOSE);
+        }
+        for mut client in silent {
+            assert_eq!(client.last_answer().status, 503);
+        }
+        assert_eq!(site.server.wait().code(), Some(0));
+    }
+}
+
+/// In the middle of a load of new connections each one is answered or refused, and none is reset.
+#[test]
+fn quit_under_load_resets_nobody() {
+    let mut site = Site::start("page", &["--workers", "2"]);
+    let (address, answers) = (site.server.http, AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let answers = &answers;
+            scope.spawn(move || {
+                loop {
+                    match TcpStream::connect(address) {
+                        Ok(mut stream) => {
+                            // Long enough that some are always held back for want of their first bytes.
+                            thread::sleep(Duration::from_millis(3));
+                            let mut answer = String::new();
+                            stream.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
+                            stream.read_to_string(&mut answer).unwrap();
+                            assert!(answer.starts_with("HTTP/1.1 503 "));
+                            assert!(answer.ends_with("\r\n\r\npage"));
+                            answers.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        wait_until(|| answers.load(Ordering::Relaxed) > 500, "no answers");
+        site.server.signal(libc::SIGQUIT);
+        assert_eq!(site.server.wait().code(), Some(0));
+    });
 }
 
 #[test]
