@@ -36,7 +36,7 @@ const MAX_OLD: usize = 4;
 /// How long a reload waits for one of too many old generations to go by itself: a client that reads forever must not
 /// keep a renewed certificate out.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long workers may take that were told to end at once.
+/// How long workers may take that were told to end at once. Then they are killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long those may take who are on their way into a queue when nobody else is let in: some round trips, and less than
@@ -293,7 +293,7 @@ impl Supervisor {
             self.board.supervisor().died().add(1);
             let end = describe(status);
             if self.phase == Phase::Starting {
-                self.staff.end();
+                self.staff.end(Instant::now() + END_LIMIT);
                 return Err(Fault::Failed(format!("a worker could not begin: {end}")));
             }
             log::error!("worker {pid} died: {end}; another one takes its place");
@@ -303,6 +303,7 @@ impl Supervisor {
 
     /// Does what has become possible.
     fn settle(&mut self) {
+        self.kill_late();
         if self.phase.end().is_some_and(|end| end <= Instant::now()) {
             self.leave();
         }
@@ -326,11 +327,13 @@ impl Supervisor {
             if self.staff.generations() <= MAX_OLD {
                 self.reload();
             } else if since.elapsed() >= PATIENCE {
-                log::warn!(
-                    "ending the oldest workers with their connections: a reload has waited for a minute"
-                );
-                self.pending = Some(Instant::now());
-                self.staff.end_oldest();
+                let now = Instant::now();
+                self.pending = Some(now);
+                if self.staff.end_oldest(now + END_LIMIT) {
+                    log::warn!(
+                        "ending the oldest workers with their connections: a reload has waited for a minute"
+                    );
+                }
             }
         }
     }
@@ -416,16 +419,22 @@ impl Supervisor {
         self.gates = Gates::default();
     }
 
+    /// Kills those who have been told to end and have not.
+    fn kill_late(&mut self) {
+        for pid in self.staff.take_late(Instant::now()) {
+            log::warn!("worker {pid} does not end by itself; killing it");
+            sys::kill(pid);
+        }
+    }
+
     /// Ends at once.
     fn end(mut self) -> Result<(), Fault> {
         notify::stopping();
-        self.staff.end();
         let limit = Instant::now() + END_LIMIT;
+        self.staff.end(limit);
         while !self.staff.is_empty() {
+            self.kill_late();
             let left = limit.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.staff.pids().for_each(sys::kill);
-            }
             if limit.elapsed() >= END_LIMIT {
                 return Err(Fault::Failed(
                     "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL"

@@ -132,6 +132,20 @@ fn a_second_signal_ends_what_takes_too_long() {
     assert_eq!(site.server.wait().code(), Some(0));
 }
 
+/// A stopped process hears of nothing but SIGKILL.
+#[test]
+fn a_worker_that_does_not_end_is_killed() {
+    let mut site = Site::start("page", &["--workers", "2"]);
+    let worker = site.workers()[0];
+    send_signal(worker, libc::SIGSTOP);
+    process::wait_until_stopped(worker);
+    site.server.signal(libc::SIGTERM);
+    let told = format!("worker {worker} does not end by itself; killing it");
+    site.server.wait_for_stderr(&told);
+    assert_eq!(site.server.wait().code(), Some(0));
+    assert!(!Path::new(&format!("/proc/{worker}")).exists());
+}
+
 #[test]
 fn workers_do_not_outlive_their_supervisor() {
     let mut site = Site::start("page", &["--workers", "2"]);

@@ -49,6 +49,36 @@ enum Standing {
     Serving,
     /// It has been told to leave.
     Leaving,
+    /// It has been told to end at once, and is killed if it is there still at that time.
+    Ending(Instant),
+    /// It has been killed.
+    Killed,
+}
+
+impl Standing {
+    /// It is there to stay.
+    const fn is_staying(self) -> bool {
+        match self {
+            Self::New | Self::Serving => true,
+            Self::Leaving | Self::Ending(_) | Self::Killed => false,
+        }
+    }
+
+    /// It has not even time to answer what has begun.
+    const fn is_ending(self) -> bool {
+        match self {
+            Self::New | Self::Serving | Self::Leaving => false,
+            Self::Ending(_) | Self::Killed => true,
+        }
+    }
+
+    /// When it is to be killed.
+    const fn limit(self) -> Option<Instant> {
+        match self {
+            Self::Ending(limit) => Some(limit),
+            Self::New | Self::Serving | Self::Leaving | Self::Killed => None,
+        }
+    }
 }
 
 impl Member {
@@ -76,9 +106,20 @@ impl Member {
 
     /// Tells it to leave. One that has gone already needs no telling.
     fn dismiss(&mut self, order: Order) {
+        if self.standing.is_ending() {
+            return;
+        }
         self.standing = Standing::Leaving;
         if let Some(orders) = &mut self.orders {
             let _ = order.give(orders);
+        }
+    }
+
+    /// Has it end at once. A stopped or stuck process does not hear of it, so it has until `limit`.
+    fn end(&mut self, limit: Instant) {
+        if !self.standing.is_ending() {
+            self.standing = Standing::Ending(limit);
+            self.orders = None;
         }
     }
 }
@@ -98,6 +139,8 @@ pub(super) struct Staff {
     members: Vec<Member>,
     places: Vec<Place>,
     generation: u64,
+    /// The newest generation that has been complete; 0 before the first is.
+    complete: u64,
 }
 
 impl Staff {
@@ -117,9 +160,11 @@ impl Staff {
         self.places.iter().position(is_due)
     }
 
-    /// When the next place is to be filled.
+    /// When the next place is to be filled or the next worker killed.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.places.iter().filter_map(|place| place.due).min()
+        let places = self.places.iter().filter_map(|place| place.due);
+        let limits = self.members.iter().map(|member| member.standing.limit());
+        places.chain(limits.flatten()).min()
     }
 
     /// Leaves a place vacant for a while, for it could not be filled.
@@ -158,7 +203,7 @@ impl Staff {
     pub(super) fn remove(&mut self, pid: Pid, now: Instant) -> Option<(Member, bool)> {
         let at = self.members.iter().position(|member| member.pid == pid)?;
         let member = self.members.swap_remove(at);
-        let expected = member.standing == Standing::Leaving;
+        let expected = !member.standing.is_staying();
         // Those of older generations are being replaced anyway.
         if !expected && member.generation == self.generation {
             if now.saturating_duration_since(member.hired) < INFANCY {
@@ -216,23 +261,44 @@ impl Staff {
         all.len()
     }
 
-    /// Tells those of older generations to retire.
+    /// Tells those of older generations to retire, for the newest is complete.
     pub(super) fn retire_old(&mut self) {
+        self.complete = self.generation;
         for member in &mut self.members {
-            if member.generation < self.generation && member.standing != Standing::Leaving {
+            if member.generation < self.generation && member.standing.is_staying() {
                 member.dismiss(Order::Retire);
             }
         }
     }
 
-    /// Has the oldest generation end at once.
-    pub(super) fn end_oldest(&mut self) {
-        let oldest = self.members.iter().map(|member| member.generation).min();
+    /// Has the oldest generation end at once that can be spared, and returns whether there was one.
+    ///
+    /// The last one that was complete cannot: while the newest never gets as far, it is the one that serves.
+    pub(super) fn end_oldest(&mut self, limit: Instant) -> bool {
+        let needed = [self.complete, self.generation];
         let oldest = self
             .members
+            .iter()
+            .filter(|member| !needed.contains(&member.generation) && !member.standing.is_ending())
+            .map(|member| member.generation)
+            .min();
+        self.members
             .iter_mut()
-            .filter(|member| Some(member.generation) == oldest);
-        oldest.for_each(end);
+            .filter(|member| Some(member.generation) == oldest)
+            .for_each(|member| member.end(limit));
+        oldest.is_some()
+    }
+
+    /// Takes those who have not ended within their time: they are to be killed. Each is returned once.
+    pub(super) fn take_late(&mut self, now: Instant) -> Vec<Pid> {
+        let is_late =
+            |member: &&mut Member| member.standing.limit().is_some_and(|limit| limit <= now);
+        let late = self.members.iter_mut().filter(is_late);
+        late.map(|member| {
+            member.standing = Standing::Killed;
+            member.pid
+        })
+        .collect()
     }
 
     /// Tells everyone to quit, and fills no place any more.
@@ -244,19 +310,135 @@ impl Staff {
     }
 
     /// Has everyone end at once, and fills no place any more.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, limit: Instant) {
         self.places.clear();
-        self.members.iter_mut().for_each(end);
-    }
-
-    /// The processes that are left.
-    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
-        self.members.iter().map(|member| member.pid)
+        self.members.iter_mut().for_each(|member| member.end(limit));
     }
 }
 
-/// Has a worker end at once.
-fn end(member: &mut Member) {
-    member.standing = Standing::Leaving;
-    member.orders = None;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    /// How long those may take who are to end.
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    /// Generations of two places each. Where only one worker of two has begun, the generation is not complete.
+    struct Firm {
+        staff: Staff,
+        start: Instant,
+        /// The workers' ends of their pipes.
+        orders: Vec<(Pid, pipe::Receiver)>,
+    }
+
+    impl Firm {
+        fn new() -> Self {
+            Self {
+                staff: Staff::default(),
+                start: Instant::now(),
+                orders: Vec::new(),
+            }
+        }
+
+        /// A new generation with these workers, which all accept.
+        fn begin(&mut self, pids: &[Pid]) {
+            self.staff.begin_generation(2, self.start);
+            for (slot, pid) in pids.iter().enumerate() {
+                let (sender, orders) = pipe::new().unwrap();
+                let (_, reports) = pipe::new().unwrap();
+                self.staff
+                    .add(*pid, (slot, 0), (sender, reports), self.start);
+                self.orders.push((*pid, orders));
+            }
+            for member in &mut self.staff.members {
+                if pids.contains(&member.pid) {
+                    member.standing = Standing::Serving;
+                }
+            }
+            if self.staff.is_complete() {
+                self.staff.retire_old();
+            }
+        }
+
+        /// Those who have been told to end at once.
+        fn ending(&mut self) -> Vec<Pid> {
+            let is_ending = |orders: &mut pipe::Receiver| {
+                loop {
+                    match Order::take(orders) {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return true,
+                        Err(_) => return false,
+                    }
+                }
+            };
+            self.orders
+                .iter_mut()
+                .filter_map(|(pid, orders)| is_ending(orders).then_some(*pid))
+                .collect()
+        }
+
+        fn end_oldest(&mut self) -> bool {
+            self.staff.end_oldest(self.start + LIMIT)
+        }
+    }
+
+    #[test]
+    fn the_oldest_generation_is_ended_first() {
+        let mut firm = Firm::new();
+        for pids in [[1, 2], [3, 4], [5, 6]] {
+            firm.begin(&pids);
+        }
+        assert_eq!(firm.ending(), []);
+        assert!(firm.end_oldest());
+        assert_eq!(firm.ending(), [1, 2]);
+        // Who does not go must not save the others.
+        assert!(firm.end_oldest());
+        assert_eq!(firm.ending(), [1, 2, 3, 4]);
+        assert!(!firm.end_oldest());
+        assert_eq!(firm.ending(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_last_complete_generation_is_not_ended() {
+        let mut firm = Firm::new();
+        firm.begin(&[1, 2]);
+        for pid in [3, 4, 5] {
+            firm.begin(&[pid]);
+        }
+        assert!(firm.end_oldest());
+        assert!(firm.end_oldest());
+        assert_eq!(firm.ending(), [3, 4]);
+        assert!(!firm.end_oldest());
+        // Another one that is complete takes its place.
+        firm.begin(&[6, 7]);
+        assert!(firm.end_oldest());
+        assert_eq!(firm.ending(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn who_does_not_end_in_time_is_killed_once() {
+        let mut firm = Firm::new();
+        firm.begin(&[1, 2]);
+        firm.begin(&[3, 4]);
+        assert_eq!(firm.staff.next_due(), None);
+        firm.end_oldest();
+        let limit = firm.start + LIMIT;
+        assert_eq!(firm.staff.next_due(), Some(limit));
+        assert_eq!(firm.staff.take_late(limit - Duration::from_millis(1)), []);
+        let (_, expected) = firm.staff.remove(1, limit).unwrap();
+        assert!(expected);
+        // Neither a further order nor a further end gives it more time.
+        firm.staff.quit();
+        firm.staff.end(limit + LIMIT);
+        assert_eq!(firm.staff.take_late(limit), [2]);
+        assert_eq!(firm.staff.take_late(limit), []);
+        assert_eq!(firm.staff.next_due(), Some(limit + LIMIT));
+        let (_, expected) = firm.staff.remove(2, limit).unwrap();
+        assert!(expected);
+        let mut late = firm.staff.take_late(limit + LIMIT);
+        late.sort_unstable();
+        assert_eq!(late, [3, 4]);
+        assert_eq!(firm.staff.next_due(), None);
+    }
 }
