@@ -2,7 +2,10 @@
 //!
 //! Polling is edge-triggered: an event tells that something has changed, once. So whoever stops before the system has
 //! said `WouldBlock` must come back without being told: a listener that has had its share of accepts, and a connection
-//! that has had its share of work, stand on the ready list for the next turn.
+//! has had its share of work, stand on the ready list for the next turn.
+
+mod doors;
+mod visitor;
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -12,22 +15,20 @@ use mio::unix::pipe;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::access::{AccessLog, Journal, Peer};
-use super::connection::{Connection, Want};
+use super::access::AccessLog;
+use super::connection::Want;
 use super::counters::{CloseReason, Counters};
 use super::courier;
 use super::deadlines::{Deadlines, Timeouts, Timer};
-use super::listener::{Listener, Stream};
+use super::listener::Listener;
 use super::orders::Order;
 use super::sites::Service;
-use super::transport::{Buffers, Plain, Tls, TlsStream};
+use super::transport::Buffers;
+use doors::{Door, DoorState};
+use visitor::{Desk, Visitor};
 
 /// The events taken from the poll at once.
 const EVENTS_A_TURN: usize = 1024;
-/// The connections accepted from one listener before the others have their turn.
-const ACCEPTS_A_TURN: u32 = 32;
-/// How long a listener rests when no descriptor is free and no connection can make room.
-const REST: Duration = Duration::from_millis(500);
 /// How long lines wait for a pipe that had no room for them, if nothing else happens.
 const PIPE_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -65,119 +66,6 @@ enum Stage {
     Retired,
     /// The same, and who is not waiting for an answer is closed.
     Quitting,
-}
-
-/// A listener and whether there may be connections to accept.
-struct Door {
-    listener: Listener,
-    state: DoorState,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum DoorState {
-    /// Nobody is there: an event will tell.
-    Quiet,
-    /// There may be more.
-    Crowded,
-    /// Somebody is there, but no descriptor was free; to be tried again at that time.
-    Resting(Instant),
-}
-
-/// What all connections use in turn.
-struct Desk {
-    /// By the endpoints' numbers.
-    services: Vec<Service>,
-    log: Option<AccessLog>,
-    input: Box<[u8]>,
-    buffers: Buffers,
-}
-
-/// A connection with its socket.
-struct Visitor {
-    socket: Stream,
-    peer: Peer,
-    /// The endpoint that it came to, by its number.
-    endpoint: usize,
-    tls: Option<Box<Tls>>,
-    connection: Connection,
-    watched: Watched,
-    /// The client is known to have closed its sending half. It is told once, perhaps while an answer is blocked, and
-    /// holds for every later turn: no event comes for the end that is still to be read.
-    closing: bool,
-    /// What the client had not taken of its answer when the write timer was started.
-    unacknowledged: usize,
-    /// It stands on the ready list.
-    ready: bool,
-}
-
-/// What the poll watches a socket for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Watched {
-    Nothing,
-    Input,
-    Both,
-}
-
-impl Visitor {
-    fn new(socket: Stream, peer: Peer, endpoint: usize, secure: bool) -> Self {
-        Self {
-            socket,
-            peer,
-            endpoint,
-            tls: secure.then(Box::default),
-            connection: Connection::new(secure),
-            watched: Watched::Nothing,
-            closing: false,
-            unacknowledged: 0,
-            ready: false,
-        }
-    }
-
-    /// Goes on with the connection.
-    fn advance(&mut self, desk: &mut Desk) -> Want {
-        let Desk {
-            services,
-            log,
-            input,
-            buffers,
-        } = desk;
-        let mut journal = log.as_mut().map(|log| Journal::new(log, self.peer));
-        let journal = journal.as_mut();
-        let Service {
-            sites,
-            tls: settings,
-        } = &services[self.endpoint];
-        match (&mut self.tls, settings) {
-            (Some(tls), Some(settings)) => {
-                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
-                self.connection.advance(&mut io, sites, input, journal)
-            }
-            (None, _) | (_, None) => {
-                let mut io = Plain::new(&mut self.socket, self.closing);
-                self.connection.advance(&mut io, sites, input, journal)
-            }
-        }
-    }
-
-    /// No request has begun to come, and none waits for its answer.
-    fn is_idle(&self) -> bool {
-        let is_between_records = self.tls.as_ref().is_none_or(|tls| tls.is_between_records());
-        self.connection.is_idle() && is_between_records
-    }
-
-    /// Tells the connection that its timer has run out.
-    fn expire(&mut self, desk: &mut Desk) -> Want {
-        match (&mut self.tls, &desk.services[self.endpoint].tls) {
-            (Some(tls), Some(settings)) => {
-                let buffers = &mut desk.buffers;
-                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, false);
-                self.connection.expire(&mut io)
-            }
-            (None, _) | (_, None) => self
-                .connection
-                .expire(&mut Plain::new(&mut self.socket, false)),
-        }
-    }
 }
 
 impl EventLoop {
@@ -282,29 +170,6 @@ impl EventLoop {
         }
     }
 
-    /// Accepts no more, but for those who stand in the queue: where no other worker has the socket, closing it would
-    /// reset them.
-    fn retire(&mut self, stage: Stage) {
-        self.stage = stage;
-        for service in &mut self.desk.services {
-            service.sites.draining = true;
-        }
-        for door in 0..self.listeners.len() {
-            self.listeners[door].state = DoorState::Crowded;
-            let backlog = self.listeners[door].listener.backlog.unsigned_abs();
-            for _ in 0..backlog.div_ceil(ACCEPTS_A_TURN) {
-                if self.listeners[door].state != DoorState::Crowded {
-                    break;
-                }
-                self.accept(door);
-            }
-        }
-        for mut door in std::mem::take(&mut self.listeners) {
-            // Other processes have the socket too, so the poll does not forget it when it is closed.
-            let _ = self.poll.registry().deregister(&mut door.listener);
-        }
-    }
-
     /// Closes a connection that waits for no answer.
     fn dismiss_idle(&mut self, index: usize) {
         if let Some(visitor) = self.connections.get_mut(index)
@@ -387,27 +252,12 @@ impl EventLoop {
         let Some(visitor) = self.connections.get_mut(index) else {
             return;
         };
-        let watch = match (want, visitor.watched) {
-            (Want::Close(reason), _) => return self.close(index, reason),
-            (Want::Room, Watched::Nothing | Watched::Input) => Watched::Both,
-            (_, Watched::Nothing) => Watched::Input,
-            (_, watched) => watched,
-        };
-        if watch != visitor.watched {
-            let token = Token(self.first_connection + index);
-            let interest = match watch {
-                Watched::Both => Interest::READABLE | Interest::WRITABLE,
-                Watched::Input | Watched::Nothing => Interest::READABLE,
-            };
-            let anew = visitor.watched != Watched::Nothing;
-            if visitor
-                .socket
-                .watch(self.poll.registry(), token, interest, anew)
-                .is_err()
-            {
-                return self.close(index, CloseReason::Broken);
-            }
-            visitor.watched = watch;
+        if let Want::Close(reason) = want {
+            return self.close(index, reason);
+        }
+        let token = Token(self.first_connection + index);
+        if visitor.watch(self.poll.registry(), token, want).is_err() {
+            return self.close(index, CloseReason::Broken);
         }
         if let Some(timer) = visitor.connection.take_timer() {
             if timer == Timer::Write {
@@ -446,87 +296,4 @@ impl EventLoop {
             self.satisfy(index, want);
         }
     }
-
-    /// Accepts a listener's share of connections.
-    fn accept(&mut self, door: usize) {
-        let state = &mut self.listeners[door].state;
-        match *state {
-            DoorState::Quiet => return,
-            DoorState::Resting(until) if until > self.now => return,
-            DoorState::Crowded | DoorState::Resting(_) => *state = DoorState::Crowded,
-        }
-        let (mut failures, mut evicted) = (0, false);
-        for _ in 0..ACCEPTS_A_TURN {
-            let Door { listener, state } = &mut self.listeners[door];
-            match listener.accept() {
-                Ok((socket, peer)) => {
-                    evicted = false;
-                    let endpoint = listener.endpoint_of(&socket);
-                    self.welcome(socket, peer, endpoint);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *state = DoorState::Quiet;
-                    return;
-                }
-                // Whoever makes room frees a descriptor for the next try. Where that does not help, time must: to go on
-                // would cost everyone their place.
-                Err(error) if is_exhausted(&error) => {
-                    let own_limit = error.raw_os_error() == Some(libc::EMFILE);
-                    if evicted || !own_limit || !self.evict() {
-                        return self.rest(door);
-                    }
-                    evicted = true;
-                }
-                // The client has gone while it waited (accept(2) passes on what its connection met with).
-                Err(_) => failures += 1,
-            }
-        }
-        // What goes wrong every time is the listener's own trouble, and is not to be met in a spin.
-        if failures == ACCEPTS_A_TURN {
-            self.rest(door);
-        }
-    }
-
-    /// Leaves a listener alone for a while.
-    fn rest(&mut self, door: usize) {
-        self.counters.exhausted().add(1);
-        self.listeners[door].state = DoorState::Resting(self.now + REST);
-    }
-
-    /// Takes in a connection: one whose request is there already is answered and gone without the poll's knowing of it.
-    fn welcome(&mut self, socket: Stream, peer: Peer, endpoint: usize) {
-        self.counters.accepted().add(1);
-        let secure = self.desk.services[endpoint].tls.is_some();
-        let mut visitor = Visitor::new(socket, peer, endpoint, secure);
-        let want = visitor.advance(&mut self.desk);
-        self.counters
-            .answered()
-            .add(u64::from(visitor.connection.answered()));
-        if let Want::Close(reason) = want {
-            self.counters.closed(reason).add(1);
-            return;
-        }
-        if self.connections.len() >= self.max_connections {
-            self.evict();
-        }
-        let index = self.connections.insert(visitor);
-        self.satisfy(index, want);
-    }
-
-    /// Closes the connection that has been idle longest; returns whether there was one.
-    fn evict(&mut self) -> bool {
-        let Some(index) = self.deadlines.idlest(self.now) else {
-            return false;
-        };
-        self.close(index, CloseReason::Evicted);
-        true
-    }
-}
-
-/// Whether accept(2) failed for want of descriptors or memory.
-fn is_exhausted(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
 }

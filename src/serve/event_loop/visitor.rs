@@ -1,0 +1,136 @@
+//! What the loop keeps of one connection, and what it lends it for a turn.
+
+use std::io;
+
+use mio::{Interest, Registry, Token};
+
+use crate::serve::access::{AccessLog, Journal, Peer};
+use crate::serve::connection::{Connection, Want};
+use crate::serve::listener::Stream;
+use crate::serve::sites::Service;
+use crate::serve::transport::{Buffers, Plain, Tls, TlsStream};
+
+/// What all connections use in turn.
+pub(super) struct Desk {
+    /// By the endpoints' numbers.
+    pub(super) services: Vec<Service>,
+    pub(super) log: Option<AccessLog>,
+    pub(super) input: Box<[u8]>,
+    pub(super) buffers: Buffers,
+}
+
+/// A connection with its socket.
+pub(super) struct Visitor {
+    pub(super) socket: Stream,
+    peer: Peer,
+    /// The endpoint that it came to, by its number.
+    endpoint: usize,
+    tls: Option<Box<Tls>>,
+    pub(super) connection: Connection,
+    watched: Watched,
+    /// The client is known to have closed its sending half. It is told once, perhaps while an answer is blocked, and
+    /// holds for every later turn: no event comes for the end that is still to be read.
+    pub(super) closing: bool,
+    /// What the client had not taken of its answer when the write timer was started.
+    pub(super) unacknowledged: usize,
+    /// It stands on the ready list.
+    pub(super) ready: bool,
+}
+
+/// What the poll watches a socket for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Nothing,
+    Input,
+    Both,
+}
+
+impl Visitor {
+    pub(super) fn new(socket: Stream, peer: Peer, endpoint: usize, secure: bool) -> Self {
+        Self {
+            socket,
+            peer,
+            endpoint,
+            tls: secure.then(Box::default),
+            connection: Connection::new(secure),
+            watched: Watched::Nothing,
+            closing: false,
+            unacknowledged: 0,
+            ready: false,
+        }
+    }
+
+    /// Goes on with the connection.
+    pub(super) fn advance(&mut self, desk: &mut Desk) -> Want {
+        let Desk {
+            services,
+            log,
+            input,
+            buffers,
+        } = desk;
+        let mut journal = log.as_mut().map(|log| Journal::new(log, self.peer));
+        let journal = journal.as_mut();
+        let Service {
+            sites,
+            tls: settings,
+        } = &services[self.endpoint];
+        match (&mut self.tls, settings) {
+            (Some(tls), Some(settings)) => {
+                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
+                self.connection.advance(&mut io, sites, input, journal)
+            }
+            (None, _) | (_, None) => {
+                let mut io = Plain::new(&mut self.socket, self.closing);
+                self.connection.advance(&mut io, sites, input, journal)
+            }
+        }
+    }
+
+    /// No request has begun to come, and none waits for its answer.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_between_records = self.tls.as_ref().is_none_or(|tls| tls.is_between_records());
+        self.connection.is_idle() && is_between_records
+    }
+
+    /// Tells the connection that its timer has run out.
+    pub(super) fn expire(&mut self, desk: &mut Desk) -> Want {
+        match (&mut self.tls, &desk.services[self.endpoint].tls) {
+            (Some(tls), Some(settings)) => {
+                let buffers = &mut desk.buffers;
+                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, false);
+                self.connection.expire(&mut io)
+            }
+            (None, _) | (_, None) => self
+                .connection
+                .expire(&mut Plain::new(&mut self.socket, false)),
+        }
+    }
+
+    /// Has the poll watch for what the connection wants, unless it does so already.
+    ///
+    /// # Errors
+    /// Those of the poll.
+    pub(super) fn watch(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        want: Want,
+    ) -> io::Result<()> {
+        let watch = match (want, self.watched) {
+            (Want::Room, Watched::Nothing | Watched::Input) => Watched::Both,
+            (_, Watched::Nothing) => Watched::Input,
+            (_, watched) => watched,
+        };
+        if watch == self.watched {
+            return Ok(());
+        }
+        let interest = match watch {
+            Watched::Both => Interest::READABLE | Interest::WRITABLE,
+            Watched::Input | Watched::Nothing => Interest::READABLE,
+        };
+        let anew = self.watched != Watched::Nothing;
+        self.socket.watch(registry, token, interest, anew)?;
+        self.watched = watch;
+        Ok(())
+    }
+}
