@@ -1,0 +1,208 @@
+//! From input to answers: what is read, the requests that it holds, and what follows each of them.
+
+use std::io::{self, ErrorKind};
+use std::time::SystemTime;
+
+use super::unsent::Batch;
+use super::{Connection, State, Step, Then, Want, settle};
+use crate::config::names::SiteNumber;
+use crate::serve::access::Journal;
+use crate::serve::answer::{self, Persistence, Ready};
+use crate::serve::counters::CloseReason;
+use crate::serve::deadlines::Timer;
+use crate::serve::http1::{
+    self, Body, BodySkip, MAX_BODY, Parsed, Refusal, Request, Scan, Skipped, Version,
+};
+use crate::serve::sites::Sites;
+use crate::serve::transport::{BROKEN_PROTOCOL, Transport};
+
+impl Connection {
+    /// Works on the input that is there, or reads more.
+    pub(super) fn take_input(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        buffer: &mut [u8],
+        journal: Option<&mut Journal<'_>>,
+    ) -> Step {
+        if self.has_unseen_input() {
+            return self.consume(io, sites, &[], journal);
+        }
+        if io.is_drained() {
+            return Step::Done(settle(io));
+        }
+        let read = io.read(buffer);
+        if matches!(self.state, State::Handshake) && !io.is_handshaking() {
+            self.state = State::ReadHead(Scan::default());
+            self.start(Timer::Head);
+        }
+        match read {
+            Ok(0) => {
+                let _ = io.finish();
+                Step::Done(Want::Close(CloseReason::ClientClosed))
+            }
+            Ok(length) => self.consume(io, sites, &buffer[..length], journal),
+            Err(error) => self.read_failed(io, &error),
+        }
+    }
+
+    /// There is input that has waited for this turn.
+    fn has_unseen_input(&self) -> bool {
+        match &self.state {
+            State::ReadHead(scan) => scan.seen() < self.input.len(),
+            State::SkipBody(_) => !self.input.is_empty(),
+            State::Handshake | State::WriteAnswer(_) | State::Linger(_) => false,
+        }
+    }
+
+    fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> Step {
+        let kind = error.kind();
+        if kind == ErrorKind::WouldBlock {
+            Step::Done(settle(io))
+        } else if kind == ErrorKind::Interrupted {
+            Step::Done(Want::Turn)
+        } else if kind == BROKEN_PROTOCOL {
+            self.begin_linger(io, CloseReason::TlsFault)
+        } else {
+            Step::Done(Want::Close(CloseReason::Broken))
+        }
+    }
+
+    /// Answers what can be answered of the input that is there and of `fresh`, which comes after it.
+    fn consume(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        fresh: &[u8],
+        journal: Option<&mut Journal<'_>>,
+    ) -> Step {
+        let mut batch = Batch::default();
+        let misdirected = io.is_misdirected();
+        let all = io.is_drained() && !io.expects_farewell();
+        let then = if self.input.is_empty() {
+            let (used, then) =
+                self.read_requests(fresh, misdirected, all, sites, &mut batch, journal);
+            self.input = fresh[used..].to_vec();
+            then
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(fresh);
+            let (used, then) =
+                self.read_requests(&input, misdirected, all, sites, &mut batch, journal);
+            // A head that drips in is not copied for each drop.
+            self.input = if used == 0 {
+                input
+            } else {
+                input[used..].to_vec()
+            };
+            then
+        };
+        self.send(io, sites, batch, then)
+    }
+
+    /// Reads requests one after the other and puts their answers into `batch`.
+    ///
+    /// Returns how much of `input` is used up, and what follows the answers. `all` says that no more input is to be expected.
+    fn read_requests(
+        &mut self,
+        input: &[u8],
+        misdirected: bool,
+        all: bool,
+        sites: &Sites,
+        batch: &mut Batch,
+        mut journal: Option<&mut Journal<'_>>,
+    ) -> (usize, Then) {
+        let mut at = 0;
+        let (mut scan, mut body) = match &self.state {
+            State::ReadHead(scan) => (*scan, None),
+            State::SkipBody(body) => (Scan::default(), Some(*body)),
+            State::Handshake | State::WriteAnswer(_) | State::Linger(_) => (Scan::default(), None),
+        };
+        loop {
+            if let Some(body) = &mut body {
+                match body.skip(&input[at..]) {
+                    Skipped::Ended(length) => at += length,
+                    Skipped::All => return (input.len(), Then::SkipBody(*body)),
+                    Skipped::Hopeless => {
+                        return (input.len(), Then::Linger(CloseReason::BodyUnread));
+                    }
+                }
+            }
+            if batch.is_full() {
+                return (at, Then::ReadHead(Scan::default()));
+            }
+            let refusal = match http1::parse(&input[at..], &mut scan) {
+                Parsed::Partial => return (at, Then::ReadHead(scan)),
+                Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
+                Parsed::Request(request, length) => {
+                    let site = sites.choose(&input[at..], request.host);
+                    if let Some(journal) = &mut journal {
+                        let [_, sent] = sites.answers.bytes(Ready {
+                            persistence: Persistence::Stays,
+                            with_body: !request.head,
+                            site,
+                        });
+                        journal.note_answer(&input[at..at + length], sent.len());
+                    }
+                    at += length;
+                    scan = Scan::default();
+                    body = Some(BodySkip::new(request.body));
+                    let all = all && request.body == Body::Length((input.len() - at) as u64);
+                    if let Some(then) = self.answer(request, all, sites, site, batch) {
+                        return (input.len(), then);
+                    }
+                    continue;
+                }
+                Parsed::Refusal(refusal) => refusal,
+            };
+            let with_body = !http1::is_head(&input[at..]);
+            let answer = answer::refusal(refusal, with_body, SystemTime::now());
+            if let Some(journal) = &mut journal {
+                journal.note_refusal(&input[at..], &answer);
+            }
+            batch.refuse(answer);
+            return (input.len(), Then::Linger(CloseReason::Refused));
+        }
+    }
+
+    /// Adds a site's answer to a request, and returns what follows it where that is the end of the connection.
+    ///
+    /// `all` says that the request, body included, is all the input there is. Then the socket can be closed at once, if the
+    /// answer needs no help of the client's to arrive: what it may yet send would be answered by a reset, and a reset
+    /// throws away what is still under way.
+    fn answer(
+        &mut self,
+        request: Request,
+        all: bool,
+        sites: &Sites,
+        site: SiteNumber,
+        batch: &mut Batch,
+    ) -> Option<Then> {
+        self.answered += 1;
+        let long = matches!(request.body, Body::Length(length) if length > MAX_BODY);
+        let then = if request.expects_continue || long {
+            Some(Then::Linger(CloseReason::BodyUnread))
+        } else if !request.keep_alive && all && self.answered == 1 && sites.answers.is_short(site) {
+            Some(Then::Close(CloseReason::Answered))
+        } else if !request.keep_alive {
+            Some(Then::Linger(CloseReason::Answered))
+        } else if self.answered >= sites.max_requests {
+            Some(Then::Linger(CloseReason::RequestLimit))
+        } else if sites.draining {
+            Some(Then::Linger(CloseReason::Retired))
+        } else {
+            None
+        };
+        let persistence = match then {
+            Some(_) => Persistence::Close,
+            None if request.version == Version::V1_0 => Persistence::KeepAlive,
+            None => Persistence::Stays,
+        };
+        batch.push(Ready {
+            persistence,
+            with_body: !request.head,
+            site,
+        });
+        then
+    }
+}
