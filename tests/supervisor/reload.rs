@@ -16,12 +16,21 @@ fn page(site: &Site) -> String {
     client.last_answer().text()
 }
 
+/// Waits until there are no more workers than these: old ones have been told to leave, but accept until they hear of it.
+fn wait_for_workers(server: &Server, count: usize) {
+    wait_until(
+        || process::children(server.pid()).len() == count,
+        "old workers stay",
+    );
+}
+
 #[test]
 fn the_page_is_read_anew() {
     let site = Site::start("one", &[]);
     site.write_page("two");
     assert_eq!(page(&site), "one");
     site.reload();
+    wait_for_workers(&site.server, 1);
     assert_eq!(page(&site), "two");
 }
 
@@ -39,6 +48,7 @@ fn the_certificate_is_read_anew() {
     fs::copy(&other.key, &site.certificate.key).unwrap();
     assert_eq!(chain(), before);
     site.reload();
+    wait_for_workers(&site.server, 1);
     assert_ne!(chain(), before);
 }
 
@@ -151,14 +161,11 @@ fn the_configuration_is_read_anew() {
     fs::write(&file, text(&second, 120, 3)).unwrap();
     server.signal(libc::SIGHUP);
     server.wait_for_stderr("maintd: reloaded\n");
+    wait_for_workers(&server, 3);
     assert_eq!(retry_after(Client::tcp(server.http)), "120");
     assert_eq!(retry_after(Client::unix(&second)), "120");
     assert!(!first.exists());
     assert!(UnixStream::connect(&first).is_err());
-    wait_until(
-        || process::children(server.pid()).len() == 3,
-        "no three workers",
-    );
 }
 
 /// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.
