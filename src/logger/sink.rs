@@ -30,7 +30,10 @@ pub(crate) struct Sink {
 
 #[derive(Debug)]
 enum Output {
-    Stderr,
+    /// It may end in the middle of a line.
+    Stderr {
+        torn: bool,
+    },
     File(Regular),
     Syslog(Syslogd),
 }
@@ -62,7 +65,7 @@ impl Sink {
     /// The file cannot be opened, or the host is not known.
     pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Fault> {
         let output = match target {
-            Target::Stderr => Ok(Output::Stderr),
+            Target::Stderr => Ok(Output::Stderr { torn: false }),
             Target::File(path) => Regular::open(path).map(Output::File),
             Target::Syslog(settings) => Syslogd::open(settings).map(Output::Syslog),
         };
@@ -95,7 +98,7 @@ impl Sink {
 
     /// It is the standard error output.
     pub(super) const fn is_stderr(&self) -> bool {
-        matches!(self.output, Output::Stderr)
+        matches!(self.output, Output::Stderr { .. })
     }
 
     /// It is a syslogd, which dates lines and has severities.
@@ -109,7 +112,7 @@ impl Sink {
     /// Why it failed, as a message.
     pub(crate) fn reopen(&mut self) -> Result<(), String> {
         match &mut self.output {
-            Output::Stderr => Ok(()),
+            Output::Stderr { .. } => Ok(()),
             Output::File(file) => match Regular::open(&file.path) {
                 Ok(new) => {
                     *file = new;
@@ -131,7 +134,7 @@ impl Sink {
     /// Writes whole lines, each with its end.
     pub(crate) fn write(&mut self, lines: &[u8], severity: Severity) {
         let (lost, trouble) = match &mut self.output {
-            Output::Stderr => write_pieces(lines, sys::PIPE_BUF, &mut false, write_stderr),
+            Output::Stderr { torn } => write_pieces(lines, sys::PIPE_BUF, torn, write_stderr),
             Output::File(file) => file.write(lines),
             Output::Syslog(syslogd) => syslogd.write(lines, severity),
         };

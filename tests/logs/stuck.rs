@@ -121,6 +121,53 @@ fn a_stderr_that_nobody_reads_holds_up_nobody() {
 }
 
 #[test]
+fn a_line_that_stderr_took_a_part_of_is_ended_before_the_next() {
+    let site = Site::new();
+    let path = site.mkfifo("fifo");
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let mut fifo = options.open(&path).unwrap();
+    let socket = site.path("socket");
+    let mut child = maintd()
+        .arg("serve")
+        .arg("-c")
+        .arg(site.write("error_log error.log info;\naccess_log stderr;"))
+        .arg("--listen")
+        .arg(format!("unix:{}", socket.display()))
+        .stdout(Stdio::null())
+        .stderr(OpenOptions::new().write(true).open(&path).unwrap())
+        .spawn()
+        .unwrap();
+    let mut text = Vec::new();
+    let mut read = || {
+        let _ = fifo.read_to_end(&mut text);
+        String::from_utf8(text.clone()).unwrap()
+    };
+    // A line that is not to take room from what follows.
+    wait_until(|| read().contains("listening on "), "no start");
+    let ask_for = |path: &str| {
+        let mut client = Client::unix(&socket);
+        client.send(GET.replace("/path", path));
+        assert_eq!(client.last_answer().status, 503);
+    };
+    // Three pieces each, and a pipe takes sixteen.
+    for _ in 0..20 {
+        ask_for(&format!("/{}", "x".repeat(8150)));
+    }
+    signal(child.id(), libc::SIGHUP);
+    // By then they have been written, as far as there was room.
+    site.wait_for("error.log", ": reloaded\n");
+    assert!(!read().ends_with('\n'));
+    ask_for("/short");
+    wait_until(|| read().contains("GET /short"), "no line after the others");
+    signal(child.id(), libc::SIGTERM);
+    assert!(child.wait().unwrap().success());
+    let text = read();
+    let short = text.lines().find(|line| line.contains("/short")).unwrap();
+    assert!(short.starts_with("unix: - - ["), "{}", &short[..80]);
+}
+
+#[test]
 fn a_supervisor_that_is_held_up_holds_up_no_worker_and_lines_are_counted() {
     let site = Site::new();
     let mut server = site.start("access_log access.log;\nerror_log error.log warn;", &[]);
