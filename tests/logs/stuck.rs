@@ -3,9 +3,9 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::common::maintd;
+use crate::common::{Server, maintd};
 use crate::{Client, GET, Site, ask, ask_often, signal, wait_until};
 
 #[test]
@@ -29,6 +29,22 @@ fn a_full_disk_costs_lines_and_no_request() {
         "{text}"
     );
     assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn a_file_at_its_limit_costs_lines_and_no_request() {
+    let site = Site::new();
+    let path = site.write("error_log stderr;\naccess_log access.log;");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 1; exec \"$0\" serve -c \"$1\""]);
+    command.arg(env!("CARGO_BIN_EXE_maintd")).arg(path);
+    let mut server = Server::start_command(command, 1);
+    for _ in 0..50 {
+        ask(&server);
+    }
+    server.wait_for_stderr("access.log\": file too large; lines are lost\n");
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
 }
 
 #[test]

@@ -45,6 +45,8 @@ impl Signals {
         let signals = SignalDelivery::with_pipe(read, write, SignalOnly, all).map(Self)?;
         // Only now: one that has waited must find its handler.
         sys::unblock_signals(&all)?;
+        // To a log, the limit of a file's size (setrlimit(2)) is what a full disk is: it costs lines, and not the server.
+        sys::ignore_signals(&[libc::SIGXFSZ]);
         Ok(signals)
     }
 
