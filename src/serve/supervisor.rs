@@ -262,7 +262,11 @@ impl Supervisor {
         let pending = self.pending.map(|since| since + PATIENCE);
         let next = [self.staff.next_due(), pending, self.phase.end()];
         let next = next.into_iter().flatten().min();
-        let limit = next.map(|next| next.saturating_duration_since(Instant::now()));
+        self.wait_for(next.map(|next| next.saturating_duration_since(Instant::now())))
+    }
+
+    /// Waits for something to happen, but no longer than that; takes what workers tell, and returns the signals.
+    fn wait_for(&mut self, limit: Option<Duration>) -> Result<Vec<Signal>, Fault> {
         let (pids, mut sources): (Vec<_>, Vec<_>) = self.staff.reports().unzip();
         sources.push(self.signals.source());
         let mut told = sys::wait_for_input(&sources, limit)
@@ -441,11 +445,8 @@ impl Supervisor {
                         .to_owned(),
                 ));
             }
-            self.staff.listen_to_all(&mut self.logs);
-            let source = self.signals.source();
-            sys::wait_for_input(&[source], Some(left.max(Duration::from_millis(10))))
-                .map_err(|error| system("wait for workers", &error))?;
-            self.signals.take();
+            // What they say at the last is still to be written, and they wait for it. No signal says more than this one.
+            self.wait_for(Some(left.max(Duration::from_millis(10))))?;
             while let Some((pid, _)) = sys::reap() {
                 if let Some((mut member, _)) = self.staff.remove(pid, Instant::now()) {
                     member.listen(&mut self.logs);

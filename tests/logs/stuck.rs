@@ -206,3 +206,17 @@ fn a_supervisor_that_is_held_up_holds_up_no_worker_and_lines_are_counted() {
     assert_eq!(lines.lines().count() + lost, 1500);
     assert!(lines.lines().all(|line| line.ends_with("\"-\" \"-\"")));
 }
+
+#[test]
+fn what_has_gathered_is_written_before_the_end() {
+    let site = Site::new();
+    let mut server = site.start("access_log access.log;", &[]);
+    server.signal(libc::SIGSTOP);
+    crate::common::process::wait_until_stopped(server.pid());
+    // More than the pipe holds, and less than the worker's own memory.
+    ask_often(&server, 240);
+    server.signal(libc::SIGTERM);
+    server.signal(libc::SIGCONT);
+    assert!(server.wait().success());
+    assert_eq!(site.read("access.log").lines().count(), 240);
+}

@@ -233,13 +233,6 @@ impl Staff {
         }
     }
 
-    /// Takes note of what all workers report.
-    pub(super) fn listen_to_all(&mut self, logs: &mut Logs) {
-        for member in &mut self.members {
-            member.listen(logs);
-        }
-    }
-
     /// Every place of the newest generation has a worker that accepts.
     pub(super) fn is_complete(&self) -> bool {
         let serving = self.members.iter().filter(|member| {
