@@ -22,6 +22,7 @@ fn nginx_s_directives_are_right_as_they_stand() {
         "error_log syslog:server=unix:/dev/log,severity=notice;\naccess_log syslog:server=[::1]:12,nohostname,tag=a combined;",
         "error_log syslog:;",
         "access_log off;",
+        "error_log stderr debug_http debug_event;",
         "error_log /dev/null crit;\naccess_log /dev/null;",
     ] {
         let (status, lines) = check(directives);
@@ -101,6 +102,14 @@ fn what_is_wrong_is_told_where_it_stands() {
         (
             "access_log;",
             "1:1: access_log without a target; write access_log FILE; or access_log off;",
+        ),
+        (
+            "error_log a info debug_http;",
+            "1:18: error_log takes a target and a level; write error_log FILE LEVEL;",
+        ),
+        (
+            "access_log off combined;",
+            "1:16: access_log off takes nothing else; write access_log off;",
         ),
         (
             "access_log a main;",

@@ -61,6 +61,8 @@ impl Reader {
             // nginx's own default.
             [] => Some(LevelFilter::Error),
             [word] => level(&word.text),
+            // nginx's levels for debugging a part of it may stand together.
+            all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
             [_, more, ..] => {
                 self.fault(
                     more.place,
@@ -110,6 +112,12 @@ impl Reader {
         };
         let place = first.place;
         if first.text == "off" {
+            if let Some(more) = rest.first() {
+                self.fault(
+                    more.place,
+                    "access_log off takes nothing else; write access_log off;",
+                );
+            }
             // nginx's way: it takes back what stands beside it.
             server.access_log = Some(AccessLog {
                 target: None,
@@ -270,8 +278,16 @@ fn level(text: &str) -> Option<LevelFilter> {
         "info" | "notice" => Some(LevelFilter::Info),
         "warn" => Some(LevelFilter::Warn),
         "error" | "crit" | "alert" | "emerg" => Some(LevelFilter::Error),
+        part if is_debugging(part) => Some(LevelFilter::Debug),
         _ => None,
     }
+}
+
+/// Whether it is nginx's level for debugging one part of nginx.
+fn is_debugging(text: &str) -> bool {
+    let parts = ["core", "alloc", "mutex", "event", "http", "mail", "stream"];
+    text.strip_prefix("debug_")
+        .is_some_and(|part| parts.contains(&part))
 }
 
 /// What stands behind `syslog:`; nothing there means the system's own syslogd, which knows this host's name.
@@ -416,6 +432,8 @@ mod tests {
     fn levels_are_mapped_on_ours() {
         assert_eq!(level("crit"), Some(LevelFilter::Error));
         assert_eq!(level("notice"), Some(LevelFilter::Info));
+        assert_eq!(level("debug_http"), Some(LevelFilter::Debug));
+        assert_eq!(level("debug_all"), None);
         assert_eq!(level("loud"), None);
     }
 }
