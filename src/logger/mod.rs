@@ -201,13 +201,13 @@ pub(crate) fn end_start() {
 }
 
 /// Opens the log anew; where that fails, the old one stays.
-pub(crate) fn reopen() {
-    let failed = match &mut state().target {
-        Some((sink, _)) => sink.reopen().err(),
-        None => None,
-    };
-    if let Some(failed) = failed {
-        log::error!("{failed}");
+///
+/// # Errors
+/// Why it failed, as a message.
+pub(crate) fn reopen() -> Result<(), String> {
+    match &mut state().target {
+        Some((sink, _)) => sink.reopen(),
+        None => Ok(()),
     }
 }
 

@@ -93,11 +93,14 @@ impl Logs {
 
     /// Opens the files anew, which may have been renamed.
     pub(super) fn reopen(&mut self) {
-        logger::reopen();
-        if let Some(Err(what)) = self.access.as_mut().map(Sink::reopen) {
+        let messages = logger::reopen();
+        let access = self.access.as_mut().map_or(Ok(()), Sink::reopen);
+        if messages.is_ok() && access.is_ok() {
+            log::info!("logs opened anew");
+        }
+        for what in [messages, access].into_iter().filter_map(Result::err) {
             log::error!("{what}");
         }
-        log::info!("logs opened anew");
     }
 
     /// Takes what has come from a worker. Returns whether it says that it accepts.

@@ -185,6 +185,11 @@ fn usr1_opens_the_files_anew() {
         "anew: is a directory; the old file is written on",
     );
     ask(&server);
+    assert_eq!(
+        site.read("error.log").matches("logs opened anew").count(),
+        1,
+        "told though one was not"
+    );
     assert_eq!(site.lines("access.log.1", 2).len(), 2);
     // Nobody keeps a file that is not written any more.
     let open = |pid: u32| {
