@@ -157,6 +157,11 @@ fn a_reload_takes_other_logs_and_goes_without() {
         || server.stderr().matches("reloaded").count() == 2,
         "no second reload on stderr",
     );
+    // Who writes no lines may still have the next visitor.
+    wait_until(
+        || children(server.pid()).len() == 1,
+        "the old worker has not gone",
+    );
     ask(&server);
     assert_eq!(site.lines("two.log", 2).len(), 2);
     assert_eq!(site.read("one.log").lines().count(), 1);
