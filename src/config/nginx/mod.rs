@@ -8,6 +8,7 @@ mod log;
 mod process;
 mod server;
 mod sites;
+mod syslog;
 mod value;
 
 use std::path::Path;
