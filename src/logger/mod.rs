@@ -3,6 +3,7 @@
 //! Until the start is over everything goes to stderr, and to `error_log` too; from then on to `error_log` alone.
 
 pub(crate) mod clock;
+mod file;
 mod sink;
 mod syslog;
 

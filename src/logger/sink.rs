@@ -1,21 +1,18 @@
 //! Where lines go, without ever waiting: what there is no room for is dropped and counted.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::file::{Regular, write_pieces};
 use super::syslog::{Severity, Syslogd};
 use crate::config::Target;
 use crate::fault::{Fault, reason};
 use crate::sys;
 
-/// How long what could not be opened is left alone.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The shortest time between two messages about one log.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -113,7 +110,7 @@ impl Sink {
     pub(crate) fn reopen(&mut self) -> Result<(), String> {
         match &mut self.output {
             Output::Stderr { .. } => Ok(()),
-            Output::File(file) => match Regular::open(&file.path) {
+            Output::File(file) => match Regular::open(file.path()) {
                 Ok(new) => {
                     *file = new;
                     Ok(())
@@ -216,77 +213,6 @@ fn describe(target: &Target) -> String {
     }
 }
 
-/// A file, a device or a FIFO.
-#[derive(Debug)]
-struct Regular {
-    path: PathBuf,
-    /// Nothing where it is a FIFO that nobody reads.
-    file: Option<File>,
-    /// The most bytes of lines that are written at once: so many go into a FIFO as a whole or not at all.
-    piece: usize,
-    /// The last line is not written to its end.
-    torn: bool,
-    /// When it was tried last to open it.
-    tried: Instant,
-}
-
-impl Regular {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut new = Self {
-            path: path.to_owned(),
-            file: None,
-            piece: usize::MAX,
-            torn: false,
-            tried: Instant::now(),
-        };
-        new.open_now()?;
-        Ok(new)
-    }
-
-    /// Opens the path. A FIFO without a reader stays closed, which is no error.
-    fn open_now(&mut self) -> io::Result<()> {
-        self.tried = Instant::now();
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o644);
-        // Neither to wait for the reader of a FIFO, nor to take a terminal for our own.
-        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        match options.open(&self.path) {
-            Ok(file) => {
-                let is_file = file.metadata()?.file_type().is_file();
-                self.piece = if is_file { usize::MAX } else { sys::PIPE_BUF };
-                self.file = Some(file);
-                self.torn = false;
-                Ok(())
-            }
-            Err(error) if sys::has_no_reader(&error) && is_fifo(&self.path) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn write(&mut self, lines: &[u8]) -> (u64, Option<io::Error>) {
-        if self.file.is_none() && self.tried.elapsed() >= PATIENCE {
-            // What it says is said again below.
-            let _ = self.open_now();
-        }
-        let Some(file) = &self.file else {
-            return (count(lines), Some(ErrorKind::WouldBlock.into()));
-        };
-        let done = write_pieces(lines, self.piece, &mut self.torn, |bytes| {
-            (&mut &*file).write(bytes)
-        });
-        if let (_, Some(error)) = &done
-            && error.kind() == ErrorKind::BrokenPipe
-        {
-            self.file = None;
-        }
-        done
-    }
-}
-
-fn is_fifo(path: &Path) -> bool {
-    path.metadata().is_ok_and(|data| data.file_type().is_fifo())
-}
-
 /// Writes to stderr what there is room for. Its description may be others' too, so it is not made non-blocking.
 fn write_stderr(bytes: &[u8]) -> io::Result<usize> {
     let mut stderr = io::stderr();
@@ -296,110 +222,10 @@ fn write_stderr(bytes: &[u8]) -> io::Result<usize> {
     stderr.write(&bytes[..bytes.len().min(sys::PIPE_BUF)])
 }
 
-fn count(lines: &[u8]) -> u64 {
-    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
-}
-
-/// Writes lines in pieces of whole lines, each `most` bytes long or one line. Returns how many are lost, and why.
-///
-/// `torn` says that the output ends in the middle of a line, before and after.
-fn write_pieces(
-    lines: &[u8],
-    most: usize,
-    torn: &mut bool,
-    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-) -> (u64, Option<io::Error>) {
-    let mut rest = lines;
-    while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(piece_length(rest, most));
-        let mut left = piece;
-        let done = loop {
-            let bytes = if *torn { b"\n" } else { left };
-            match write(bytes) {
-                Ok(0) => break Err(ErrorKind::WriteZero.into()),
-                Ok(_) if std::mem::take(torn) => {}
-                Ok(length) if length == left.len() => break Ok(()),
-                Ok(length) => left = &left[length..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        if let Err(error) = done {
-            let written = piece.len() - left.len();
-            *torn |= written > 0 && piece[written - 1] != b'\n';
-            return (count(left) + count(behind), Some(error));
-        }
-        rest = behind;
-    }
-    (0, None)
-}
-
-/// The length of as many whole lines as there is room for, or of one.
-fn piece_length(lines: &[u8], most: usize) -> usize {
-    let is_end = |byte: &u8| *byte == b'\n';
-    if lines.len() <= most {
-        return lines.len();
-    }
-    let last = lines[..most].iter().rposition(is_end);
-    let end = last.or_else(|| lines.iter().position(is_end));
-    end.map_or(lines.len(), |end| end + 1)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
-
-    /// Writes to something with room for so many bytes at each call.
-    fn written(lines: &str, most: usize, torn: bool, room: &[usize]) -> (String, u64, bool) {
-        let (mut output, mut torn, mut room) = (Vec::new(), torn, room.iter());
-        let (lost, _) = write_pieces(lines.as_bytes(), most, &mut torn, |bytes| {
-            let room = room.next().copied().unwrap_or(0).min(bytes.len());
-            output.extend_from_slice(&bytes[..room]);
-            if room == 0 {
-                Err(ErrorKind::StorageFull.into())
-            } else {
-                Ok(room)
-            }
-        });
-        (String::from_utf8(output).unwrap(), lost, torn)
-    }
-
-    #[test]
-    fn lines_are_written_or_counted() {
-        let all = "one\ntwo\nthree\n";
-        for (room, output, lost, torn) in [
-            (&[100][..], all, 0, false),
-            (&[5, 9], all, 0, false),
-            (&[4], "one\n", 2, false),
-            (&[6], "one\ntw", 2, true),
-            (&[], "", 3, false),
-        ] {
-            let expected = (output.to_owned(), lost, torn);
-            assert_eq!(written(all, usize::MAX, false, room), expected, "{room:?}");
-        }
-    }
-
-    #[test]
-    fn a_torn_line_is_ended_before_the_next() {
-        let output = written("one\n", usize::MAX, true, &[100, 100]);
-        assert_eq!(output, ("\none\n".to_owned(), 0, false));
-        let output = written("one\n", usize::MAX, true, &[]);
-        assert_eq!(output, (String::new(), 1, true));
-    }
-
-    #[test]
-    fn a_pipe_gets_no_more_than_it_takes_as_a_whole() {
-        for (lines, most, length) in [
-            ("one\ntwo\n", 8, 8),
-            ("one\ntwo\n", 7, 4),
-            ("one\ntwo\n", 4, 4),
-            ("one\ntwo\n", 2, 4),
-            ("one", 2, 3),
-        ] {
-            assert_eq!(piece_length(lines.as_bytes(), most), length, "{lines:?}");
-        }
-    }
 
     #[test]
     fn trouble_is_told_once_and_losses_when_it_is_over() {
@@ -424,33 +250,5 @@ mod tests {
         assert_eq!((level, &*text), (Level::Warn, "log: 5 lines lost"));
         assert_eq!(losses.report("log", start + 3 * SILENCE), None);
         assert_eq!(losses.uncounted, 5);
-    }
-
-    #[test]
-    fn a_fifo_is_written_when_somebody_reads_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.unwrap().success());
-        let mut fifo = Regular::open(&path).unwrap();
-        assert_eq!(fifo.write(b"one\ntwo\n").0, 2);
-        let mut options = OpenOptions::new();
-        let mut reader = options
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(&path)
-            .unwrap();
-        fifo.tried = Instant::now().checked_sub(PATIENCE).unwrap();
-        assert_eq!(fifo.write(b"three\n").0, 0);
-        let mut bytes = [0; 16];
-        let length = io::Read::read(&mut reader, &mut bytes).unwrap();
-        assert_eq!(&bytes[..length], b"three\n");
-        // A reader that takes nothing: the pipe fills, and what does not fit is counted, in whole lines.
-        let line = [&[b'x'; 1000][..], b"\n"].concat();
-        let lost: u64 = (0..1100).map(|_| fifo.write(&line).0).sum();
-        assert!(lost > 0 && lost < 1100, "{lost}");
-        drop(reader);
-        assert_eq!(fifo.write(b"four\n").0, 1);
-        assert!(fifo.file.is_none());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use log::Level;
 
 use super::clock;
-use super::sink::PATIENCE;
+use super::file::PATIENCE;
 use crate::config::{Syslog, SyslogServer};
 use crate::sys;
 
