@@ -5,13 +5,16 @@
 //! ```text
 //! main -> cli -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
 //!                config               listener, deadlines, counters        answer -> page
+//!                switch: plan -> { pf, nft } -> command
 //!                sys: the only unsafe code and the only code for a single system
 //! ```
 
 mod check;
 pub mod cli;
 pub mod config;
+mod crypto;
 pub mod fault;
 mod logger;
 pub mod serve;
+pub mod switch;
 mod sys;

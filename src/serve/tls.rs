@@ -9,21 +9,14 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ALL_VERSIONS, CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
-    version,
-};
+use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::names::{Hosts, SiteNumber};
 use crate::config::{CertificateFiles, Config, TlsVersions};
+use crate::crypto::provider;
 use crate::fault::Fault;
 use files::{load, throw_away};
 use tickets::Tickets;
-
-#[cfg(feature = "aws-lc-rs")]
-use rustls::crypto::aws_lc_rs as crypto;
-#[cfg(not(feature = "aws-lc-rs"))]
-use rustls::crypto::ring as crypto;
 
 /// What outlives every configuration, so that a reload changes nothing of it.
 #[derive(Debug)]
@@ -176,22 +169,6 @@ fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersio
 static ONLY_12: &[&SupportedProtocolVersion] = &[&version::TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
-/// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
-fn provider() -> CryptoProvider {
-    let mut provider = crypto::default_provider();
-    provider
-        .cipher_suites
-        .sort_by_key(|suite: &SupportedCipherSuite| {
-            !matches!(
-                suite.suite(),
-                CipherSuite::TLS13_AES_128_GCM_SHA256
-                    | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                    | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-            )
-        });
-    provider
-}
-
 /// The certificates of an endpoint's sites.
 #[derive(Debug)]
 struct Certificates {
@@ -226,25 +203,6 @@ impl ResolvesServerCert for Certificates {
 mod tests {
     use super::*;
     use crate::config::{Endpoint, SiteConfig};
-
-    #[test]
-    fn suites_with_sha_256_and_aes_128_come_first() {
-        let suites: Vec<_> = provider()
-            .cipher_suites
-            .iter()
-            .map(SupportedCipherSuite::suite)
-            .collect();
-        assert_eq!(suites[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
-        let position = |suite| suites.iter().position(|other| *other == suite).unwrap();
-        for better in [
-            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        ] {
-            assert!(
-                position(better) < position(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)
-            );
-        }
-    }
 
     #[test]
     fn endpoints_with_the_same_sites_share_their_settings() {

@@ -382,7 +382,7 @@ mod tests {
         for pids in [[1, 2], [3, 4], [5, 6]] {
             firm.begin(&pids);
         }
-        assert_eq!(firm.ending(), []);
+        assert!(firm.ending().is_empty());
         assert!(firm.end_oldest());
         assert_eq!(firm.ending(), [1, 2]);
         // Who does not go must not save the others.
@@ -418,14 +418,18 @@ mod tests {
         firm.end_oldest();
         let limit = firm.start + LIMIT;
         assert_eq!(firm.staff.next_due(), Some(limit));
-        assert_eq!(firm.staff.take_late(limit - Duration::from_millis(1)), []);
+        assert!(
+            firm.staff
+                .take_late(limit - Duration::from_millis(1))
+                .is_empty()
+        );
         let (_, expected) = firm.staff.remove(1, limit).unwrap();
         assert!(expected);
         // Neither a further order nor a further end gives it more time.
         firm.staff.quit();
         firm.staff.end(limit + LIMIT);
         assert_eq!(firm.staff.take_late(limit), [2]);
-        assert_eq!(firm.staff.take_late(limit), []);
+        assert!(firm.staff.take_late(limit).is_empty());
         assert_eq!(firm.staff.next_due(), Some(limit + LIMIT));
         let (_, expected) = firm.staff.remove(2, limit).unwrap();
         assert!(expected);

@@ -127,8 +127,8 @@ pub(super) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>,
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
-    use super::super::provider;
     use super::*;
+    use crate::crypto::provider;
 
     fn fault(chain: &Path, key: &Path) -> String {
         let files = CertificateFiles {

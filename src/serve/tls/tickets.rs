@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::server::ProducesTickets;
 
-use super::crypto;
+use crate::crypto;
 use crate::fault::Fault;
 
 /// The most bytes of a session in a ticket, with much to spare: secrets, and a name of 255 bytes at most.
@@ -27,7 +27,7 @@ impl Tickets {
     /// No randomness to be had.
     pub(super) fn new() -> Result<Self, Fault> {
         let broken = |cause: &str| Fault::Failed(format!("cannot make ticket keys: {cause}"));
-        let keys = crypto::Ticketer::new().map_err(|error| broken(&error.to_string()))?;
+        let keys = crypto::new_tickets().map_err(|error| broken(&error.to_string()))?;
         // rustls takes no ticket that is longer than the longest that this very copy of the keys has made, and a worker
         // that was just forked has made none.
         keys.encrypt(&[0; MAX_SESSION])

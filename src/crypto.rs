@@ -1,0 +1,61 @@
+//! Which cryptography TLS is made of.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::ProducesTickets;
+use rustls::{CipherSuite, SupportedCipherSuite};
+
+#[cfg(feature = "aws-lc-rs")]
+use rustls::crypto::aws_lc_rs as built_in;
+#[cfg(not(feature = "aws-lc-rs"))]
+use rustls::crypto::ring as built_in;
+
+/// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
+pub(crate) fn provider() -> CryptoProvider {
+    let mut provider = built_in::default_provider();
+    provider
+        .cipher_suites
+        .sort_by_key(|suite: &SupportedCipherSuite| {
+            !matches!(
+                suite.suite(),
+                CipherSuite::TLS13_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+            )
+        });
+    provider
+}
+
+/// New keys of session tickets.
+///
+/// # Errors
+/// No randomness to be had.
+pub(crate) fn new_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    built_in::Ticketer::new()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_with_sha_256_and_aes_128_come_first() {
+        let suites: Vec<_> = provider()
+            .cipher_suites
+            .iter()
+            .map(SupportedCipherSuite::suite)
+            .collect();
+        assert_eq!(suites[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let position = |suite| suites.iter().position(|other| *other == suite).unwrap();
+        for better in [
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ] {
+            assert!(
+                position(better) < position(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)
+            );
+        }
+    }
+}
