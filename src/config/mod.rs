@@ -3,10 +3,14 @@
 
 pub mod logs;
 pub mod names;
+pub mod network;
 pub mod nginx;
 pub mod privileges;
 pub mod source;
+pub mod switch;
 pub mod syntax;
+
+pub(crate) use nginx::time;
 
 pub use logs::{LogSettings, Syslog, SyslogServer, Target};
 
@@ -17,6 +21,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use privileges::Identity;
+pub use switch::SwitchConfig;
 
 /// The most workers.
 pub const MAX_WORKERS: usize = 256;
@@ -24,6 +29,9 @@ use names::{Hosts, ServerName};
 
 /// How many connections may wait to be accepted (listen(2)), where nothing is said.
 pub const BACKLOG: i32 = 4096;
+
+/// Where the switch keeps what it did, where nothing is said.
+pub const STATE_DIR: &str = "/var/db/maintd";
 
 /// What `maintd serve` works with.
 #[derive(Debug)]
@@ -50,6 +58,10 @@ pub struct Config {
     pub logs: LogSettings,
     /// The file in which the supervisor's process number stands.
     pub pid: Option<PathBuf>,
+    /// How visitors are moved.
+    pub switch: SwitchConfig,
+    /// Where the switch keeps what it did.
+    pub state_dir: PathBuf,
 }
 
 impl Default for Config {
@@ -66,6 +78,8 @@ impl Default for Config {
             chroot: None,
             logs: LogSettings::default(),
             pid: None,
+            switch: SwitchConfig::default(),
+            state_dir: STATE_DIR.into(),
         }
     }
 }

@@ -12,6 +12,10 @@ use super::privileges::{self, Refusal};
 pub(crate) const PIPE_BUF: usize = 512;
 /// Where the system's syslogd is to be found (syslogd(8)).
 pub(crate) const SYSLOG_SOCKET: &str = "/var/run/log";
+/// pf(4) moves visitors.
+pub(crate) const HAS_PF: bool = true;
+/// pfctl(8) kills states by their rule's label.
+pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = "www";
 /// A worker can be given another root directory.
@@ -125,4 +129,11 @@ pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
 #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
 pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
     Ok(())
+}
+
+/// What `si_code` says of where a signal is from: kill(2) and its like, and not the kernel, as for a terminal's Ctrl-C
+/// (siginfo(3)).
+pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
+    // SI_USER, SI_QUEUE and SI_LWP of <sys/signal.h>.
+    matches!(code, 0x10001 | 0x10002 | 0x10007)
 }

@@ -39,6 +39,10 @@ mod seccomp {
 pub(crate) const PIPE_BUF: usize = 4096;
 /// Where the system's syslogd is to be found (syslogd(8)).
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
+/// It has nftables.
+pub(crate) const HAS_PF: bool = false;
+/// Its pfctl, where a guest has brought one, kills states by their rule's label.
+pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = "nobody";
 /// A worker can be given another root directory.
@@ -233,4 +237,10 @@ pub(super) fn lock_in(was_root: bool) -> Result<(), Refusal> {
 #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
 pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
     Ok(())
+}
+
+/// What `si_code` says of where a signal is from: kill(2) and its like, and not the kernel, as for a terminal's Ctrl-C
+/// (sigaction(2)).
+pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
+    code <= 0
 }

@@ -17,6 +17,21 @@ pub(crate) struct LocalTime {
     pub(crate) ahead: i64,
 }
 
+impl LocalTime {
+    fn from_tm(time: &libc::tm) -> Self {
+        Self {
+            year: time.tm_year.saturating_add(1900),
+            month: usize::try_from(time.tm_mon).unwrap_or(0),
+            day: time.tm_mday,
+            hour: time.tm_hour,
+            minute: time.tm_min,
+            second: time.tm_sec,
+            #[allow(clippy::useless_conversion, reason = "not the same type everywhere")]
+            ahead: i64::from(time.tm_gmtoff) / 60,
+        }
+    }
+}
+
 /// What the clock shows so many seconds after 1970 began (localtime_r(3)).
 ///
 /// The first call reads the zone's file and later ones do not, so a process that can open no file may call it if its parent
@@ -29,16 +44,36 @@ pub(crate) fn local_time(seconds: u64) -> LocalTime {
     time.tm_mday = 1;
     // SAFETY: localtime_r reads one time_t and writes one tm, and these are they.
     unsafe { libc::localtime_r(&raw const seconds, &raw mut time) };
-    LocalTime {
-        year: time.tm_year.saturating_add(1900),
-        month: usize::try_from(time.tm_mon).unwrap_or(0),
-        day: time.tm_mday,
-        hour: time.tm_hour,
-        minute: time.tm_min,
-        second: time.tm_sec,
-        #[allow(clippy::useless_conversion, reason = "not the same type everywhere")]
-        ahead: i64::from(time.tm_gmtoff) / 60,
-    }
+    LocalTime::from_tm(&time)
+}
+
+/// What a clock in UTC shows so many seconds after 1970 began (gmtime_r(3)).
+pub(crate) fn utc_time(seconds: u64) -> LocalTime {
+    let seconds = libc::time_t::try_from(seconds).unwrap_or(0);
+    // SAFETY: all zeroes is a valid tm, numbers and a null pointer.
+    let mut time: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: gmtime_r reads one time_t and writes one tm, and these are they.
+    unsafe { libc::gmtime_r(&raw const seconds, &raw mut time) };
+    LocalTime::from_tm(&time)
+}
+
+/// When the clock on the wall shows this, in seconds since 1970 (mktime(3)); nothing where there is no such day, or it was
+/// before. A time that a clock shows twice in a night is the one that mktime chooses.
+pub(crate) fn seconds_of(time: &LocalTime) -> Option<u64> {
+    // SAFETY: all zeroes is a valid tm, numbers and a null pointer.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    tm.tm_year = time.year.checked_sub(1900)?;
+    tm.tm_mon = libc::c_int::try_from(time.month).ok()?;
+    tm.tm_mday = time.day;
+    tm.tm_hour = time.hour;
+    tm.tm_min = time.minute;
+    tm.tm_sec = time.second;
+    tm.tm_isdst = -1;
+    // SAFETY: mktime reads and writes one tm, and `tm` is one.
+    let seconds = unsafe { libc::mktime(&raw mut tm) };
+    // It takes the 30th of February for the 2nd of March.
+    let is_same = tm.tm_mday == time.day;
+    u64::try_from(seconds).ok().filter(|_| is_same)
 }
 
 /// Whether a write of [`super::PIPE_BUF`] bytes at most would not wait (poll(2)).

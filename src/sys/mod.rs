@@ -15,13 +15,16 @@ mod system;
 #[path = "openbsd.rs"]
 mod system;
 
+mod addresses;
 mod logs;
 mod privileges;
 mod process;
 mod service;
 mod shared;
+mod signals;
 
-pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time};
+pub(crate) use addresses::own_addresses;
+pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time, seconds_of, utc_time};
 pub(crate) use privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };
@@ -30,9 +33,11 @@ pub(crate) use process::{
 };
 pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
+pub(crate) use signals::{hand_signals_to, hold_signals, is_signal_held, take_held_signal};
 pub(crate) use system::{
-    DEFAULT_USER, HAS_CHROOT, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET, backlog_limit,
-    confine_supervisor, defer_accept, share_port, turn_newcomers_away, unacknowledged, unfiltered,
+    DEFAULT_USER, HAS_CHROOT, HAS_PF, PF_KILLS_BY_LABEL, PIPE_BUF, SPREADS_CONNECTIONS,
+    SYSLOG_SOCKET, backlog_limit, confine_supervisor, defer_accept, share_port,
+    turn_newcomers_away, unacknowledged, unfiltered,
 };
 
 /// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;

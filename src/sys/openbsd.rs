@@ -13,6 +13,10 @@ use super::privileges::{at, c_path, done};
 pub(crate) const PIPE_BUF: usize = 512;
 /// Where the system's syslogd is to be found (syslogd(8)).
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
+/// pf(4) moves visitors.
+pub(crate) const HAS_PF: bool = true;
+/// pfctl(8) kills states by their rule's label, but for macOS.
+pub(crate) const PF_KILLS_BY_LABEL: bool = !cfg!(target_os = "macos");
 /// Who a worker is unless the configuration names another.
 pub(crate) const DEFAULT_USER: &str = if cfg!(target_os = "openbsd") {
     "www"
@@ -143,4 +147,11 @@ pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
 fn pledge(promises: &std::ffi::CStr) -> io::Result<()> {
     // SAFETY: the promises end in NUL; null leaves those for other programs, of which none may be run, as they are.
     done(unsafe { libc::pledge(promises.as_ptr(), std::ptr::null()) })
+}
+
+/// What `si_code` says of where a signal is from: kill(2), and not the kernel, as for a terminal's Ctrl-C (siginfo of
+/// sigaction(2)).
+pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
+    // SI_USER of <sys/siginfo.h>; the kernel's own are above it, SI_NOINFO the highest.
+    code <= 0
 }

@@ -8,6 +8,7 @@ mod log;
 mod process;
 mod server;
 mod sites;
+mod switch;
 mod syslog;
 mod value;
 
@@ -19,6 +20,7 @@ use super::syntax::{Directive, Fault, Place, Quoted};
 use super::{Config, Timeouts, workers};
 use crate::fault;
 use block::Server;
+pub(crate) use value::time;
 
 /// A configuration as it was read.
 #[derive(Debug)]
@@ -203,6 +205,7 @@ impl Reader {
             _ if self.page_directive(http, directive) => {}
             _ if self.shared_directive(directive) => {}
             _ if self.process_directive(directive) => {}
+            _ if self.switch_directive(directive) => {}
             _ => self.other(directive),
         }
     }

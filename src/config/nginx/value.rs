@@ -73,7 +73,7 @@ impl Reader {
 }
 
 /// A time in nginx's units, from `ms` to `y`; a number alone is seconds.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

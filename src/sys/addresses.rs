@@ -1,0 +1,83 @@
+//! The addresses of this host.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The addresses at which this host is reached from outside (getifaddrs(3)): of interfaces that are up, without those of
+/// loopback and of a single link.
+///
+/// # Errors
+/// What getifaddrs(3) says.
+pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: getifaddrs writes one pointer, and `first` is one.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut addresses = Vec::new();
+    let mut next = first;
+    while !next.is_null() {
+        // SAFETY: each element of the list is valid until it is freed below.
+        let entry = unsafe { &*next };
+        // The flags are unsigned and of 32 bits on all systems; the constants need not be.
+        let is_up = i64::from(entry.ifa_flags) & i64::from(libc::IFF_UP) != 0;
+        if is_up && let Some(address) = address(entry.ifa_addr) {
+            addresses.push(address);
+        }
+        next = entry.ifa_next;
+    }
+    // SAFETY: the list is getifaddrs's, and no reference into it is left.
+    unsafe { libc::freeifaddrs(first) };
+    addresses.retain(is_outside);
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// The address of one element of the list, which may have none.
+fn address(pointer: *const libc::sockaddr) -> Option<IpAddr> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: it is a sockaddr at least, and its family says of which kind.
+    let family = libc::c_int::from(unsafe { (*pointer).sa_family });
+    match family {
+        libc::AF_INET => {
+            // SAFETY: of this family it is a sockaddr_in; it may stand at any address, so it is copied.
+            let socket = unsafe { pointer.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(Ipv4Addr::from(u32::from_be(socket.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, a sockaddr_in6.
+            let socket = unsafe { pointer.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(socket.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}
+
+const fn is_outside(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !address.is_loopback() && !address.is_link_local() && !address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified()
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_addresses_are_those_that_others_reach() {
+        for address in own_addresses().unwrap() {
+            assert!(!address.is_loopback(), "{address}");
+            // They are this host's: a socket can be bound to them.
+            std::net::UdpSocket::bind((address, 0)).unwrap();
+        }
+    }
+}
