@@ -1,6 +1,7 @@
 //! The command line: arguments as typed, then as validated, then the command.
 
 mod flags;
+mod switch;
 mod usage;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use crate::check;
 use crate::fault::Fault;
 use crate::logger::{self, Color};
 use crate::serve;
+use crate::switch::Tools;
 use flags::Flags;
 
 /// The maintenance daemon: answers every HTTP and HTTPS request with a 503 page.
@@ -44,6 +46,22 @@ enum Command {
     Serve(Serve),
     /// Check the configuration, certificates and page, and tell every fault
     Check(Flags),
+    /// Move visitors to the page
+    ///
+    /// Everything that is needed is looked at first. Then new visitors get the page, and the connections of those who were
+    /// on the live site end, so that they come again.
+    On(switch::On),
+    /// Move visitors back to the live site
+    Off(switch::Off),
+    /// Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown
+    Status(switch::Status),
+    /// Switch on, run a command, and switch off however it ends
+    ///
+    /// The exit status is the command's own; 127 if it is not found, 126 if it cannot be run, 128 and the number of the
+    /// signal that ended it, and 1 if it succeeded and switching off did not.
+    Run(switch::Run),
+    /// Print the packet filter's rules that the switch needs
+    Rules(switch::Rules),
 }
 
 #[derive(Args, Debug)]
@@ -66,6 +84,13 @@ pub fn command() -> clap::Command {
 /// Runs the command that the arguments of this process ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(&Tools::of_the_system())
+}
+
+/// The same with other commands in the place of the system's, for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn main_with(tools: &Tools) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -76,22 +101,32 @@ pub fn main() -> ExitCode {
         (false, _) => Some(LevelFilter::Debug),
     };
     logger::start(level, cli.color);
-    let done = match cli.command {
-        Command::Serve(Serve { test: false, flags }) => {
-            let reread = flags.clone();
-            flags
-                .config()
-                .and_then(|config| serve::run(config, move || reread.clone().config()))
-        }
-        Command::Serve(Serve { test: true, flags }) | Command::Check(flags) => {
-            flags.config().and_then(|config| check::run(&config))
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match cli.command.carry_out(tools) {
+        Ok(status) => ExitCode::from(status),
         Err(fault) => {
             log::error!("{fault}");
             ExitCode::from(fault.status())
+        }
+    }
+}
+
+impl Command {
+    /// Does what it says, and returns the exit status.
+    fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
+        match self {
+            Self::Serve(Serve { test: false, flags }) => {
+                let reread = flags.clone();
+                let config = flags.config()?;
+                serve::run(config, move || reread.clone().config()).map(|()| 0)
+            }
+            Self::Serve(Serve { test: true, flags }) | Self::Check(flags) => {
+                check::run(&flags.config()?).map(|()| 0)
+            }
+            Self::On(on) => on.carry_out(tools),
+            Self::Off(off) => off.carry_out(tools),
+            Self::Status(status) => status.carry_out(tools),
+            Self::Run(run) => run.carry_out(tools),
+            Self::Rules(rules) => rules.carry_out(),
         }
     }
 }

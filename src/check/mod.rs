@@ -21,12 +21,24 @@ const DEFAULT_FILE: &str = "/etc/maintd.conf";
 /// # Errors
 /// The configuration is faulty; what is wrong has been told.
 pub(crate) fn read(file: Option<PathBuf>) -> Result<Config, Fault> {
+    read_and_tell(file, true)
+}
+
+/// The same for commands that have nothing to do with what is ignored or different: only faults are told.
+///
+/// # Errors
+/// As with [`read`].
+pub(crate) fn read_quietly(file: Option<PathBuf>) -> Result<Config, Fault> {
+    read_and_tell(file, false)
+}
+
+fn read_and_tell(file: Option<PathBuf>, with_remarks: bool) -> Result<Config, Fault> {
     let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
     let Some(file) = file.or_else(default) else {
         return Ok(Config::default());
     };
     let checked = nginx::read(&file)?;
-    for remark in &checked.remarks {
+    for remark in checked.remarks.iter().filter(|_| with_remarks) {
         log::warn!("{}", located(&checked, remark));
         show_line(&checked, remark);
     }

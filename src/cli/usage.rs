@@ -30,6 +30,13 @@ pub(super) fn fault(error: &clap::Error) -> String {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "no command; see \"maintd --help\"".to_owned()
         }
+        ErrorKind::MissingRequiredArgument => {
+            format!("{argument} is missing; see \"maintd --help\"")
+        }
+        ErrorKind::ArgumentConflict => {
+            let other = context(ContextKind::PriorArg).unwrap_or_default();
+            format!("{argument} and {other} do not go together; leave one of them out")
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             let flag = argument.split(' ').next().unwrap_or_default();
@@ -64,6 +71,14 @@ mod tests {
     #[test]
     fn wrong_arguments_are_told_in_one_line() {
         for (arguments, expected) in [
+            (
+                &["run"][..],
+                "<COMMAND>... is missing; see \"maintd --help\"",
+            ),
+            (
+                &["on", "--for", "1h", "--until", "21:00"],
+                "--for <TIME> and --until <WHEN> do not go together; leave one of them out",
+            ),
             (
                 &["serve", "--pag", "x"][..],
                 "unknown argument \"--pag\"; did you mean \"--page\"?",

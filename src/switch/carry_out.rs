@@ -1,0 +1,272 @@
+//! A plan is carried out step by step. Whatever goes wrong, what is told is what is true then and what to do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::command::{Call, Output};
+use super::filter::{Filter, Finding, Means};
+use super::plan::{Direction, Moved, Phase, Plan, Side, Step};
+
+/// How often connections are killed until none is left: one that was being made meanwhile escapes the first time.
+const ROUNDS: u32 = 10;
+/// The time between two of those.
+const ROUND: Duration = Duration::from_millis(100);
+/// Of a hundred connections that the packet filter can keep account of: when to tell that it is too full.
+const CROWDED: u64 = 80;
+
+/// The world outside, for tests a scripted one.
+pub(super) trait World {
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    fn run(&mut self, call: &Call) -> Result<Output, String>;
+
+    /// Reads a small file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&mut self, path: &Path) -> Result<String, String>;
+
+    /// Asks a server for the page.
+    ///
+    /// # Errors
+    /// It does not answer, or not with 503.
+    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), String>;
+
+    /// Connects to a server.
+    ///
+    /// # Errors
+    /// It does not accept.
+    fn connect(&mut self, server: SocketAddr) -> Result<(), String>;
+
+    /// Somebody wants this to end.
+    fn is_interrupted(&mut self) -> bool;
+
+    /// Lets time pass.
+    fn pause(&mut self, time: Duration);
+}
+
+/// What has been done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// Who was moved before.
+    pub(super) before: Option<Moved>,
+    /// What is to be told.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why not all is as it was to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// What went wrong, and what to do about it.
+    pub(super) what: String,
+    /// What is true now.
+    pub(super) truth: Truth,
+}
+
+/// What is true after a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    /// Nothing has changed.
+    AsBefore,
+    /// Something has changed, and was put back.
+    Undone,
+    /// Something has changed, and could not be put back, for this reason.
+    Unknown(String),
+    /// New visitors are moved; old connections may be where they were.
+    OldConnectionsStay,
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// The first step that failed; those after it have not been done.
+pub(super) fn carry_out(
+    plan: &Plan,
+    filter: &Filter,
+    world: &mut impl World,
+) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    let mut room = (None, None);
+    for (number, step) in plan.steps.iter().enumerate() {
+        // As long as nothing has changed; from then on all of it is done.
+        let may_stop = step.phase() == Phase::Check || matches!(step, Step::Change(_));
+        if may_stop && world.is_interrupted() {
+            return Err(Failure {
+                what: "interrupted".to_owned(),
+                truth: Truth::AsBefore,
+            });
+        }
+        let done = match (
+            number.checked_sub(1).map(|before| &plan.steps[before]),
+            step,
+        ) {
+            (Some(kill @ Step::Kill(..)), Step::AreGone(side, _)) => {
+                until_gone(kill, step, *side, filter, world)
+            }
+            _ => take(step, filter, world),
+        };
+        match done {
+            Ok(
+                Finding::Right | Finding::Connections(_) | Finding::NoTable(_) | Finding::Counts(_),
+            ) => {}
+            Ok(Finding::Warning(warning)) => report.warnings.push(warning),
+            Ok(Finding::Moved(before)) => report.before = Some(before),
+            Ok(Finding::Room { used, limit }) => room = (used.or(room.0), limit.or(room.1)),
+            Err(what) => {
+                let truth = match step.phase() {
+                    Phase::Check => Truth::AsBefore,
+                    Phase::Change => restore(step, report.before.as_ref(), filter, world),
+                    Phase::Kill => Truth::OldConnectionsStay,
+                };
+                return Err(Failure { what, truth });
+            }
+        }
+    }
+    report.warnings.extend(crowding(room));
+    Ok(report)
+}
+
+/// Takes one step.
+///
+/// # Errors
+/// It did not go well: what is wrong, and what to do.
+pub(super) fn take(
+    step: &Step,
+    filter: &Filter,
+    world: &mut impl World,
+) -> Result<Finding, String> {
+    match filter.means(step) {
+        Means::Call(call) => filter.judge(step, &world.run(&call)?),
+        Means::AskForPage(server) => world.ask_for_page(server).map(|()| Finding::Right),
+        Means::Connect(server) => world.connect(server).map(|()| Finding::Right).map_err(|what| {
+            format!("{what}; start the live site, name its address by \"live\" in \"switch\", or use --force")
+        }),
+        Means::Files(paths) => {
+            // A file that is not there is a line without a word, and for the filter to judge.
+            let text = |path: &PathBuf| world.read(path).unwrap_or_default();
+            let lines: Vec<String> = paths.iter().map(text).collect();
+            let output = Output {
+                status: Some(0),
+                stdout: lines
+                    .iter()
+                    .flat_map(|line| [line.trim_end(), "\n"])
+                    .collect(),
+                ..Output::default()
+            };
+            filter.judge(step, &output)
+        }
+        Means::Nothing => Ok(Finding::Right),
+    }
+}
+
+/// Looks whether connections are gone that were killed, and kills again what is left.
+fn until_gone(
+    kill: &Step,
+    look: &Step,
+    side: Side,
+    filter: &Filter,
+    world: &mut impl World,
+) -> Result<Finding, String> {
+    let mut left = 0;
+    for _ in 0..ROUNDS {
+        match take(look, filter, world)? {
+            Finding::Connections(0) => return Ok(Finding::Right),
+            Finding::Connections(count) => left = count,
+            other @ (Finding::Right
+            | Finding::Warning(_)
+            | Finding::Moved(_)
+            | Finding::NoTable(_)
+            | Finding::Counts(_)
+            | Finding::Room { .. }) => {
+                return Ok(other);
+            }
+        }
+        world.pause(ROUND);
+        take(kill, filter, world)?;
+    }
+    let place = match side {
+        Side::Live => "the live site",
+        Side::Maintenance => "the page",
+    };
+    let connections = if left == 1 {
+        "1 connection does"
+    } else {
+        &format!("{left} connections do")
+    };
+    Err(format!("{connections} not end on {place}"))
+}
+
+/// Sees to it that who was moved before is so again. A change that was refused has changed nothing; that is looked at.
+fn restore(step: &Step, before: Option<&Moved>, filter: &Filter, world: &mut impl World) -> Truth {
+    if let (Step::Change(_), Some(before)) = (step, before)
+        && take(&Step::Remember, filter, world) == Ok(Finding::Moved(before.clone()))
+    {
+        return Truth::AsBefore;
+    }
+    undo(before, filter, world)
+}
+
+/// Puts back who was moved before.
+fn undo(before: Option<&Moved>, filter: &Filter, world: &mut impl World) -> Truth {
+    let Some(before) = before else {
+        return Truth::Unknown("it is not known who was moved before".to_owned());
+    };
+    match take(&Step::Change(before.clone()), filter, world) {
+        Ok(_) => Truth::Undone,
+        Err(what) => Truth::Unknown(what),
+    }
+}
+
+/// What to tell of a packet filter that has little room left.
+pub(super) fn crowding((used, limit): (Option<u64>, Option<u64>)) -> Option<String> {
+    let (used, limit) = (used?, limit.filter(|limit| *limit > 0)?);
+    (used >= limit / 100 * CROWDED + limit % 100 * CROWDED / 100).then(|| {
+        format!(
+            "the packet filter's table of connections is full to {}% ({used} of {limit}), and new visitors are dropped when it is full; raise its limit",
+            u128::from(used) * 100 / u128::from(limit)
+        )
+    })
+}
+
+impl Failure {
+    /// One line: what is wrong, what is true now, what to do.
+    pub(super) fn message(&self, direction: Direction) -> String {
+        let what = &self.what;
+        match (direction, &self.truth) {
+            (Direction::On, Truth::AsBefore) => format!("not switched on: {what}"),
+            (Direction::Off, Truth::AsBefore) => format!("not switched off: {what}"),
+            (Direction::On, Truth::Undone) => format!(
+                "not switched on: {what}; the change is undone, and everybody is where they were: see \"maintd status\""
+            ),
+            (Direction::Off, Truth::Undone) => format!(
+                "not switched off: {what}; the change is undone, and everybody is where they were: see \"maintd status\""
+            ),
+            (Direction::On, Truth::Unknown(why)) => format!(
+                "half switched on: {what}; the change cannot be undone ({why}); some visitors may get the page: run \"maintd off\" or \"maintd on\" again"
+            ),
+            (Direction::Off, Truth::Unknown(why)) => format!(
+                "half switched off: {what}; the change cannot be undone ({why}); some visitors may still get the page: run \"maintd off\" again"
+            ),
+            (Direction::On, Truth::OldConnectionsStay) => format!(
+                "half switched on: {what}; new visitors get the page, old connections are still on the live site: {}",
+                self.advice("maintd on", "stop the live server to end them")
+            ),
+            (Direction::Off, Truth::OldConnectionsStay) => format!(
+                "half switched off: {what}; new visitors are on the live site, old connections still get the page: {}",
+                self.advice("maintd off", "they end by themselves when they are idle")
+            ),
+        }
+    }
+
+    /// What to do about old connections: where the system forbids to kill (securelevel(7)), trying again is of no use.
+    fn advice(&self, command: &str, otherwise: &str) -> String {
+        if self.what.contains("Operation not permitted") {
+            format!("the securelevel may forbid to kill states; {otherwise}")
+        } else {
+            format!("run \"{command}\" again, or {otherwise}")
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Commands of the system: by their absolute path, without a shell, with a time limit and nothing of the caller's
+//! environment.
+
+use std::fmt;
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fault::reason;
+
+/// How long a command may take. Listing a million states takes pfctl a few seconds.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked whether a command has ended.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A command, with what it is given to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Its absolute path.
+    pub(super) program: PathBuf,
+    /// One word each.
+    pub(super) arguments: Vec<String>,
+    /// Its standard input.
+    pub(super) input: Option<String>,
+}
+
+/// What a command has left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Output {
+    /// The exit status; none where a signal ended it.
+    pub(super) status: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Call {
+    pub(super) fn new<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            input: None,
+        }
+    }
+
+    pub(super) fn with_input(mut self, input: String) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// It cannot be run, or takes too long; what is wrong, and what to do.
+    pub(super) fn run(&self) -> Result<Output, String> {
+        let failed = |error: &io::Error| {
+            let advice = if error.kind() == io::ErrorKind::NotFound {
+                "install it, or choose the other --backend"
+            } else {
+                "run it by hand to see why"
+            };
+            format!(
+                "cannot run {}: {}; {advice}",
+                self.program.display(),
+                reason(error)
+            )
+        };
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            // A terminal's Ctrl-C is not to stop it half-way.
+            .process_group(0)
+            .stdin(if self.input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (status, stdout, stderr) = thread::scope(|scope| {
+            // Each pipe has its own reader, so that none of them fills while another is looked at.
+            if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
+                // Whoever does not read its input tells why on stderr.
+                scope.spawn(move || stdin.write_all(input.as_bytes()));
+            }
+            let stdout = scope.spawn(|| all_of(stdout));
+            let stderr = scope.spawn(|| all_of(stderr));
+            let status = wait(&mut child);
+            (
+                status,
+                stdout.join().unwrap_or_default(),
+                stderr.join().unwrap_or_default(),
+            )
+        });
+        match status.map_err(|error| failed(&error))? {
+            Some(status) => Ok(Output {
+                status: status.code(),
+                stdout,
+                stderr: meaningful(&stderr),
+            }),
+            None => Err(format!(
+                "\"{self}\" did not end within {} s and was killed; run it by hand to see why",
+                LIMIT.as_secs()
+            )),
+        }
+    }
+}
+
+/// Waits for a command's end, or ends it; nothing where it had to be.
+fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn all_of(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What came before a fault is worth reading.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Without what FreeBSD's pfctl says whatever it does.
+fn meaningful(stderr: &str) -> String {
+    let is_noise = |line: &str| {
+        line.ends_with("No ALTQ support in kernel")
+            || line.ends_with("ALTQ related functions disabled")
+    };
+    stderr
+        .lines()
+        .filter(|line| !is_noise(line))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+impl Output {
+    /// What it says on stderr, as one line for a message; or how it ended.
+    pub(super) fn complaint(&self) -> String {
+        let lines: Vec<&str> = self
+            .stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        match (lines.is_empty(), self.status) {
+            (false, _) => format!("\"{}\"", lines.join("; ")),
+            (true, Some(status)) => format!("exit status {status}"),
+            (true, None) => "ended by a signal".to_owned(),
+        }
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// As a shell takes it, its input as a here-document.
+impl fmt::Display for Call {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}", self.program.display())?;
+        for argument in &self.arguments {
+            write!(to, " {}", quoted(argument))?;
+        }
+        if let Some(input) = &self.input {
+            write!(to, " <<'END'\n{input}END")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Call {
+        Call::new(Path::new("/bin/sh"), ["-c", script])
+    }
+
+    #[test]
+    fn a_command_gets_its_input_and_leaves_its_output() {
+        let call = shell("cat; echo said >&2; exit 3").with_input("one\ntwo\n".to_owned());
+        let output = call.run().unwrap();
+        assert_eq!(output.status, Some(3));
+        assert_eq!(output.stdout, "one\ntwo\n");
+        assert_eq!(output.complaint(), "\"said\"");
+    }
+
+    #[test]
+    fn much_input_and_much_output_do_not_lock_each_other() {
+        let line = "0123456789abcdef\n";
+        let call = shell("cat").with_input(line.repeat(100_000));
+        assert_eq!(call.run().unwrap().stdout.len(), line.len() * 100_000);
+        let unread = shell("exit 0").with_input(line.repeat(100_000));
+        assert_eq!(unread.run().unwrap().status, Some(0));
+    }
+
+    #[test]
+    fn nothing_of_the_callers_environment_goes_in() {
+        let output = shell("env").run().unwrap();
+        let odd = |line: &&str| {
+            !["LC_ALL=C", "PWD=/"].contains(line)
+                && !line.starts_with("_=")
+                && !line.starts_with("SHLVL=")
+                && !line.starts_with("OLDPWD")
+        };
+        assert_eq!(output.stdout.lines().find(odd), None);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_told_of() {
+        let fault = Call::new(Path::new("/nowhere/pfctl"), [])
+            .run()
+            .unwrap_err();
+        assert!(
+            fault.starts_with("cannot run /nowhere/pfctl: no such file or directory; "),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn a_complaint_is_one_line() {
+        let output = Output {
+            status: Some(1),
+            stdout: String::new(),
+            stderr: meaningful(
+                "No ALTQ support in kernel\nALTQ related functions disabled\npfctl: a\npfctl: b\n",
+            ),
+        };
+        assert_eq!(output.complaint(), "\"pfctl: a; pfctl: b\"");
+        let silent = Output {
+            status: Some(255),
+            ..Output::default()
+        };
+        assert_eq!(silent.complaint(), "exit status 255");
+    }
+
+    #[test]
+    fn a_call_is_shown_as_a_shell_takes_it() {
+        let call = Call::new(Path::new("/usr/bin/ss"), ["-K", "dst 192.0.2.1", "a'b", ""]);
+        assert_eq!(
+            call.to_string(),
+            r"/usr/bin/ss -K 'dst 192.0.2.1' 'a'\''b' ''"
+        );
+        let call = Call::new(Path::new("/sbin/pfctl"), ["-f", "-"]).with_input("::/0\n".to_owned());
+        assert_eq!(call.to_string(), "/sbin/pfctl -f - <<'END'\n::/0\nEND");
+    }
+}

@@ -1,0 +1,357 @@
+//! Moves a site's visitors to the page and back: a plan of steps that a packet filter carries out.
+//!
+//! ```text
+//! mod, run, status -> carry_out -> { plan, filter -> { pf, nft } -> command, probe, state, window }
+//! ```
+//!
+//! It knows nothing of the server but where that is to listen, which the configuration says.
+
+mod carry_out;
+mod command;
+mod count;
+mod filter;
+mod nft;
+mod pf;
+mod plan;
+mod probe;
+mod run;
+mod state;
+mod status;
+mod text;
+mod window;
+mod world;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use carry_out::{Failure, Report, Truth, carry_out, take};
+pub use filter::Tools;
+use filter::{Filter, Finding};
+pub use pf::Syntax;
+use plan::{Direction, Moved, Plan, Step};
+pub use run::Ending;
+use state::{Saved, Store};
+pub use status::Status;
+use window::Window;
+use world::System;
+
+use crate::config::Config;
+use crate::config::network::{Family, Network};
+use crate::config::switch::{Backend, SwitchConfig};
+use crate::fault::{Fault, reason};
+use crate::logger::clock;
+use crate::sys;
+
+/// What `maintd on` was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Who is to be moved; everybody where there is nobody.
+    pub only: Vec<Network>,
+    /// Who is not to be, beside those of the configuration.
+    pub except: Vec<Network>,
+    /// For how long, as it was typed.
+    pub for_: Option<String>,
+    /// Until when, as it was typed.
+    pub until: Option<String>,
+    /// What visitors are told.
+    pub message: Option<String>,
+    /// What was on before a reboot is to be on again.
+    pub resume: bool,
+}
+
+/// The switch, ready to be used.
+#[derive(Debug)]
+pub struct Switch {
+    settings: SwitchConfig,
+    filter: Filter,
+    store: Store,
+    world: System,
+    /// This host's own addresses.
+    own: Vec<IpAddr>,
+    need_root: bool,
+}
+
+/// The rules that the packet filter needs, for `syntax` where it is pf.
+#[must_use]
+pub fn rules(settings: &SwitchConfig, syntax: Syntax) -> String {
+    match settings.backend {
+        Backend::Pf => pf::rules(settings, syntax),
+        Backend::Nft => nft::rules(settings),
+    }
+}
+
+impl Switch {
+    /// The switch of a configuration, with the system's commands.
+    ///
+    /// # Errors
+    /// This system cannot do it, or does not tell its addresses.
+    pub fn new(config: &Config, tools: &Tools) -> Result<Self, Fault> {
+        if config.switch.backend == Backend::Pf && !sys::PF_KILLS_BY_LABEL {
+            return Err(Fault::Failed(
+                "pf of macOS cannot end connections by their rule's label, so visitors would stay on the live site; use OpenBSD, FreeBSD or Linux".to_owned(),
+            ));
+        }
+        let own = sys::own_addresses().map_err(|error| {
+            Fault::Failed(format!(
+                "cannot list this host's addresses: {}",
+                reason(&error)
+            ))
+        })?;
+        Ok(Self {
+            filter: Filter::new(config.switch.clone(), tools, own.clone()),
+            store: Store::new(config.state_dir.clone()),
+            world: System::new(config),
+            settings: config.switch.clone(),
+            own,
+            need_root: tools.need_root,
+        })
+    }
+
+    /// From here on no signal ends this process half-way; what has changed nothing yet stops all the same.
+    fn hold_signals() -> Result<(), Fault> {
+        sys::hold_signals()
+            .map_err(|error| Fault::Failed(format!("cannot hold signals: {}", reason(&error))))
+    }
+
+    /// Moves visitors to the page.
+    ///
+    /// # Errors
+    /// What went wrong, what is true then, and what to do.
+    pub fn on(&mut self, wish: &Wish) -> Result<(), Fault> {
+        let mut moved = self.moved(wish)?;
+        let mut window = self.window(wish)?;
+        self.require_root()?;
+        Self::hold_signals()?;
+        let _lock = self.store.lock().map_err(Fault::Failed)?;
+        let earlier = match self.store.load() {
+            Ok(earlier) => earlier,
+            Err(what) if wish.resume => return Err(Fault::Failed(what)),
+            Err(what) => {
+                log::warn!("{what}");
+                None
+            }
+        };
+        if wish.resume {
+            let Some(saved) = earlier.clone() else {
+                log::info!("nothing to resume: it was not on");
+                return Ok(());
+            };
+            (moved, window) = (saved.moved, saved.window);
+        }
+        let plan = Plan::on(&moved, &self.responders());
+        let now = clock::seconds();
+        let mut saved = Saved {
+            since: earlier.as_ref().map_or(now, |earlier| earlier.since),
+            window,
+            moved,
+        };
+        // Before the change: a host that loses its power in between is to come back with the page.
+        self.save(&saved);
+        match carry_out(&plan, &self.filter, &mut self.world) {
+            Ok(report) => {
+                // Somebody has switched off by hand since: that was another maintenance.
+                let was_on = report.before.as_ref().is_some_and(Moved::is_anybody);
+                if !was_on && !wish.resume && saved.since != now {
+                    saved.since = now;
+                    self.save(&saved);
+                }
+                tell(&report);
+                log::info!("on: {}", text::summary(&saved));
+                Ok(())
+            }
+            Err(failure) => {
+                self.put_back(&failure, earlier.as_ref());
+                Err(Fault::Failed(failure.message(Direction::On)))
+            }
+        }
+    }
+
+    /// Moves visitors back, once the live site accepts connections; without looking for it where `force` says so.
+    ///
+    /// # Errors
+    /// What went wrong, what is true then, and what to do.
+    pub fn off(&mut self, force: bool) -> Result<(), Fault> {
+        self.require_root()?;
+        Self::hold_signals()?;
+        let _lock = self.store.lock().map_err(Fault::Failed)?;
+        let now = take(&Step::Remember, &self.filter, &mut self.world)
+            .map_err(|what| Fault::Failed(format!("not switched off: {what}")))?;
+        let is_on = matches!(&now, Finding::Moved(moved) if moved.is_anybody());
+        let plan = if is_on {
+            Plan::off(&self.live(force))
+        } else if matches!(now, Finding::NoTable(_)) {
+            // The rules are gone, and with them everything that moved anybody.
+            Plan::nothing()
+        } else {
+            // What an earlier try has left.
+            Plan::end_connections()
+        };
+        let done = carry_out(&plan, &self.filter, &mut self.world);
+        let is_off = match &done {
+            Ok(_) => true,
+            Err(failure) => failure.truth == Truth::OldConnectionsStay,
+        };
+        if is_off && let Err(what) = self.store.clear() {
+            return Err(Fault::Failed(format!(
+                "switched off, but {what}; delete it by hand, or a reboot will switch on again"
+            )));
+        }
+        let report = done.map_err(|failure| Fault::Failed(failure.message(Direction::Off)))?;
+        tell(&report);
+        if is_on {
+            log::info!("off: everybody is on the live site");
+        } else {
+            log::info!("off already: nobody was moved");
+        }
+        Ok(())
+    }
+
+    /// What `on` would run, as text.
+    ///
+    /// # Errors
+    /// What was asked for cannot be done.
+    pub fn dry_on(&self, wish: &Wish) -> Result<String, Fault> {
+        let mut moved = self.moved(wish)?;
+        self.window(wish)?;
+        if wish.resume {
+            match self.store.load().map_err(Fault::Failed)? {
+                Some(saved) => moved = saved.moved,
+                None => return Ok("# nothing to resume: it was not on\n".to_owned()),
+            }
+        }
+        Ok(text::commands(
+            &Plan::on(&moved, &self.responders()),
+            &self.filter,
+        ))
+    }
+
+    /// What `off` would run where it is on, as text.
+    #[must_use]
+    pub fn dry_off(&self, force: bool) -> String {
+        text::commands(&Plan::off(&self.live(force)), &self.filter)
+    }
+
+    /// Who is to be moved.
+    fn moved(&self, wish: &Wish) -> Result<Moved, Fault> {
+        let switched = |network: &&Network| self.settings.families.contains(&network.family());
+        let entries = if wish.only.is_empty() {
+            let families = self.settings.families.iter();
+            families.map(|family| family.everybody()).collect()
+        } else {
+            if let Some(other) = wish.only.iter().find(|network| !switched(network)) {
+                let family = other.family().name();
+                return Err(Fault::Usage(format!(
+                    "{other} cannot be moved: \"family\" in \"switch\" leaves {family} out; add it there, or name another address"
+                )));
+            }
+            wish.only.clone()
+        };
+        let except = self.settings.except.iter().chain(&wish.except);
+        Moved::new(entries, except.filter(switched).copied().collect()).map_err(Fault::Usage)
+    }
+
+    /// What is announced.
+    #[expect(
+        clippy::unused_self,
+        reason = "it is the switch's, whatever it needs for it"
+    )]
+    fn window(&self, wish: &Wish) -> Result<Window, Fault> {
+        let now = clock::seconds();
+        let until = match (&wish.for_, &wish.until) {
+            (Some(text), _) => Some(window::after(text, now).map_err(wrong("--for"))?),
+            (None, Some(text)) => Some(window::until(text, now).map_err(wrong("--until"))?),
+            (None, None) => None,
+        };
+        Ok(Window {
+            until,
+            message: wish.message.clone(),
+        })
+    }
+
+    /// Where the responder must answer: where redirected visitors arrive.
+    fn responders(&self) -> Vec<SocketAddr> {
+        let ports = self.settings.redirects.iter().map(|redirect| redirect.to);
+        match self.settings.backend {
+            Backend::Pf => at(ports, &self.loopback()),
+            Backend::Nft => at(ports, &self.own_switched()),
+        }
+    }
+
+    /// Where the live site must accept connections.
+    fn live(&self, force: bool) -> Vec<SocketAddr> {
+        let ports = self.settings.redirects.iter().map(|redirect| redirect.from);
+        if force {
+            Vec::new()
+        } else if !self.settings.live.is_empty() {
+            at(ports, &self.settings.live)
+        } else {
+            at(ports, &self.own_switched())
+        }
+    }
+
+    fn own_switched(&self) -> Vec<IpAddr> {
+        let is_switched =
+            |address: &&IpAddr| self.settings.families.contains(&Family::of(**address));
+        self.own.iter().filter(is_switched).copied().collect()
+    }
+
+    fn loopback(&self) -> Vec<IpAddr> {
+        let families = self.settings.families.iter();
+        families
+            .map(|family| match family {
+                Family::Inet => Ipv4Addr::LOCALHOST.into(),
+                Family::Inet6 => Ipv6Addr::LOCALHOST.into(),
+            })
+            .collect()
+    }
+
+    fn require_root(&self) -> Result<(), Fault> {
+        if self.need_root && !sys::is_root() {
+            return Err(Fault::Failed(text::needs_root()));
+        }
+        Ok(())
+    }
+
+    /// Saves what is on. That it cannot be is no reason to leave visitors where they are: a full disk may be why the
+    /// site must go down.
+    fn save(&self, saved: &Saved) {
+        if let Err(what) = self.store.save(saved) {
+            log::warn!(
+                "{what}; a reboot would end the maintenance: free some space, and switch on again"
+            );
+        }
+    }
+
+    /// What is saved is what is true, also after a failure.
+    fn put_back(&self, failure: &Failure, earlier: Option<&Saved>) {
+        match (&failure.truth, earlier) {
+            (Truth::AsBefore | Truth::Undone, Some(earlier)) => self.save(earlier),
+            (Truth::AsBefore | Truth::Undone, None) => {
+                if let Err(what) = self.store.clear() {
+                    log::warn!("{what}; delete it by hand, or a reboot will switch on");
+                }
+            }
+            (Truth::Unknown(_) | Truth::OldConnectionsStay, _) => {}
+        }
+    }
+}
+
+fn wrong(flag: &'static str) -> impl Fn(String) -> Fault {
+    move |what| Fault::Usage(format!("wrong value for {flag}: {what}"))
+}
+
+/// Every port of every address.
+fn at(ports: impl Iterator<Item = u16> + Clone, addresses: &[IpAddr]) -> Vec<SocketAddr> {
+    let of_address = |address: &IpAddr| {
+        let address = *address;
+        ports
+            .clone()
+            .map(move |port| SocketAddr::new(address, port))
+    };
+    addresses.iter().flat_map(of_address).collect()
+}
+
+fn tell(report: &Report) {
+    for warning in &report.warnings {
+        log::warn!("{warning}");
+    }
+}

@@ -1,0 +1,279 @@
+//! nftables: visitors are the members of sets, one for each family; their sockets are ended by ss(8).
+
+mod output;
+mod rules;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::command::{Call, Output};
+use super::filter::{Finding, Means, Tools};
+use super::plan::{Moved, Side, Step};
+use crate::config::network::{Family, Network};
+use crate::config::switch::SwitchConfig;
+
+pub(super) use rules::rules;
+
+/// The sets of those who are moved, and of those who are excepted.
+const CLIENTS: [&str; 2] = ["clients4", "clients6"];
+const EXCEPT: [&str; 2] = ["except4", "except6"];
+
+/// The connections that the kernel keeps account of, and how many it can.
+const TRACKED: [&str; 2] = [
+    "/proc/sys/net/netfilter/nf_conntrack_count",
+    "/proc/sys/net/netfilter/nf_conntrack_max",
+];
+
+/// Which of the sets is the one of a family.
+const fn number(family: Family) -> usize {
+    match family {
+        Family::Inet => 0,
+        Family::Inet6 => 1,
+    }
+}
+
+/// nftables with its settings.
+#[derive(Clone, Debug)]
+pub(super) struct Nft {
+    settings: SwitchConfig,
+    nft: PathBuf,
+    ss: PathBuf,
+    /// This host's own addresses, from which nobody is moved: what it sends to itself passes no prerouting.
+    own: Vec<IpAddr>,
+}
+
+impl Nft {
+    pub(super) fn new(settings: SwitchConfig, tools: &Tools, own: Vec<IpAddr>) -> Self {
+        Self {
+            settings,
+            nft: tools.nft.clone(),
+            ss: tools.ss.clone(),
+            own,
+        }
+    }
+
+    fn list(&self) -> Call {
+        Call::new(
+            &self.nft,
+            ["-j", "list", "table", "inet", self.settings.table()],
+        )
+    }
+
+    /// The one transaction that makes exactly these the sets' members.
+    fn change(&self, moved: &Moved) -> Call {
+        let table = self.settings.table();
+        let mut input = String::new();
+        for set in CLIENTS.iter().chain(&EXCEPT) {
+            input.push_str(&format!("flush set inet {table} {set}\n"));
+        }
+        for (sets, networks) in [(CLIENTS, &moved.entries), (EXCEPT, &moved.except)] {
+            for family in [Family::Inet, Family::Inet6] {
+                let of_family = networks.iter().filter(|network| network.family() == family);
+                let elements: Vec<String> = of_family.map(Network::to_string).collect();
+                if !elements.is_empty() {
+                    let (set, elements) = (sets[number(family)], elements.join(", "));
+                    input.push_str(&format!(
+                        "add element inet {table} {set} {{ {elements} }}\n"
+                    ));
+                }
+            }
+        }
+        Call::new(&self.nft, ["-f", "-"]).with_input(input)
+    }
+
+    /// ss(8) for the connections on a side of those who belong on the other one.
+    fn sockets(&self, options: &str, side: Side, moved: &Moved) -> Call {
+        let ports = self.settings.redirects.iter().map(|redirect| match side {
+            Side::Live => redirect.from,
+            Side::Maintenance => redirect.to,
+        });
+        let any = |terms: Vec<String>| format!("( {} )", terms.join(" or "));
+        let mut terms = vec![any(ports.map(|port| format!("sport = :{port}")).collect())];
+        let is_all = moved
+            .entries
+            .iter()
+            .filter(|entry| entry.is_everybody())
+            .count()
+            == 2;
+        match side {
+            Side::Live if is_all => {}
+            Side::Live => terms.push(any(moved.entries.iter().map(term).collect())),
+            // Who is moved is where they belong.
+            Side::Maintenance => terms.extend(
+                moved
+                    .entries
+                    .iter()
+                    .map(|entry| format!("not {}", term(entry))),
+            ),
+        }
+        let except = moved.except.iter().filter(|_| side == Side::Live).copied();
+        let own = self.own.iter().copied().map(Network::single);
+        terms.extend(
+            except
+                .chain(own)
+                .map(|network| format!("not {}", term(&network))),
+        );
+        Call::new(
+            &self.ss,
+            [options, "state", "connected", &terms.join(" and ")],
+        )
+    }
+
+    pub(super) fn means(&self, step: &Step) -> Means {
+        Means::Call(match step {
+            Step::RulesLoaded
+            | Step::Remember
+            | Step::IsMoved(_)
+            | Step::IsNotMoved(_)
+            | Step::NobodyIsMoved
+            | Step::Counts => self.list(),
+            Step::HasRoom => return Means::Files(TRACKED.map(PathBuf::from).to_vec()),
+            Step::Change(moved) => self.change(moved),
+            Step::Kill(side, moved) => self.sockets("-KHtn", *side, moved),
+            Step::AreGone(side, moved) => self.sockets("-Htn", *side, moved),
+            Step::Connected(side) => {
+                let everybody = [Family::Inet, Family::Inet6]
+                    .map(Family::everybody)
+                    .to_vec();
+                let moved = Moved {
+                    entries: if *side == Side::Live {
+                        everybody
+                    } else {
+                        Vec::new()
+                    },
+                    except: Vec::new(),
+                };
+                self.sockets("-Htn", *side, &moved)
+            }
+            Step::Responder(server) => return Means::AskForPage(*server),
+            Step::Live(server) => return Means::Connect(*server),
+            Step::FilterRuns | Step::LabelsLoaded => return Means::Nothing,
+        })
+    }
+
+    pub(super) fn judge(&self, step: &Step, output: &Output) -> Result<Finding, String> {
+        let is_well = output.status == Some(0);
+        let table = || self.read(output);
+        match step {
+            Step::RulesLoaded => {
+                let table = table()?;
+                match rules::missing(&self.settings, &table) {
+                    None => Ok(Finding::Right),
+                    Some(what) => Err(format!(
+                        "table \"inet {}\" {what}; {}",
+                        self.settings.table(),
+                        self.load_rules()
+                    )),
+                }
+            }
+            Step::Remember if is_missing(output) => Ok(Finding::NoTable(self.missing())),
+            Step::Remember => table().map(|table| Finding::Moved(table.moved)),
+            Step::NobodyIsMoved if table()?.moved.is_anybody() => {
+                Err("the sets are not empty after they were emptied".to_owned())
+            }
+            Step::IsMoved(address) | Step::IsNotMoved(address) => {
+                let is_moved = table()?.moved.has(*address);
+                match (step, is_moved) {
+                    (Step::IsMoved(_), false) => Err(format!(
+                        "{address} is not in the set, where it was just put"
+                    )),
+                    (Step::IsNotMoved(_), true) => {
+                        Err(format!("{address} is moved, and was not to be"))
+                    }
+                    _ => Ok(Finding::Right),
+                }
+            }
+            Step::HasRoom => {
+                let mut numbers = output.stdout.lines().map(|line| line.parse().ok());
+                Ok(Finding::Room {
+                    used: numbers.next().flatten(),
+                    limit: numbers.next().flatten(),
+                })
+            }
+            Step::Change(_) if !is_well => Err(format!(
+                "nft cannot change the sets: {}",
+                output.complaint()
+            )),
+            Step::Kill(..) if !is_well => {
+                Err(format!("ss cannot end connections: {}", output.complaint()))
+            }
+            // Ending them was carried out; only the proof is missing.
+            Step::AreGone(..) if !is_well => Ok(Finding::Warning(format!(
+                "cannot see whether connections are left: {}",
+                output.complaint()
+            ))),
+            Step::Connected(_) if !is_well => Err(format!(
+                "ss cannot list connections: {}",
+                output.complaint()
+            )),
+            Step::Counts => {
+                let counts = table()?.counts;
+                let labels = [
+                    &self.settings.label_maintenance,
+                    &self.settings.label_normal,
+                ];
+                Ok(Finding::Counts(
+                    labels.map(|label| counts.get(label).copied()),
+                ))
+            }
+            Step::AreGone(..) | Step::Connected(_) => {
+                Ok(Finding::Connections(output::open_sockets(&output.stdout)))
+            }
+            Step::NobodyIsMoved
+            | Step::Change(_)
+            | Step::Kill(..)
+            | Step::FilterRuns
+            | Step::LabelsLoaded
+            | Step::Responder(_)
+            | Step::Live(_) => Ok(Finding::Right),
+        }
+    }
+
+    /// What nft tells of the table.
+    fn read(&self, output: &Output) -> Result<output::Table, String> {
+        let table = self.settings.table();
+        if output.status == Some(0) {
+            return output::table(&output.stdout)
+                .ok_or_else(|| format!("nft does not tell of table \"inet {table}\" in a way that is understood; it must be 1.0 or newer"));
+        }
+        if is_missing(output) {
+            return Err(self.missing());
+        }
+        Err(format!(
+            "nft cannot list table \"inet {table}\": {}",
+            output.complaint()
+        ))
+    }
+
+    fn missing(&self) -> String {
+        format!(
+            "there is no table \"inet {}\"; {}",
+            self.settings.table(),
+            self.load_rules()
+        )
+    }
+
+    /// What to do where the rules are missing.
+    fn load_rules(&self) -> String {
+        format!(
+            "load its rules: \"maintd rules --backend nft | {} -f -\", and at each boot from a file",
+            self.nft.display()
+        )
+    }
+}
+
+/// nft says that there is no such table.
+fn is_missing(output: &Output) -> bool {
+    output.status != Some(0) && output.stderr.contains("No such file or directory")
+}
+
+/// A network as ss(8) has it. To the kernel IPv4 lies within IPv6 where one socket serves both.
+fn term(network: &Network) -> String {
+    match network.family() {
+        Family::Inet => format!("dst {network}"),
+        Family::Inet6 if network.is_everybody() => {
+            format!("( dst [{network}] and not dst 0.0.0.0/0 )")
+        }
+        Family::Inet6 => format!("dst [{network}]"),
+    }
+}

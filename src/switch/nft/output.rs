@@ -1,0 +1,184 @@
+//! What nft(8) and ss(8) print, as values. What cannot be read is left out: nothing here trusts its input.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::{CLIENTS, EXCEPT};
+use crate::config::network::{Family, Network};
+use crate::switch::count::Count;
+use crate::switch::plan::Moved;
+
+/// Our table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// The members of the sets.
+    pub(super) moved: Moved,
+    /// The sets that are there.
+    pub(super) sets: Vec<String>,
+    /// The redirects that rules make: of which family, from which port and to which.
+    pub(super) redirects: Vec<(Family, u16, u16)>,
+    /// What named counters have counted.
+    pub(super) counts: BTreeMap<String, Count>,
+}
+
+/// `nft -j list table`.
+pub(super) fn table(json: &str) -> Option<Table> {
+    let json: Value = serde_json::from_str(json).ok()?;
+    let mut table = Table::default();
+    for item in json.get("nftables")?.as_array()? {
+        if let Some(set) = item.get("set") {
+            table.take_set(set);
+        } else if let Some(counter) = item.get("counter") {
+            table.take_counter(counter);
+        } else if let Some(rule) = item.get("rule") {
+            table.redirects.extend(redirect(rule));
+        }
+    }
+    Some(table)
+}
+
+impl Table {
+    fn take_set(&mut self, set: &Value) {
+        let Some(name) = set.get("name").and_then(Value::as_str) else {
+            return;
+        };
+        self.sets.push(name.to_owned());
+        let networks = if CLIENTS.contains(&name) {
+            &mut self.moved.entries
+        } else if EXCEPT.contains(&name) {
+            &mut self.moved.except
+        } else {
+            return;
+        };
+        let elements = set.get("elem").and_then(Value::as_array);
+        networks.extend(elements.into_iter().flatten().flat_map(element));
+    }
+
+    fn take_counter(&mut self, counter: &Value) {
+        let number = |name: &str| counter.get(name).and_then(Value::as_u64).unwrap_or(0);
+        if let Some(name) = counter.get("name").and_then(Value::as_str) {
+            let count = Count {
+                packets: number("packets"),
+                bytes: number("bytes"),
+            };
+            self.counts.insert(name.to_owned(), count);
+        }
+    }
+}
+
+/// An element of a set: an address, a prefix, or a range.
+fn element(element: &Value) -> Vec<Network> {
+    let address = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    if let Some(address) = address(element) {
+        return vec![Network::single(address)];
+    }
+    if let Some(prefix) = element.get("prefix") {
+        let text = prefix
+            .get("addr")
+            .and_then(Value::as_str)
+            .zip(prefix.get("len"));
+        let network = text.and_then(|(address, length)| format!("{address}/{length}").parse().ok());
+        return network.into_iter().collect();
+    }
+    let range = element.get("range").and_then(Value::as_array);
+    match range.map(Vec::as_slice) {
+        Some([first, last]) => match (address(first), address(last)) {
+            (Some(first), Some(last)) if Family::of(first) == Family::of(last) => {
+                Network::of_range(first, last)
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Who is redirected by a rule, from which port to which.
+fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
+    let expressions = rule.get("expr")?.as_array()?;
+    let port = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+    let to = expressions
+        .iter()
+        .find_map(|expression| port(expression.get("redirect")?.get("port")?))?;
+    let matches = || {
+        expressions
+            .iter()
+            .filter_map(|expression| expression.get("match"))
+    };
+    let from = matches().find_map(|test| {
+        let field = test.get("left")?.get("payload")?.get("field")?;
+        port(test.get("right")?).filter(|_| field == "dport")
+    })?;
+    let family =
+        matches().find_map(
+            |test| match test.get("right")?.as_str()?.strip_prefix('@')? {
+                set if set == CLIENTS[0] => Some(Family::Inet),
+                set if set == CLIENTS[1] => Some(Family::Inet6),
+                _ => None,
+            },
+        )?;
+    Some((family, from, to))
+}
+
+/// `ss -Htn`: how many connections are open. One that only waits to be forgotten serves nobody.
+pub(super) fn open_sockets(text: &str) -> u64 {
+    let open = text.lines().filter(|line| {
+        let state = line.split_whitespace().next();
+        matches!(
+            state,
+            Some("ESTAB" | "SYN-RECV" | "CLOSE-WAIT" | "FIN-WAIT-1")
+        )
+    });
+    open.count().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_as_nft_tells_of_it() {
+        let json = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "maintd"}},
+            {"counter": {"family": "inet", "name": "www-normal", "table": "maintd", "packets": 12, "bytes": 3456}},
+            {"set": {"name": "clients4", "table": "maintd", "elem": [{"prefix": {"addr": "0.0.0.0", "len": 0}}]}},
+            {"set": {"name": "clients6", "table": "maintd", "elem": [{"prefix": {"addr": "::", "len": 0}}]}},
+            {"set": {"name": "except4", "table": "maintd", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.10", {"range": ["192.0.2.20", "192.0.2.21"]}]}},
+            {"set": {"name": "except6", "table": "maintd"}},
+            {"rule": {"chain": "prerouting", "expr": [
+                {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@except4"}}, {"accept": null}]}},
+            {"rule": {"chain": "prerouting", "expr": [
+                {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},
+                {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@clients4"}},
+                {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}},
+                {"redirect": {"port": 8080}}]}}]}"#;
+        let table = table(json).unwrap();
+        let texts =
+            |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&table.moved.entries), ["0.0.0.0/0", "::/0"]);
+        assert_eq!(
+            texts(&table.moved.except),
+            ["10.0.0.0/8", "192.0.2.10", "192.0.2.20/31"]
+        );
+        assert_eq!(table.sets, ["clients4", "clients6", "except4", "except6"]);
+        assert_eq!(table.redirects, [(Family::Inet, 80, 8080)]);
+        assert_eq!(table.counts["www-normal"].packets, 12);
+    }
+
+    #[test]
+    fn nonsense_is_no_table() {
+        for json in ["", "{", "[]", "{}", r#"{"nftables": 1}"#] {
+            assert_eq!(table(json), None, "{json}");
+        }
+        let odd = r#"{"nftables": [1, {"set": 1}, {"set": {"name": "clients4", "elem": [1, {"prefix": 1}, {"range": ["::", "0.0.0.0"]}, "x"]}}, {"rule": {}}]}"#;
+        assert!(!table(odd).unwrap().moved.is_anybody());
+    }
+
+    #[test]
+    fn what_waits_to_be_forgotten_is_not_open() {
+        let text = "ESTAB     0      0      192.0.2.1:80  198.51.100.7:50000 \nTIME-WAIT 0      0      192.0.2.1:80  198.51.100.7:50001 \nSYN-RECV  0      0      192.0.2.1:80  198.51.100.7:50002 \n";
+        assert_eq!(open_sockets(text), 2);
+        assert_eq!(open_sockets(""), 0);
+    }
+}

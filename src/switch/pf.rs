@@ -1,0 +1,233 @@
+//! pf(4): visitors are the members of a table, their connections are told apart by the labels of the rules.
+
+mod output;
+mod rules;
+
+use std::path::PathBuf;
+
+use super::command::{Call, Output};
+use super::filter::{Finding, Means, Tools};
+use super::plan::{Moved, Side, Step};
+use crate::config::switch::SwitchConfig;
+use output::State;
+
+pub use rules::Syntax;
+pub(super) use rules::rules;
+
+/// `-T test`: not all addresses match.
+const NO_MATCH: i32 = 2;
+/// `-T show`: there is no such table.
+const NO_TABLE: i32 = 255;
+
+/// pf with its settings.
+#[derive(Clone, Debug)]
+pub(super) struct Pf {
+    settings: SwitchConfig,
+    pfctl: PathBuf,
+}
+
+impl Pf {
+    pub(super) fn new(settings: SwitchConfig, tools: &Tools) -> Self {
+        Self {
+            settings,
+            pfctl: tools.pfctl.clone(),
+        }
+    }
+
+    fn call(&self, arguments: &[&str]) -> Call {
+        Call::new(&self.pfctl, arguments.iter().copied())
+    }
+
+    /// A command for the table.
+    fn table(&self, arguments: &[&str]) -> Call {
+        self.call(&[&["-t", self.settings.table(), "-T"], arguments].concat())
+    }
+
+    /// What makes exactly these the table's members.
+    fn change(&self, moved: &Moved) -> Call {
+        if !moved.is_anybody() {
+            return self.table(&["flush"]);
+        }
+        let entries = moved.entries.iter().map(|entry| format!("{entry}\n"));
+        let except = moved.except.iter().map(|entry| format!("!{entry}\n"));
+        // A rule of doas.conf(5) can name these arguments, for who is moved is not among them.
+        self.call(&[
+            "-q",
+            "-t",
+            self.settings.table(),
+            "-T",
+            "replace",
+            "-f",
+            "-",
+        ])
+        .with_input(entries.chain(except).collect())
+    }
+
+    fn label(&self, side: Side) -> &str {
+        match side {
+            Side::Live => &self.settings.label_normal,
+            Side::Maintenance => &self.settings.label_maintenance,
+        }
+    }
+
+    pub(super) fn means(&self, step: &Step) -> Means {
+        Means::Call(match step {
+            Step::FilterRuns => self.call(&["-s", "info"]),
+            Step::RulesLoaded => self.call(&["-vs", "Tables"]),
+            Step::LabelsLoaded | Step::Counts => self.call(&["-s", "labels"]),
+            Step::HasRoom => self.call(&["-s", "memory"]),
+            Step::Remember | Step::NobodyIsMoved => self.table(&["show"]),
+            Step::Change(moved) => self.change(moved),
+            Step::IsMoved(address) | Step::IsNotMoved(address) => {
+                self.table(&["test", &address.to_string()])
+            }
+            Step::Kill(side, _) => self.call(&["-k", "label", "-k", self.label(*side)]),
+            Step::AreGone(..) | Step::Connected(_) => self.call(&["-s", "states"]),
+            Step::Responder(server) => return Means::AskForPage(*server),
+            Step::Live(server) => return Means::Connect(*server),
+        })
+    }
+
+    pub(super) fn judge(&self, step: &Step, output: &Output) -> Result<Finding, String> {
+        let table = self.settings.table();
+        if let Step::IsMoved(address) | Step::IsNotMoved(address) = step {
+            let wanted = matches!(step, Step::IsMoved(_));
+            return match (self.tested(output)?, wanted) {
+                (true, true) | (false, false) => Ok(Finding::Right),
+                (false, true) => Err(format!(
+                    "{address} is not in table <{table}>, where it was just put"
+                )),
+                (true, false) => Err(format!(
+                    "{address} is in table <{table}>, and was not to be"
+                )),
+            };
+        }
+        if output.status == Some(0) {
+            self.read(step, &output.stdout)
+        } else {
+            self.failed(step, output)
+        }
+    }
+
+    /// `-T test`: whether all addresses are in the table.
+    fn tested(&self, output: &Output) -> Result<bool, String> {
+        match output.status {
+            Some(0) => Ok(true),
+            Some(NO_MATCH) => Ok(false),
+            _ => Err(format!(
+                "pfctl cannot test table <{}>: {}",
+                self.settings.table(),
+                output.complaint()
+            )),
+        }
+    }
+
+    /// What a command means that has failed.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest fail alike")]
+    fn failed(&self, step: &Step, output: &Output) -> Result<Finding, String> {
+        let complaint = output.complaint();
+        let table = self.settings.table();
+        match step {
+            Step::Remember if output.status == Some(NO_TABLE) => Ok(Finding::NoTable(format!(
+                "pf has no table <{table}>; {LOAD_RULES}"
+            ))),
+            // The kill itself was carried out; only the proof is missing.
+            Step::AreGone(..) => Ok(Finding::Warning(format!(
+                "cannot see whether connections are left: {complaint}"
+            ))),
+            Step::Change(_) => Err(format!("pfctl cannot change table <{table}>: {complaint}")),
+            Step::Kill(side, _) => Err(format!(
+                "pfctl cannot kill the states of label \"{}\": {complaint}",
+                self.label(*side)
+            )),
+            _ => Err(format!("pfctl fails: {complaint}")),
+        }
+    }
+
+    /// What a command means that has succeeded.
+    fn read(&self, step: &Step, text: &str) -> Result<Finding, String> {
+        let table = self.settings.table();
+        let labels = [
+            &self.settings.label_maintenance,
+            &self.settings.label_normal,
+        ];
+        match step {
+            Step::FilterRuns => match output::is_enabled(text) {
+                Some(true) => Ok(Finding::Room {
+                    used: output::states_in_use(text),
+                    limit: None,
+                }),
+                Some(false) => {
+                    Err("pf is disabled, so nobody is moved; run \"pfctl -e\"".to_owned())
+                }
+                None => Err(
+                    "pfctl does not tell whether pf is enabled; run \"pfctl -s info\" to see why"
+                        .to_owned(),
+                ),
+            },
+            Step::RulesLoaded => match output::is_referenced(text, table) {
+                Some(true) => Ok(Finding::Right),
+                Some(false) => Err(format!(
+                    "no rule uses table <{table}>, so nobody is moved; {LOAD_RULES}"
+                )),
+                None => Err(format!("pf has no table <{table}>; {LOAD_RULES}")),
+            },
+            Step::LabelsLoaded => match labels
+                .iter()
+                .find(|label| output::count_of(text, label).is_none())
+            {
+                None => Ok(Finding::Right),
+                Some(label) => Err(format!(
+                    "no rule has the label \"{label}\", so connections could not be told apart; {LOAD_RULES}"
+                )),
+            },
+            Step::HasRoom => Ok(Finding::Room {
+                used: None,
+                limit: output::state_limit(text),
+            }),
+            Step::Remember => Ok(Finding::Moved(output::entries(text))),
+            Step::NobodyIsMoved if output::entries(text).is_anybody() => {
+                Err(format!("table <{table}> is not empty after it was emptied"))
+            }
+            Step::AreGone(side, moved) => {
+                let belongs_elsewhere =
+                    |state: &State| moved.has(state.peer.ip()) == (*side == Side::Live);
+                Ok(self.count(*side, text, belongs_elsewhere))
+            }
+            Step::Connected(side) => Ok(self.count(*side, text, |_| true)),
+            Step::Counts => Ok(Finding::Counts(
+                labels.map(|label| output::count_of(text, label)),
+            )),
+            Step::NobodyIsMoved
+            | Step::Change(_)
+            | Step::Kill(..)
+            | Step::IsMoved(_)
+            | Step::IsNotMoved(_)
+            | Step::Responder(_)
+            | Step::Live(_) => Ok(Finding::Right),
+        }
+    }
+
+    /// The connections on a side that are `wanted`, among all states.
+    fn count(&self, side: Side, states: &str, wanted: impl Fn(&State) -> bool) -> Finding {
+        let is_port = |port: u16| {
+            self.settings
+                .redirects
+                .iter()
+                .any(|redirect| redirect.from == port)
+        };
+        let is_on_side = |state: &State| match side {
+            Side::Live => state.redirected_from.is_none() && is_port(state.to.port()),
+            Side::Maintenance => state
+                .redirected_from
+                .is_some_and(|from| is_port(from.port())),
+        };
+        let counted = output::states(states)
+            .filter(|state| is_on_side(state) && !state.is_over && wanted(state));
+        Finding::Connections(counted.count().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// What to do where the rules are missing.
+const LOAD_RULES: &str =
+    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";

@@ -1,0 +1,219 @@
+//! What pfctl(8) prints, as values. What cannot be read is left out: nothing here trusts its input.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::network::Network;
+use crate::switch::count::Count;
+use crate::switch::plan::Moved;
+
+/// `-s info`: pf is enabled; nothing where that is not told.
+pub(super) fn is_enabled(info: &str) -> Option<bool> {
+    let status = info
+        .lines()
+        .find_map(|line| line.strip_prefix("Status: "))?;
+    match status.split_whitespace().next()? {
+        "Enabled" => Some(true),
+        "Disabled" => Some(false),
+        _ => None,
+    }
+}
+
+/// `-s info`: how many states there are.
+pub(super) fn states_in_use(info: &str) -> Option<u64> {
+    let line = info
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("current entries"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// `-s memory`: how many states there may be.
+pub(super) fn state_limit(memory: &str) -> Option<u64> {
+    let line = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("states "))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+/// `-vs Tables`: whether rules use a table; nothing where there is no such table. The flags are `cpair hC` in their
+/// places, and the fifth, `r`, says so.
+pub(super) fn is_referenced(tables: &str, name: &str) -> Option<bool> {
+    let mut lines = tables.lines().filter_map(|line| line.split_once('\t'));
+    let (flags, _) = lines.find(|(_, table)| table.split('\t').next() == Some(name))?;
+    Some(flags.as_bytes().get(4) == Some(&b'r'))
+}
+
+/// `-T show`, with or without `-v`: the entries, and those with an exclamation mark.
+pub(super) fn entries(show: &str) -> Moved {
+    let mut moved = Moved::default();
+    for line in show.lines() {
+        let Some(text) = line.strip_prefix(['\t', ' ']).map(str::trim) else {
+            continue;
+        };
+        let (is_except, text) = match text.strip_prefix('!') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let Ok(network) = text.parse::<Network>() else {
+            continue;
+        };
+        if is_except {
+            moved.except.push(network);
+        } else {
+            moved.entries.push(network);
+        }
+    }
+    moved
+}
+
+/// `-s labels`: what the rules with a label have counted together; nothing where there are none. A rule is a line, and a
+/// label may hold blanks, so it is read from the right.
+pub(super) fn count_of(labels: &str, label: &str) -> Option<Count> {
+    let mut total: Option<Count> = None;
+    for line in labels.lines() {
+        let words: Vec<&str> = line.rsplitn(9, ' ').collect();
+        let [_, _, _, _, _, bytes, packets, evaluations, name] = words.as_slice() else {
+            continue;
+        };
+        let number = |text: &str| text.parse::<u64>().ok();
+        let (Some(bytes), Some(packets), Some(_)) =
+            (number(bytes), number(packets), number(evaluations))
+        else {
+            continue;
+        };
+        if *name == label {
+            let count = total.get_or_insert_default();
+            count.packets = count.packets.saturating_add(packets);
+            count.bytes = count.bytes.saturating_add(bytes);
+        }
+    }
+    total
+}
+
+/// A state of an incoming TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Where it ends here.
+    pub(super) to: SocketAddr,
+    /// Where it was meant to end, if it was redirected.
+    pub(super) redirected_from: Option<SocketAddr>,
+    /// Who has made it.
+    pub(super) peer: SocketAddr,
+    /// Both have closed, or one has reset.
+    pub(super) is_over: bool,
+}
+
+/// `-s states`: the incoming TCP connections.
+pub(super) fn states(text: &str) -> impl Iterator<Item = State> {
+    text.lines().filter_map(state)
+}
+
+/// `all tcp 127.0.0.1:8080 (203.0.113.1:80) <- 198.51.100.7:50000       ESTABLISHED:ESTABLISHED`
+fn state(line: &str) -> Option<State> {
+    let mut words = line.split_whitespace();
+    let (_, "tcp", to) = (words.next()?, words.next()?, words.next()?) else {
+        return None;
+    };
+    let mut next = words.next()?;
+    let redirected_from = match next
+        .strip_prefix('(')
+        .and_then(|text| text.strip_suffix(')'))
+    {
+        Some(inner) => {
+            next = words.next()?;
+            Some(socket(inner)?)
+        }
+        None => None,
+    };
+    if next != "<-" {
+        return None;
+    }
+    let peer = socket(words.next()?)?;
+    let progress = words.last().unwrap_or_default();
+    let is_over = progress
+        .split(':')
+        .all(|half| matches!(half, "TIME_WAIT" | "CLOSED" | "FIN_WAIT_2"));
+    Some(State {
+        to: socket(to)?,
+        redirected_from,
+        peer,
+        is_over,
+    })
+}
+
+/// `192.0.2.1:80` or `2001:db8::1[80]`.
+fn socket(text: &str) -> Option<SocketAddr> {
+    let (address, port) = match text.strip_suffix(']') {
+        Some(text) => text.split_once('[')?,
+        None => text.rsplit_once(':')?,
+    };
+    // A scope is of no interest.
+    let address: IpAddr = address.split('%').next()?.parse().ok()?;
+    Some(SocketAddr::new(address, port.parse().ok()?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "Status: Enabled for 0 days 01:02:03    Debug: err\n\nState Table                          Total             Rate\n  current entries                       42               \n  half-open tcp                          0               \n";
+
+    #[test]
+    fn info_tells_whether_pf_runs_and_how_full_it_is() {
+        assert_eq!(is_enabled(INFO), Some(true));
+        assert_eq!(is_enabled("Status: Disabled for 0 days\n"), Some(false));
+        assert_eq!(is_enabled("what\n"), None);
+        assert_eq!(states_in_use(INFO), Some(42));
+        let memory = "states        hard limit   100000\nsrc-nodes     hard limit    10000\n";
+        assert_eq!(state_limit(memory), Some(100_000));
+        assert_eq!(state_limit(""), None);
+    }
+
+    #[test]
+    fn the_fifth_flag_says_that_rules_use_a_table() {
+        let tables = "-pa-r-C\tmaintenance\n-pa---C\tother\n--a-r--\tbogons\n";
+        assert_eq!(is_referenced(tables, "maintenance"), Some(true));
+        assert_eq!(is_referenced(tables, "other"), Some(false));
+        assert_eq!(is_referenced(tables, "maint"), None);
+        assert_eq!(is_referenced("", "maintenance"), None);
+    }
+
+    #[test]
+    fn a_table_is_read_with_and_without_its_counters() {
+        let show = "   0.0.0.0/0\n\tCleared:     Mon Nov 23 18:00:00 2026\n\tIn/Pass:     [ Packets: 12                 Bytes: 3456               ]\n   ::/0\n  !192.0.2.10\n";
+        let moved = entries(show);
+        let texts: Vec<_> = moved.entries.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["0.0.0.0/0", "::/0"]);
+        assert_eq!(moved.except, ["192.0.2.10".parse().unwrap()]);
+        assert_eq!(entries(""), Moved::default());
+    }
+
+    #[test]
+    fn the_rules_of_a_label_are_added_up() {
+        let labels = "www-maintenance 4 3 300 2 200 1 100 7\nwww-normal 10 20 2000 10 1000 10 1000 30\nwww-normal 1 2 3 4 5 6 7 8\nwww normal 1 9 9 9 9 9 9 9\nshort 1 2\n";
+        let count = count_of(labels, "www-normal").unwrap();
+        assert_eq!((count.packets, count.bytes), (22, 2003));
+        assert_eq!(count_of(labels, "www normal").unwrap().packets, 9);
+        assert_eq!(count_of(labels, "www"), None);
+    }
+
+    #[test]
+    fn states_tell_who_is_where() {
+        let text = "all tcp 127.0.0.1:8080 (203.0.113.1:80) <- 198.51.100.7:50000       ESTABLISHED:ESTABLISHED\n\
+            all tcp 203.0.113.1:80 <- 198.51.100.8:50001       TIME_WAIT:TIME_WAIT\n\
+            all tcp ::1[8080] (2001:db8::1[80]) <- 2001:db8::7[50000]       ESTABLISHED:ESTABLISHED\n\
+            all tcp 203.0.113.1:50000 -> 198.51.100.9:443       ESTABLISHED:ESTABLISHED\n\
+            all udp 203.0.113.1:53 <- 198.51.100.9:443       SINGLE:MULTIPLE\n\
+            nonsense\n";
+        let states: Vec<State> = states(text).collect();
+        assert_eq!(states.len(), 3);
+        assert_eq!(states[0].to, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(
+            states[0].redirected_from,
+            Some("203.0.113.1:80".parse().unwrap())
+        );
+        assert!(states[1].is_over && !states[0].is_over);
+        assert_eq!(states[1].redirected_from, None);
+        assert_eq!(states[2].peer, "[2001:db8::7]:50000".parse().unwrap());
+    }
+}

@@ -1,0 +1,315 @@
+//! What `on` and `off` do, as data: check, change, verify, kill, verify. The packet filters know how each step is done.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::network::{Family, Network};
+
+/// Which way visitors are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// To the page.
+    On,
+    /// Back to the live site.
+    Off,
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// On the live site.
+    Live,
+    /// On the page.
+    Maintenance,
+}
+
+/// Who is moved. Nobody is where there are no entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// Those who get the page.
+    pub(super) entries: Vec<Network>,
+    /// Those of them who do not.
+    pub(super) except: Vec<Network>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The packet filter runs.
+    FilterRuns,
+    /// Its rules are loaded, and use the table.
+    RulesLoaded,
+    /// Its rules carry the labels by which connections are told apart.
+    LabelsLoaded,
+    /// It has room for the connections of many visitors. Where it has not, that is told and nothing else.
+    HasRoom,
+    /// The responder answers with 503 there.
+    Responder(SocketAddr),
+    /// The live site accepts connections there.
+    Live(SocketAddr),
+    /// Who is moved now, to be put back if what follows goes wrong.
+    Remember,
+    /// Exactly these are moved from now on: one change, all of it or nothing.
+    Change(Moved),
+    /// This address is moved.
+    IsMoved(IpAddr),
+    /// This address is not moved.
+    IsNotMoved(IpAddr),
+    /// Nobody is moved.
+    NobodyIsMoved,
+    /// Connections on this side end, of those who belong on the other one.
+    Kill(Side, Moved),
+    /// No such connection is left.
+    AreGone(Side, Moved),
+    /// How many connections there are on this side. In no plan: it is asked for the status.
+    Connected(Side),
+    /// What the rules of both sides have counted. In no plan either.
+    Counts,
+}
+
+/// What is true when a step fails, which is told by where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing has changed.
+    Check,
+    /// What has changed is to be undone.
+    Change,
+    /// New visitors are moved; old connections may be where they were.
+    Kill,
+}
+
+impl Step {
+    pub(super) const fn phase(&self) -> Phase {
+        match self {
+            Self::FilterRuns
+            | Self::RulesLoaded
+            | Self::LabelsLoaded
+            | Self::HasRoom
+            | Self::Responder(_)
+            | Self::Live(_)
+            | Self::Remember
+            | Self::Connected(_)
+            | Self::Counts => Phase::Check,
+            Self::Change(_) | Self::IsMoved(_) | Self::IsNotMoved(_) | Self::NobodyIsMoved => {
+                Phase::Change
+            }
+            Self::Kill(..) | Self::AreGone(..) => Phase::Kill,
+        }
+    }
+}
+
+/// The steps of one switch, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) direction: Direction,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Moves visitors to the page, once the responder answers at all of `responders`.
+    pub(super) fn on(moved: &Moved, responders: &[SocketAddr]) -> Self {
+        let mut steps = vec![
+            Step::FilterRuns,
+            Step::RulesLoaded,
+            Step::LabelsLoaded,
+            Step::HasRoom,
+        ];
+        steps.extend(responders.iter().copied().map(Step::Responder));
+        steps.push(Step::Remember);
+        steps.push(Step::Change(moved.clone()));
+        steps.extend(moved.witnesses().map(Step::IsMoved));
+        let except = moved.except.iter().map(Network::first);
+        steps.extend(except.map(Step::IsNotMoved));
+        steps.push(Step::Kill(Side::Live, moved.clone()));
+        steps.push(Step::AreGone(Side::Live, moved.clone()));
+        Self {
+            direction: Direction::On,
+            steps,
+        }
+    }
+
+    /// Moves visitors back, once the live site accepts connections at all of `live`.
+    pub(super) fn off(live: &[SocketAddr]) -> Self {
+        let mut steps = vec![Step::Remember];
+        steps.extend(live.iter().copied().map(Step::Live));
+        steps.push(Step::Change(Moved::default()));
+        steps.push(Step::NobodyIsMoved);
+        steps.extend(Self::end_connections().steps);
+        Self {
+            direction: Direction::Off,
+            steps,
+        }
+    }
+
+    /// Leaves all as it is: nobody is moved.
+    pub(super) const fn nothing() -> Self {
+        Self {
+            direction: Direction::Off,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Ends the connections of visitors who have been moved back.
+    pub(super) fn end_connections() -> Self {
+        Self {
+            direction: Direction::Off,
+            steps: vec![
+                Step::Kill(Side::Maintenance, Moved::default()),
+                Step::AreGone(Side::Maintenance, Moved::default()),
+            ],
+        }
+    }
+}
+
+impl Moved {
+    /// These, but for some. What another network covers is left out, for a packet filter may refuse to have both.
+    ///
+    /// # Errors
+    /// Somebody is to be moved and not to be: an exception covers an entry. What to do.
+    pub(super) fn new(entries: Vec<Network>, except: Vec<Network>) -> Result<Self, String> {
+        let (entries, except) = (without_covered(entries), without_covered(except));
+        for entry in &entries {
+            if let Some(exception) = except.iter().find(|exception| exception.covers(entry)) {
+                return Err(format!(
+                    "{entry} is to get the page, and the exception {exception} has it stay on the live site; give only one of them"
+                ));
+            }
+        }
+        Ok(Self { entries, except })
+    }
+
+    /// Somebody is moved.
+    pub(super) fn is_anybody(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// This address is moved. No exception covers an entry, so every exception is the more precise one.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        let among = |networks: &[Network]| networks.iter().any(|network| network.has(address));
+        among(&self.entries) && !among(&self.except)
+    }
+
+    /// For each entry one address that is moved by it, as far as one is easily found.
+    fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
+        self.entries.iter().filter_map(|entry| {
+            let candidates = [outsiders(entry.family()), vec![entry.last(), entry.first()]];
+            let mut candidates = candidates.concat().into_iter();
+            candidates.find(|address| entry.has(*address) && self.has(*address))
+        })
+    }
+}
+
+/// In order, without what others cover.
+fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
+    networks.sort_unstable();
+    networks.dedup();
+    let all = networks.clone();
+    networks.retain(|network| {
+        !all.iter()
+            .any(|other| other != network && other.covers(network))
+    });
+    networks
+}
+
+/// Addresses that nobody has: for documentation (RFC 5737 3, RFC 3849 2).
+fn outsiders(family: Family) -> Vec<IpAddr> {
+    let texts: &[&str] = match family {
+        Family::Inet => &["203.0.113.77", "198.51.100.77", "192.0.2.77"],
+        Family::Inet6 => &["2001:db8:ffff::77", "2001:db8::77"],
+    };
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn networks(texts: &[&str]) -> Vec<Network> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn moved(entries: &[&str], except: &[&str]) -> Moved {
+        Moved::new(networks(entries), networks(except)).unwrap()
+    }
+
+    #[test]
+    fn on_checks_changes_verifies_kills_and_verifies() {
+        let moved = moved(&["0.0.0.0/0", "::/0"], &["192.0.2.10", "2001:db8::/48"]);
+        let responders: Vec<SocketAddr> = vec!["127.0.0.1:8080".parse().unwrap()];
+        let plan = Plan::on(&moved, &responders);
+        let address = |text: &str| text.parse().unwrap();
+        assert_eq!(
+            plan.steps,
+            [
+                Step::FilterRuns,
+                Step::RulesLoaded,
+                Step::LabelsLoaded,
+                Step::HasRoom,
+                Step::Responder(responders[0]),
+                Step::Remember,
+                Step::Change(moved.clone()),
+                Step::IsMoved(address("203.0.113.77")),
+                Step::IsMoved(address("2001:db8:ffff::77")),
+                Step::IsNotMoved(address("192.0.2.10")),
+                Step::IsNotMoved(address("2001:db8::")),
+                Step::Kill(Side::Live, moved.clone()),
+                Step::AreGone(Side::Live, moved),
+            ]
+        );
+        let phases: Vec<Phase> = plan.steps.iter().map(Step::phase).collect();
+        assert!(phases.is_sorted_by_key(|phase| *phase as u8), "{phases:?}");
+    }
+
+    #[test]
+    fn off_looks_for_the_live_site_first() {
+        let live: Vec<SocketAddr> = vec!["192.0.2.1:80".parse().unwrap()];
+        assert_eq!(
+            Plan::off(&live).steps,
+            [
+                Step::Remember,
+                Step::Live(live[0]),
+                Step::Change(Moved::default()),
+                Step::NobodyIsMoved,
+                Step::Kill(Side::Maintenance, Moved::default()),
+                Step::AreGone(Side::Maintenance, Moved::default()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_witness_is_moved_whatever_is_excepted() {
+        for (entries, except) in [
+            (
+                &["0.0.0.0/0", "::/0"][..],
+                &["203.0.113.0/24", "198.51.100.0/24"][..],
+            ),
+            (
+                &["203.0.113.0/24", "2001:db8::/64"],
+                &["203.0.113.255", "2001:db8::"],
+            ),
+            (&["192.0.2.1"], &[]),
+        ] {
+            let moved = moved(entries, except);
+            let witnesses: Vec<IpAddr> = moved.witnesses().collect();
+            assert_eq!(witnesses.len(), entries.len());
+            assert!(
+                witnesses.iter().all(|witness| moved.has(*witness)),
+                "{witnesses:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_is_moved_and_excepted() {
+        let what = Moved::new(networks(&["192.0.2.7"]), networks(&["192.0.2.0/24"])).unwrap_err();
+        assert!(
+            what.starts_with("192.0.2.7 is to get the page, and the exception 192.0.2.0/24"),
+            "{what}"
+        );
+        assert!(Moved::new(networks(&["::/0"]), networks(&["::/0"])).is_err());
+        let moved = moved(&["10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8"], &["10.2.0.1"]);
+        assert_eq!(moved.entries, networks(&["10.0.0.0/8"]));
+        assert!(moved.has("10.1.0.1".parse().unwrap()));
+        assert!(!moved.has("10.2.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,201 @@
+//! Whether a server answers: the responder with 503, the live site at all.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+
+use crate::crypto;
+use crate::fault::reason;
+
+/// How long a server may take to accept, and again for each read and write.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The most that is read of an answer.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Connects to a server.
+///
+/// # Errors
+/// It does not accept, for this reason.
+pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&server, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    Ok(stream)
+}
+
+/// Asks a server for its page, and says what status it answers with.
+///
+/// # Errors
+/// It does not accept, or what it sends is no answer.
+pub(super) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
+    let mut stream = connect(server)?;
+    let request = format!(
+        "HEAD / HTTP/1.1\r\nHost: {}\r\nUser-Agent: maintd/{}\r\nConnection: close\r\n\r\n",
+        server,
+        env!("CARGO_PKG_VERSION")
+    );
+    if secure {
+        let mut session = session(server.ip())?;
+        exchange(
+            &mut rustls::Stream::new(&mut session, &mut stream),
+            &request,
+        )
+    } else {
+        exchange(&mut stream, &request)
+    }
+}
+
+/// Whether a server on this host is to be found at the loopback address alone.
+pub(super) fn is_on_loopback(server: SocketAddr) -> bool {
+    let loopback: IpAddr = match server.ip() {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    !server.ip().is_loopback() && connect(SocketAddr::new(loopback, server.port())).is_ok()
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    let mut bytes = [0; 4096];
+    let mut end = Ok(());
+    // To its end, so that the server sees no reset; but what has come counts, however it ends.
+    while answer.len() < MAX_ANSWER {
+        match stream.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(length) => answer.extend_from_slice(&bytes[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                end = Err(error);
+                break;
+            }
+        }
+    }
+    match status_of(&answer) {
+        Some(status) => Ok(status),
+        None => end.and_then(|()| Err(io::Error::other("what answers does not speak HTTP"))),
+    }
+}
+
+/// The status of a status line (RFC 9112 4).
+fn status_of(answer: &[u8]) -> Option<u16> {
+    let rest = answer.strip_prefix(b"HTTP/1.")?;
+    let digits = rest.get(2..5).filter(|_| rest.get(1) == Some(&b' '))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn session(address: IpAddr) -> io::Result<ClientConnection> {
+    let provider = Arc::new(crypto::provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), ServerName::from(address)).map_err(io::Error::other)
+}
+
+/// Trusts whatever certificate there is: it is asked who answers on an address of this host, by no name.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Why a server did not accept, as messages have it.
+pub(super) fn why(error: &io::Error) -> String {
+    // A read or write that took too long would have blocked.
+    if matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    ) {
+        format!("no answer within {} s", LIMIT.as_secs())
+    } else {
+        reason(error)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// What is said of a server that answers so.
+    fn asked(answer: &'static str) -> io::Result<u16> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).unwrap();
+            assert!(head[..length].starts_with(b"HEAD / HTTP/1.1\r\nHost: 127.0.0.1:"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let status = status(server, false);
+        served.join().unwrap();
+        status
+    }
+
+    #[test]
+    fn an_answer_has_a_status() {
+        assert_eq!(
+            asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap(),
+            503
+        );
+        assert_eq!(asked("HTTP/1.0 200 OK\r\n\r\n").unwrap(), 200);
+        for odd in ["", "SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 abc\r\n", "HTTP/1."] {
+            assert!(asked(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        drop(listener);
+        let error = status(server, false).unwrap_err();
+        assert_eq!(why(&error), "connection refused");
+    }
+}

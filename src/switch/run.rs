@@ -1,0 +1,128 @@
+//! `maintd run`: on, a command with its own terminal, off however it ends.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus};
+
+use super::command::quoted;
+use super::{Switch, Wish};
+use crate::fault::{Fault, reason};
+use crate::sys;
+
+/// There is no such command (POSIX 2.8.2).
+const NOT_FOUND: u8 = 127;
+/// It cannot be run.
+const NOT_EXECUTABLE: u8 = 126;
+/// What is added to the number of the signal that ended it.
+const BY_SIGNAL: i32 = 128;
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// The exit status.
+    pub status: u8,
+    /// What is to be told last and loudest: visitors are still on the page.
+    pub fault: Option<Fault>,
+}
+
+impl Switch {
+    /// Switches on, runs a command to its end and switches off.
+    ///
+    /// Signals that would end us end the command in our place, if they have not reached it already.
+    ///
+    /// # Errors
+    /// It could not be switched on: then the command has not been run.
+    pub fn run(&mut self, wish: &Wish, command: &[OsString]) -> Result<Ending, Fault> {
+        self.on(wish)?;
+        // Who was interrupted while it was switched on wants to run nothing more.
+        let status = match sys::take_held_signal() {
+            Some(signal) => Ok(as_number(BY_SIGNAL + signal)),
+            None => start(command).and_then(wait),
+        };
+        let status = status.unwrap_or_else(|(status, what)| {
+            log::error!("{what}");
+            status
+        });
+        // Switching off is not to be interrupted.
+        self.world.heed_signals(false);
+        Ok(match self.off(false) {
+            Ok(()) => Ending {
+                status,
+                fault: None,
+            },
+            Err(fault) => Ending {
+                status: if status == 0 { 1 } else { status },
+                fault: Some(Fault::Failed(format!(
+                    "VISITORS STILL GET THE PAGE: {fault}; then run \"maintd off\""
+                ))),
+            },
+        })
+    }
+
+    /// What [`Self::run`] would run, as text.
+    ///
+    /// # Errors
+    /// What was asked for cannot be done.
+    pub fn dry_run(&self, wish: &Wish, command: &[OsString]) -> Result<String, Fault> {
+        let words: Vec<String> = command
+            .iter()
+            .map(|word| quoted(&word.to_string_lossy()))
+            .collect();
+        Ok(format!(
+            "{}{}\n{}",
+            self.dry_on(wish)?,
+            words.join(" "),
+            self.dry_off(false)
+        ))
+    }
+}
+
+/// Starts the command with our own terminal, environment and directory.
+fn start(command: &[OsString]) -> Result<Child, (u8, String)> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err((
+            NOT_FOUND,
+            "no command to run; write one behind \"--\"".to_owned(),
+        ));
+    };
+    Command::new(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| {
+            let name = program.to_string_lossy();
+            if error.kind() == io::ErrorKind::NotFound {
+                (NOT_FOUND, format!("cannot run \"{name}\": not found"))
+            } else {
+                let what = format!("cannot run \"{name}\": {}", reason(&error));
+                (NOT_EXECUTABLE, what)
+            }
+        })
+}
+
+/// Waits for the command's end.
+fn wait(mut child: Child) -> Result<u8, (u8, String)> {
+    sys::hand_signals_to(Some(child.id()));
+    let status = child.wait();
+    sys::hand_signals_to(None);
+    match status {
+        Ok(status) => Ok(as_shells_have_it(status)),
+        Err(error) => Err((
+            1,
+            format!("cannot wait for the command: {}", reason(&error)),
+        )),
+    }
+}
+
+fn as_shells_have_it(status: ExitStatus) -> u8 {
+    let number = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => BY_SIGNAL + signal,
+        (None, None) => 1,
+    };
+    as_number(number)
+}
+
+fn as_number(status: i32) -> u8 {
+    u8::try_from(status).unwrap_or(1)
+}

@@ -1,0 +1,281 @@
+//! What was switched, kept on disk: a packet filter forgets its tables in a reboot. And the lock that keeps two switches
+//! apart.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::plan::Moved;
+use super::window::Window;
+use crate::config::network::Network;
+use crate::fault::reason;
+
+/// The largest file that is read.
+const MAX_STATE: u64 = 1024 * 1024;
+
+/// What was switched on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Saved {
+    /// Since when, in seconds since 1970.
+    pub(super) since: u64,
+    pub(super) window: Window,
+    pub(super) moved: Moved,
+}
+
+/// The directory of the state.
+#[derive(Clone, Debug)]
+pub(super) struct Store(PathBuf);
+
+/// Nobody else switches while this is there.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "closed, it is free")] File);
+
+impl Store {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self(directory)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("state.json")
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&self.0)
+    }
+
+    /// Waits for nobody: another switch that is under way is an error. Nothing where there can be no lock, on a file system
+    /// that cannot be written; that is told.
+    ///
+    /// # Errors
+    /// Who has it; what to do.
+    pub(super) fn lock(&self) -> Result<Option<Lock>, String> {
+        let path = self.0.join("lock");
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        let opened = self.make_directory().and_then(|()| options.open(&path));
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                log::warn!(
+                    "switching without a lock: cannot open \"{}\": {}; set state_dir to a directory of root's",
+                    path.display(),
+                    reason(&error)
+                );
+                return Ok(None);
+            }
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = (&file).take(32).read_to_string(&mut owner);
+                return Err(format!(
+                    "another maintd is switching (process {}); wait for it, or look with \"maintd status\"",
+                    owner.trim()
+                ));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(format!(
+                    "cannot lock \"{}\": {}",
+                    path.display(),
+                    reason(&error)
+                ));
+            }
+        }
+        // For the message above alone.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Some(Lock(file)))
+    }
+
+    /// What was switched on last and not off since.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub(super) fn load(&self) -> Result<Option<Saved>, String> {
+        let path = self.file();
+        let failed = |cause: String| {
+            format!(
+                "cannot read \"{}\": {cause}; delete it, and switch anew",
+                path.display()
+            )
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(reason(&error))),
+        };
+        let mut text = String::new();
+        file.take(MAX_STATE)
+            .read_to_string(&mut text)
+            .map_err(|error| failed(reason(&error)))?;
+        parse(&text)
+            .map(Some)
+            .ok_or_else(|| failed("it is damaged".to_owned()))
+    }
+
+    /// Saves what is switched on: written beside, and renamed, so that there is always all of one or all of the other.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn save(&self, saved: &Saved) -> Result<(), String> {
+        let path = self.file();
+        self.make_directory()
+            .and_then(|()| write(&path, &print(saved)))
+            .map_err(|error| format!("cannot save \"{}\": {}", path.display(), reason(&error)))
+    }
+
+    /// Forgets it: nothing is switched on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        let path = self.file();
+        match fs::remove_file(&path) {
+            Ok(()) => sync(&self.0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| format!("cannot delete \"{}\": {}", path.display(), reason(&error)))
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644);
+    let mut file = options.open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// Has a directory's entries outlive a loss of power.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn print(saved: &Saved) -> String {
+    let texts = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
+    let value = json!({
+        "version": 1,
+        "since": saved.since,
+        "until": saved.window.until,
+        "message": saved.window.message,
+        "entries": texts(&saved.moved.entries),
+        "except": texts(&saved.moved.except),
+    });
+    format!("{value:#}\n")
+}
+
+fn parse(text: &str) -> Option<Saved> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    if value.get("version")?.as_u64()? != 1 {
+        return None;
+    }
+    let networks = |name: &str| -> Option<Vec<Network>> {
+        let texts = value.get(name)?.as_array()?.iter();
+        texts.map(|text| text.as_str()?.parse().ok()).collect()
+    };
+    Some(Saved {
+        since: value.get("since")?.as_u64()?,
+        window: Window {
+            until: value.get("until").and_then(Value::as_u64),
+            message: value
+                .get("message")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        },
+        moved: Moved::new(networks("entries")?, networks("except")?).ok()?,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+    use crate::config::network::Family;
+
+    fn saved() -> Saved {
+        Saved {
+            since: 1_795_521_600,
+            window: Window {
+                until: Some(1_795_528_800),
+                message: Some("back \"soon\"\n".to_owned()),
+            },
+            moved: Moved::new(
+                vec![Family::Inet.everybody(), Family::Inet6.everybody()],
+                vec!["192.0.2.10".parse().unwrap()],
+            )
+            .unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_cleared() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().join("a/b"));
+        assert_eq!(store.load(), Ok(None));
+        assert_eq!(store.clear(), Ok(()));
+        store.save(&saved()).unwrap();
+        assert_eq!(store.load(), Ok(Some(saved())));
+        let plain = Saved {
+            window: Window::default(),
+            ..saved()
+        };
+        store.save(&plain).unwrap();
+        assert_eq!(store.load(), Ok(Some(plain)));
+        store.clear().unwrap();
+        assert_eq!(store.load(), Ok(None));
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        for text in [
+            "",
+            "{",
+            "{\"version\": 2}",
+            "{\"version\":1,\"since\":1,\"entries\":[\"x\"],\"except\":[]}",
+        ] {
+            fs::write(store.file(), text).unwrap();
+            assert!(
+                store
+                    .load()
+                    .unwrap_err()
+                    .contains("it is damaged; delete it"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_switches_are_kept_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        let lock = store.lock().unwrap();
+        assert!(lock.is_some());
+        let fault = store.lock().unwrap_err();
+        let number = std::process::id();
+        assert!(
+            fault.starts_with(&format!("another maintd is switching (process {number});")),
+            "{fault}"
+        );
+        drop(lock);
+        assert!(store.lock().unwrap().is_some());
+    }
+}

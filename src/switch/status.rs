@@ -1,0 +1,331 @@
+//! `maintd status`: what is true now, for people and for programs.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::carry_out::{World as _, crowding, take};
+use super::count::Count;
+use super::filter::Finding;
+use super::plan::{Moved, Side, Step};
+use super::state::Saved;
+use super::{Switch, text, window};
+use crate::config::network::Network;
+use crate::fault::Fault;
+use crate::logger::clock;
+
+/// Who is moved, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Everybody of the families that are switched, but for exceptions.
+    On,
+    /// Nobody.
+    Off,
+    /// Some.
+    Partly,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Partly => "partly",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A server, and what is wrong with it.
+type Probed = (SocketAddr, Result<(), String>);
+
+/// One side: its label, what its rules have counted, and the connections that are open now, as far as that is known.
+#[derive(Clone, Debug)]
+struct Traffic {
+    label: String,
+    count: Option<Count>,
+    connections: Option<u64>,
+}
+
+/// What is true now.
+#[derive(Clone, Debug)]
+pub struct Status {
+    state: State,
+    backend: &'static str,
+    table: String,
+    moved: Moved,
+    saved: Option<Saved>,
+    page: Traffic,
+    live: Traffic,
+    responders: Vec<Probed>,
+    live_servers: Vec<Probed>,
+    room: (Option<u64>, Option<u64>),
+    /// Why the state is unknown, and what else is not as it should be.
+    warnings: Vec<String>,
+    now: u64,
+}
+
+impl Switch {
+    /// Looks what is true now.
+    ///
+    /// # Errors
+    /// Only root can look.
+    pub fn status(&mut self) -> Result<Status, Fault> {
+        self.require_root()?;
+        let mut warnings = Vec::new();
+        let mut room = (None, None);
+        let is_effective = self.is_effective(&mut room, &mut warnings);
+        let moved = match take(&Step::Remember, &self.filter, &mut self.world) {
+            Ok(Finding::Moved(moved)) => Some(moved),
+            Ok(Finding::NoTable(_)) => Some(Moved::default()),
+            Ok(_) => None,
+            Err(what) => {
+                warnings.push(what);
+                None
+            }
+        };
+        let state = match &moved {
+            None => State::Unknown,
+            Some(moved) if !moved.is_anybody() => State::Off,
+            Some(_) if !is_effective => State::Unknown,
+            Some(moved) if self.is_everybody(moved) => State::On,
+            Some(_) => State::Partly,
+        };
+        let saved = self.saved(state, &mut warnings);
+        let counts = self.counts();
+        let labels = [
+            &self.settings.label_maintenance,
+            &self.settings.label_normal,
+        ];
+        let [page, live] =
+            [(Side::Maintenance, 0), (Side::Live, 1)].map(|(side, number)| Traffic {
+                label: labels[number].clone(),
+                count: counts[number],
+                connections: match take(&Step::Connected(side), &self.filter, &mut self.world) {
+                    Ok(Finding::Connections(count)) => Some(count),
+                    Ok(_) | Err(_) => None,
+                },
+            });
+        warnings.extend(crowding(room));
+        let (responders, live_servers) = (self.responders(), self.live(false));
+        Ok(Status {
+            state,
+            backend: self.settings.backend.name(),
+            table: self.settings.table().to_owned(),
+            moved: moved.unwrap_or_default(),
+            saved,
+            page,
+            live,
+            responders: probed(responders, |server| self.world.ask_for_page(server)),
+            live_servers: probed(live_servers, |server| self.world.connect(server)),
+            room,
+            warnings,
+            now: clock::seconds(),
+        })
+    }
+
+    /// What is in the table has an effect: the packet filter runs, and its rules use the table.
+    fn is_effective(
+        &mut self,
+        room: &mut (Option<u64>, Option<u64>),
+        warnings: &mut Vec<String>,
+    ) -> bool {
+        let mut is_effective = true;
+        for step in [Step::FilterRuns, Step::HasRoom, Step::RulesLoaded] {
+            match take(&step, &self.filter, &mut self.world) {
+                Ok(Finding::Room { used, limit }) => *room = (used.or(room.0), limit.or(room.1)),
+                Ok(_) => {}
+                // What it is too full for is not to be told where that cannot be told.
+                Err(_) if step == Step::HasRoom => {}
+                Err(what) => {
+                    warnings.push(what);
+                    is_effective = false;
+                }
+            }
+        }
+        is_effective
+    }
+
+    /// Everybody of all families that are switched gets the page, but for exceptions.
+    fn is_everybody(&self, moved: &Moved) -> bool {
+        let mut families = self.settings.families.iter();
+        families.all(|family| moved.entries.contains(&family.everybody()))
+    }
+
+    /// What is saved of a maintenance that is under way.
+    fn saved(&self, state: State, warnings: &mut Vec<String>) -> Option<Saved> {
+        match (self.store.load(), state) {
+            (Ok(saved), State::On | State::Partly) => {
+                if saved.is_none() {
+                    warnings.push(
+                        "this was not switched on by maintd, and a reboot ends it; run \"maintd on\" to keep it".to_owned(),
+                    );
+                }
+                saved
+            }
+            (Ok(None), State::Off | State::Unknown) => None,
+            (Ok(Some(_)), State::Off) => {
+                warnings.push(
+                    "it was on, and was not switched off by maintd; run \"maintd on --resume\" or \"maintd off\"".to_owned(),
+                );
+                None
+            }
+            (Ok(saved @ Some(_)), State::Unknown) => saved,
+            (Err(what), _) => {
+                warnings.push(what);
+                None
+            }
+        }
+    }
+
+    /// What the rules of both labels have counted: of those who are moved, and of the live site.
+    fn counts(&mut self) -> [Option<Count>; 2] {
+        match take(&Step::Counts, &self.filter, &mut self.world) {
+            Ok(Finding::Counts(counts)) => counts,
+            Ok(_) | Err(_) => [None; 2],
+        }
+    }
+}
+
+fn probed(
+    servers: Vec<SocketAddr>,
+    mut probe: impl FnMut(SocketAddr) -> Result<(), String>,
+) -> Vec<Probed> {
+    let probe = |server| (server, probe(server));
+    servers.into_iter().map(probe).collect()
+}
+
+impl Status {
+    /// 0 on, 3 off, 4 partly, 1 unknown.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self.state {
+            State::On => 0,
+            State::Off => 3,
+            State::Partly => 4,
+            State::Unknown => 1,
+        }
+    }
+
+    /// As JSON; maintd(8) describes it.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let texts =
+            |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
+        let time = |seconds: Option<u64>| seconds.map(window::rfc3339);
+        let saved = self.saved.as_ref();
+        let traffic = |traffic: &Traffic| {
+            json!({
+                "label": traffic.label,
+                "packets": traffic.count.map(|count| count.packets),
+                "bytes": traffic.count.map(|count| count.bytes),
+                "connections": traffic.connections,
+            })
+        };
+        let servers = |probed: &[Probed]| -> Vec<Value> {
+            let server = |(server, done): &Probed| json!({ "address": server.to_string(), "answers": done.is_ok(), "error": done.as_ref().err() });
+            probed.iter().map(server).collect()
+        };
+        let value = json!({
+            "state": self.state.name(),
+            "backend": self.backend,
+            "table": self.table,
+            "since": time(saved.map(|saved| saved.since)),
+            "until": time(saved.and_then(|saved| saved.window.until)),
+            "message": saved.and_then(|saved| saved.window.message.clone()),
+            "entries": texts(&self.moved.entries),
+            "except": texts(&self.moved.except),
+            "maintenance": traffic(&self.page),
+            "normal": traffic(&self.live),
+            "responder": servers(&self.responders),
+            "live": servers(&self.live_servers),
+            "states": { "used": self.room.0, "limit": self.room.1 },
+            "warnings": self.warnings,
+        });
+        format!("{value:#}\n")
+    }
+
+    /// As a table for people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut table = String::new();
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(table, "{name:<13} {value}");
+        };
+        let saved = self.saved.as_ref();
+        let since = saved.map_or_else(String::new, |saved| {
+            let passed = text::length(self.now.saturating_sub(saved.since));
+            format!(", since {} ({passed})", window::for_people(saved.since))
+        });
+        row("maintenance", &format!("{}{since}", self.state.name()));
+        if let Some(until) = saved.and_then(|saved| saved.window.until) {
+            let left = match until.checked_sub(self.now) {
+                Some(left) if left > 0 => format!("in {}", text::length(left)),
+                Some(_) | None => "that is past".to_owned(),
+            };
+            row(
+                "announced",
+                &format!("until {} ({left})", window::for_people(until)),
+            );
+        }
+        if let Some(message) = saved.and_then(|saved| saved.window.message.as_deref()) {
+            row("message", &text::on_one_line(message));
+        }
+        if self.moved.is_anybody() {
+            row("moved", &format!("{} the page", text::who(&self.moved)));
+        }
+        if !self.moved.except.is_empty() {
+            row("excepted", &text::list(&self.moved.except));
+        }
+        row("on the page", &self.page.in_words());
+        row("on the site", &self.live.in_words());
+        servers(&mut row, "responder", "answers", &self.responders);
+        servers(&mut row, "live server", "accepts", &self.live_servers);
+        if let (Some(used), Some(limit)) = self.room {
+            row("states", &format!("{used} of {limit}"));
+        }
+        for warning in &self.warnings {
+            row("warning", warning);
+        }
+        table
+    }
+}
+
+impl Traffic {
+    fn in_words(&self) -> String {
+        let connections = match self.connections {
+            Some(1) => "1 connection".to_owned(),
+            Some(connections) => format!("{connections} connections"),
+            None => "an unknown number of connections".to_owned(),
+        };
+        match self.count {
+            Some(Count { packets, bytes }) => {
+                format!(
+                    "{connections} now; {packets} packets, {bytes} bytes ({})",
+                    self.label
+                )
+            }
+            None => format!("{connections} now"),
+        }
+    }
+}
+
+/// A row for each server that does not answer, and one for all that do.
+fn servers(row: &mut impl FnMut(&str, &str), name: &str, verb: &str, probed: &[Probed]) {
+    let well: Vec<String> = probed
+        .iter()
+        .filter(|(_, done)| done.is_ok())
+        .map(|(server, _)| server.to_string())
+        .collect();
+    if !well.is_empty() {
+        row(name, &format!("{verb} on {}", well.join(", ")));
+    }
+    for (_, done) in probed {
+        if let Err(what) = done {
+            row(name, what);
+        }
+    }
+}

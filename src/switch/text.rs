@@ -1,0 +1,165 @@
+//! What people are told of the switch.
+
+use std::env;
+use std::fmt::Write as _;
+
+use super::command::quoted;
+use super::filter::{Filter, Means};
+use super::plan::{Moved, Plan};
+use super::state::Saved;
+use super::window;
+use crate::config::network::Network;
+
+/// The commands of a plan, as a shell takes them; what is no command is a comment.
+pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let line = match filter.means(step) {
+            Means::Call(call) => call.to_string(),
+            Means::AskForPage(server) => format!("# {server} must answer with 503"),
+            Means::Connect(server) => format!("# {server} must accept connections"),
+            Means::Files(paths) => {
+                let names: Vec<_> = paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                format!("# reads {}", names.join(" and "))
+            }
+            Means::Nothing => continue,
+        };
+        // Several steps may look at the same thing, one after the other.
+        if !text.ends_with(&format!("{line}\n")) {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text
+}
+
+/// Who gets the page, and until when that is announced.
+pub(super) fn summary(saved: &Saved) -> String {
+    let mut text = format!("{} the page", who(&saved.moved));
+    if !saved.moved.except.is_empty() {
+        let _ = write!(text, ", but for {}", list(&saved.moved.except));
+    }
+    if let Some(until) = saved.window.until {
+        let _ = write!(text, "; announced until {}", window::for_people(until));
+    }
+    text
+}
+
+/// Who is moved, with the verb.
+pub(super) fn who(moved: &Moved) -> String {
+    let everybody = moved.entries.iter().filter(|entry| entry.is_everybody());
+    match (everybody.count(), moved.entries.as_slice()) {
+        (2, _) => "everybody gets".to_owned(),
+        (_, []) => "nobody gets".to_owned(),
+        (_, [one]) => format!("{one} gets"),
+        (_, several) => format!("{} get", list(several)),
+    }
+}
+
+/// `a, b and c`, of many only the first.
+pub(super) fn list(networks: &[Network]) -> String {
+    const SHOWN: usize = 8;
+    let mut texts: Vec<String> = networks
+        .iter()
+        .take(SHOWN)
+        .map(Network::to_string)
+        .collect();
+    if networks.len() > SHOWN {
+        texts.push(format!("{} more", networks.len() - SHOWN));
+    }
+    match texts.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// A length of time, as precise as people want it.
+pub(super) fn length(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// What an administrator has written, without what would move a terminal's cursor.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
+}
+
+/// What to do for those who are not root.
+pub(super) fn needs_root() -> String {
+    let arguments: Vec<String> = env::args().skip(1).map(|word| quoted(&word)).collect();
+    let program = env::current_exe().map_or_else(
+        |_| "/usr/local/sbin/maintd".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let is_plain = |name: &String| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    };
+    let user = env::var("LOGNAME").ok().filter(is_plain);
+    let user = user.unwrap_or_else(|| ":wheel".to_owned());
+    format!(
+        "only root can switch; run \"doas maintd {}\", which /etc/doas.conf allows by \"permit nopass {user} as root cmd {program}\"",
+        arguments.join(" ")
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn networks(texts: &[&str]) -> Vec<Network> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_length_of_time_is_as_precise_as_need_be() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (7_500, "2 h 5 min"),
+            (3_600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(length(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn who_gets_the_page_is_told_in_words() {
+        for (entries, expected) in [
+            (&["0.0.0.0/0", "::/0"][..], "everybody gets"),
+            (&["0.0.0.0/0"], "0.0.0.0/0 gets"),
+            (
+                &["192.0.2.0/24", "2001:db8::/32"],
+                "192.0.2.0/24 and 2001:db8::/32 get",
+            ),
+            (&[], "nobody gets"),
+        ] {
+            let moved = Moved::new(networks(entries), Vec::new()).unwrap();
+            assert_eq!(who(&moved), expected);
+        }
+        let many: Vec<String> = (0..10)
+            .map(|number| format!("192.0.2.{}", 2 * number))
+            .collect();
+        let many = networks(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(
+            list(&many).ends_with("192.0.2.14 and 2 more"),
+            "{}",
+            list(&many)
+        );
+    }
+}

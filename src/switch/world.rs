@@ -1,0 +1,114 @@
+//! The world outside as it is: the system's commands, its files, its servers.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::carry_out::World;
+use super::command::{Call, Output};
+use super::probe;
+use crate::config::switch::Backend;
+use crate::config::{Config, Place};
+use crate::fault::reason;
+use crate::sys;
+
+/// The status that the responder answers with (RFC 9110 15.6.4).
+const UNAVAILABLE: u16 = 503;
+
+/// The system that this runs on.
+#[derive(Clone, Debug)]
+pub(super) struct System {
+    backend: Backend,
+    /// The responder's ports on which TLS is spoken.
+    secure: Vec<u16>,
+    /// Signals stop what has changed nothing yet.
+    heeds_signals: bool,
+}
+
+impl System {
+    pub(super) fn new(config: &Config) -> Self {
+        let listening = config
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| match &endpoint.place {
+                Place::Tcp(address) => Some((address.port(), endpoint.secure)),
+                Place::Unix(_) => None,
+            });
+        let listening: Vec<(u16, bool)> = listening.collect();
+        // A responder that this configuration does not know speaks what visitors speak.
+        let is_secure = |from: u16, to: u16| {
+            let mut known = listening.iter().filter(|(port, _)| *port == to);
+            known.next().map_or(from == 443, |(_, secure)| *secure)
+        };
+        let redirects = config.switch.redirects.iter();
+        Self {
+            backend: config.switch.backend,
+            heeds_signals: true,
+            secure: redirects
+                .filter(|redirect| is_secure(redirect.from, redirect.to))
+                .map(|redirect| redirect.to)
+                .collect(),
+        }
+    }
+}
+
+impl System {
+    pub(super) const fn heed_signals(&mut self, heed: bool) {
+        self.heeds_signals = heed;
+    }
+}
+
+impl World for System {
+    fn run(&mut self, call: &Call) -> Result<Output, String> {
+        for line in call.to_string().lines() {
+            log::debug!("{line}");
+        }
+        call.run()
+    }
+
+    fn read(&mut self, path: &Path) -> Result<String, String> {
+        fs::read_to_string(path).map_err(|error| reason(&error))
+    }
+
+    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), String> {
+        let secure = self.secure.contains(&server.port());
+        let scheme = if secure { "https" } else { "http" };
+        log::debug!("asking {scheme}://{server}/ for the page");
+        match probe::status(server, secure) {
+            Ok(UNAVAILABLE) => Ok(()),
+            Ok(status) => Err(format!(
+                "what answers on {scheme}://{server}/ says {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
+            )),
+            Err(_) if self.backend == Backend::Nft && probe::is_on_loopback(server) => {
+                let port = server.port();
+                Err(format!(
+                    "the responder listens on loopback alone, where nft cannot send visitors; have \"maintd serve\" listen on 0.0.0.0:{port} and [::]:{port}"
+                ))
+            }
+            Err(error) => Err(format!(
+                "nobody answers on {scheme}://{server}/: {}; start \"maintd serve\" there",
+                probe::why(&error)
+            )),
+        }
+    }
+
+    fn connect(&mut self, server: SocketAddr) -> Result<(), String> {
+        log::debug!("connecting to the live site on {server}");
+        probe::connect(server).map(drop).map_err(|error| {
+            format!(
+                "nobody accepts connections on {server}: {}",
+                probe::why(&error)
+            )
+        })
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        self.heeds_signals && sys::is_signal_held()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
+}
