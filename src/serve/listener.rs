@@ -1,22 +1,26 @@
 //! Listening sockets: bound before anything else is begun, and accepted from without waiting.
 
+mod plan;
+mod socket;
+mod stream;
+
 use std::fmt;
-use std::fs::Permissions;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use socket2::SockRef;
 
 use super::access::Peer;
-use super::transport;
 use crate::config::{Endpoint, Place};
 use crate::fault::{Fault, reason};
 use crate::sys;
+pub use plan::{Within, plan};
+pub(super) use socket::SocketFile;
+use socket::{bind_tcp, bind_unix, is_socket, listen_tcp, prepare_tcp};
+pub use stream::Stream;
 
 /// A socket that listens for one address.
 #[derive(Debug)]
@@ -33,31 +37,10 @@ pub struct Listener {
     within: Vec<Within>,
 }
 
-/// An endpoint without a socket of its own: a single address, of which a socket on the wildcard address takes care.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Within {
-    /// Its address.
-    pub address: SocketAddr,
-    /// TLS is spoken there.
-    pub secure: bool,
-    /// Its number.
-    pub endpoint: usize,
-}
-
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
-}
-
-/// The file of a Unix socket, which is removed when this is dropped.
-#[derive(Debug)]
-pub(super) struct SocketFile(pub(super) PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 impl Listener {
@@ -263,40 +246,6 @@ pub(super) fn warn_of_short_backlog(endpoints: &[Endpoint]) {
     }
 }
 
-/// The endpoints that get a socket, by their numbers, each with those that it takes in. As in nginx, an address whose port
-/// is also listened on at the wildcard address needs none, and on Linux it could not be had.
-#[must_use]
-pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
-    let takes_in = |wide: &Endpoint, narrow: &Endpoint| match (&wide.place, &narrow.place) {
-        (Place::Tcp(wide), Place::Tcp(narrow)) => {
-            wide.ip().is_unspecified()
-                && !narrow.ip().is_unspecified()
-                && wide.is_ipv4() == narrow.is_ipv4()
-                && wide.port() == narrow.port()
-                && wide.port() != 0
-        }
-        (Place::Tcp(_) | Place::Unix(_), _) => false,
-    };
-    let mut plan = Vec::with_capacity(endpoints.len());
-    for (number, endpoint) in endpoints.iter().enumerate() {
-        if endpoints.iter().any(|wide| takes_in(wide, endpoint)) {
-            continue;
-        }
-        let narrow = endpoints.iter().enumerate();
-        let narrow = narrow.filter(|(_, narrow)| takes_in(endpoint, narrow));
-        let within = narrow.filter_map(|(number, narrow)| match narrow.place {
-            Place::Tcp(address) => Some(Within {
-                address,
-                secure: narrow.secure,
-                endpoint: number,
-            }),
-            Place::Unix(_) => None,
-        });
-        plan.push((number, within.collect()));
-    }
-    plan
-}
-
 /// Whether an address cannot be had for want of its family.
 pub(super) fn is_missing_family(error: &io::Error) -> bool {
     matches!(
@@ -330,191 +279,4 @@ pub(super) fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
         endpoint.place,
         reason(error)
     ))
-}
-
-fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
-    // A restart must not wait for the connections of before to time out.
-    socket.set_reuse_address(true)?;
-    if shares_port {
-        sys::share_port(&socket)?;
-    }
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn listen_tcp(address: SocketAddr, shares_port: bool, backlog: i32) -> io::Result<TcpListener> {
-    let socket = bind_tcp(address, shares_port)?;
-    socket.listen(backlog)?;
-    prepare_tcp(socket, address)
-}
-
-/// Sets what a listening socket has to have, whoever opened it.
-fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::Result<TcpListener> {
-    // Accepted sockets inherit it: the end of a long answer must not wait for the client's delayed ACK.
-    socket.set_tcp_nodelay(true)?;
-    if let Err(error) = sys::defer_accept(&socket) {
-        log::debug!(
-            "connections on {address} are accepted before their first bytes: {}",
-            reason(&error)
-        );
-    }
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-fn bind_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    let address = SockAddr::unix(path)?;
-    match socket.bind(&address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            std::fs::remove_file(path)?;
-            socket.bind(&address)?;
-        }
-        bound => bound?,
-    }
-    // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
-    std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
-    socket.listen(backlog)?;
-    Ok(UnixListener::from_std(socket.into()))
-}
-
-fn is_socket(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|data| data.file_type().is_socket())
-}
-
-/// Whether a socket's file was left behind by a process that is gone. A server that is too busy to be connected to is not.
-fn is_stale(path: &Path) -> bool {
-    let connect = || {
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)
-    };
-    path.symlink_metadata()
-        .is_ok_and(|data| data.file_type().is_socket())
-        && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// An accepted socket.
-#[derive(Debug)]
-pub enum Stream {
-    /// Of a TCP connection.
-    Tcp(TcpStream),
-    /// Of a connection through the file system.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Tells `registry` what to wait for, the first time or anew.
-    ///
-    /// # Errors
-    /// Those of the poll.
-    pub fn watch(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-        anew: bool,
-    ) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) if anew => registry.reregister(stream, token, interest),
-            Self::Unix(stream) if anew => registry.reregister(stream, token, interest),
-            Self::Tcp(stream) => registry.register(stream, token, interest),
-            Self::Unix(stream) => registry.register(stream, token, interest),
-        }
-    }
-
-    /// The bytes that the system has taken and the client has not: what tells a slow client from one that has gone.
-    #[must_use]
-    pub fn unacknowledged(&self) -> usize {
-        match self {
-            Self::Tcp(stream) => sys::unacknowledged(stream),
-            Self::Unix(stream) => sys::unacknowledged(stream),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write_vectored(slices),
-            Self::Unix(stream) => stream.write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl transport::Socket for Stream {
-    fn shutdown(&mut self) {
-        // It fails only where the client has gone, and then there is nothing to close.
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        };
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
-mod tests {
-    use super::*;
-
-    /// The plan for these places, as the numbers of those with a socket and of those within each.
-    fn planned(places: &[&str]) -> Vec<(usize, Vec<usize>)> {
-        let endpoints: Vec<Endpoint> = places
-            .iter()
-            .map(|place| Endpoint::new(Place::Tcp(place.parse().unwrap()), false))
-            .collect();
-        plan(&endpoints)
-            .into_iter()
-            .map(|(number, within)| (number, within.iter().map(|one| one.endpoint).collect()))
-            .collect()
-    }
-
-    #[test]
-    fn a_single_address_is_within_all_addresses_of_its_port() {
-        let places = [
-            "127.0.0.1:80",
-            "0.0.0.0:80",
-            "[::]:80",
-            "[::1]:80",
-            "127.0.0.1:81",
-            "127.0.0.2:80",
-        ];
-        assert_eq!(
-            planned(&places),
-            [(1, vec![0, 5]), (2, vec![3]), (4, vec![])]
-        );
-        // A free port is another one for each.
-        let any = ["127.0.0.1:0", "0.0.0.0:0"];
-        assert_eq!(planned(&any), [(0, vec![]), (1, vec![])]);
-    }
 }

@@ -1,0 +1,88 @@
+//! What a listener accepts.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::serve::transport;
+use crate::sys;
+
+/// An accepted socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Of a TCP connection.
+    Tcp(TcpStream),
+    /// Of a connection through the file system.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Tells `registry` what to wait for, the first time or anew.
+    ///
+    /// # Errors
+    /// Those of the poll.
+    pub fn watch(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+        anew: bool,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) if anew => registry.reregister(stream, token, interest),
+            Self::Unix(stream) if anew => registry.reregister(stream, token, interest),
+            Self::Tcp(stream) => registry.register(stream, token, interest),
+            Self::Unix(stream) => registry.register(stream, token, interest),
+        }
+    }
+
+    /// The bytes that the system has taken and the client has not: what tells a slow client from one that has gone.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        match self {
+            Self::Tcp(stream) => sys::unacknowledged(stream),
+            Self::Unix(stream) => sys::unacknowledged(stream),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl transport::Socket for Stream {
+    fn shutdown(&mut self) {
+        // It fails only where the client has gone, and then there is nothing to close.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+}
