@@ -241,6 +241,17 @@ pub struct Endpoint {
     pub backlog: i32,
     /// The sites that stand here.
     pub hosts: Hosts,
+    /// Who wants it.
+    pub asked_by: AskedBy,
+}
+
+/// Who wants an endpoint, and so where it is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// A flag; or nobody, and then it is for a flag to name another one.
+    Flag,
+    /// The configuration file.
+    File,
 }
 
 impl Endpoint {
@@ -253,6 +264,7 @@ impl Endpoint {
             optional: false,
             backlog: BACKLOG,
             hosts: Hosts::one(),
+            asked_by: AskedBy::Flag,
         }
     }
 

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use super::access::Peer;
-use crate::config::{Endpoint, Place};
+use crate::config::{AskedBy, Endpoint, Place};
 use crate::fault::{Fault, reason};
 use crate::sys;
 pub use plan::{Within, plan};
@@ -269,13 +269,13 @@ pub(super) fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
         }
         Place::Unix(_) | Place::Tcp(_) => "change",
     };
-    let flag = if endpoint.secure {
-        "--tls-listen"
-    } else {
-        "--listen"
+    let setting = match (endpoint.asked_by, endpoint.secure) {
+        (AskedBy::File, _) => "\"listen\"",
+        (AskedBy::Flag, true) => "--tls-listen",
+        (AskedBy::Flag, false) => "--listen",
     };
     Fault::Failed(format!(
-        "cannot listen on {}: {}; {advice} {flag}",
+        "cannot listen on {}: {}; {advice} {setting}",
         endpoint.place,
         reason(error)
     ))

@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, Server};
+use crate::common::{Client, Port, Server, certificates};
 use crate::{GET, assert_fault, run_maintd, system_reason};
 
 fn unix(path: &Path) -> String {
@@ -94,6 +94,27 @@ fn port_in_use_leaves_the_other_port_unbound() {
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
+}
+
+/// It is told to change what asked for the place: the flag has not been given.
+#[test]
+fn port_in_use_by_a_configuration_file() {
+    let other = Server::start(&[]);
+    let reason = system_reason(libc::EADDRINUSE);
+    let certificate = certificates::p256(&["localhost"]);
+    let (_directory, path) = socket_path();
+    for (address, option) in [(other.http, ""), (other.https, " ssl")] {
+        let (cert, key) = (certificate.cert.display(), certificate.key.display());
+        let text = format!(
+            "server {{ listen {address}{option}; return 503; \
+             ssl_certificate {cert}; ssl_certificate_key {key}; }}"
+        );
+        fs::write(&path, text).unwrap();
+        let line = format!(
+            "cannot listen on {address}: {reason}; stop the other server or change \"listen\""
+        );
+        assert_fault(["-q", "serve", "-c", path.to_str().unwrap()], 1, &line);
+    }
 }
 
 #[test]

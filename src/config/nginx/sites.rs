@@ -7,7 +7,9 @@ use super::block::{Listen, Server};
 use super::listen::place;
 use crate::config::names::{Hosts, ServerName, SiteNumber};
 use crate::config::syntax::Place;
-use crate::config::{self, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions};
+use crate::config::{
+    self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
+};
 
 /// An endpoint in the making.
 struct Shared {
@@ -77,6 +79,7 @@ impl Reader {
                     all.push(Shared {
                         endpoint: Endpoint {
                             hosts: Hosts::default(),
+                            asked_by: AskedBy::File,
                             ..endpoint.clone()
                         },
                         has_default: false,
