@@ -63,7 +63,7 @@ impl Inherited {
             || self
                 .0
                 .iter()
-                .any(|activated| activated.fits(&config.endpoints))
+                .any(|activated| activated.fits(config.endpoints.iter()))
         {
             return;
         }
@@ -85,24 +85,25 @@ impl Inherited {
     ///
     /// # Errors
     /// One is not.
-    pub(super) fn all_fit(&self, endpoints: &[Endpoint]) -> Result<(), Fault> {
+    pub(super) fn all_fit(&self, endpoints: &[&Endpoint]) -> Result<(), Fault> {
         let is_left = |(at, activated): &(usize, &Activated)| {
             let mut earlier = self.0[..*at].iter();
-            !activated.fits(endpoints) || earlier.any(|one| one.place == activated.place)
+            !activated.fits(endpoints.iter().copied())
+                || earlier.any(|one| one.place == activated.place)
         };
         match self.0.iter().enumerate().find(is_left) {
             None => Ok(()),
             Some((_, Activated { place, .. })) => Err(Fault::Failed(format!(
                 "the service manager's socket {place} fits no listener; \
-                 listen on {place} too or take it out of the socket unit"
+                 listen on {place} too or take it out of the socket unit and restart that and maintd"
             ))),
         }
     }
 }
 
 impl Activated {
-    fn fits(&self, endpoints: &[Endpoint]) -> bool {
-        let mut places = endpoints.iter().map(|endpoint| &endpoint.place);
+    fn fits<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> bool {
+        let mut places = endpoints.map(|endpoint| &endpoint.place);
         places.any(|place| *place == self.place)
     }
 

@@ -40,9 +40,6 @@ impl Gates {
             gates: Vec::new(),
             inherited,
         };
-        let planned = listener::plan(endpoints);
-        let with_socket = planned.iter().map(|(number, _)| endpoints[*number].clone());
-        gates.inherited.all_fit(&with_socket.collect::<Vec<_>>())?;
         gates.change(endpoints, workers)?;
         listener::warn_of_short_backlog(endpoints);
         Ok(gates)
@@ -57,7 +54,8 @@ impl Gates {
     /// stand in their queues.
     ///
     /// # Errors
-    /// The first endpoint that cannot be had; then nothing has changed.
+    /// The first endpoint that cannot be had, or a socket of the service manager's that would be left without one: it
+    /// stays open with the manager, so its visitors would wait for ever. Then nothing has changed.
     pub(super) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Fault> {
         let mut left: Vec<bool> = vec![true; self.gates.len()];
         let mut find = |endpoint: &Endpoint| {
@@ -73,6 +71,7 @@ impl Gates {
         };
         let plan = listener::plan(endpoints);
         let wanted: Vec<&Endpoint> = plan.iter().map(|(number, _)| &endpoints[*number]).collect();
+        self.inherited.all_fit(&wanted)?;
         let found: Vec<Option<usize>> = wanted.iter().copied().map(&mut find).collect();
         // What is new is opened before anything is changed.
         let mut opened = Vec::new();
