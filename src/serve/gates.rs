@@ -5,7 +5,7 @@ use std::mem;
 
 use super::activation::Inherited;
 use super::listener::{self, Listener, SocketFile, bind_fault, is_missing_family};
-use crate::config::{Endpoint, Place};
+use crate::config::Endpoint;
 use crate::fault::{Fault, reason};
 
 /// All places where it is listened.
@@ -20,9 +20,9 @@ pub(super) struct Gates {
 #[derive(Debug)]
 struct Gate {
     endpoint: Endpoint,
-    sockets: Vec<Listener>,
-    /// Removed with the gate.
+    /// Removed with the gate, and before the sockets are closed. The service manager's is left to it.
     file: Option<SocketFile>,
+    sockets: Vec<Listener>,
 }
 
 impl Gates {
@@ -59,7 +59,7 @@ impl Gates {
     pub(super) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Fault> {
         let mut left: Vec<bool> = vec![true; self.gates.len()];
         let mut find = |endpoint: &Endpoint| {
-            let same = |gate: &Gate| gate.endpoint.place == endpoint.place;
+            let same = |gate: &Gate| gate.endpoint.place == endpoint.place && gate.can_be_found();
             let exactly = |gate: &Gate| same(gate) && gate.endpoint.secure == endpoint.secure;
             let search = |wanted: &dyn Fn(&Gate) -> bool| {
                 let mut gates = self.gates.iter().zip(&left);
@@ -157,7 +157,7 @@ impl Gate {
             Some(socket) => Listener::adopt(socket, endpoint),
             None => Listener::bind(endpoint, workers > 1),
         };
-        let listener = match listener {
+        let mut listener = match listener {
             Ok(listener) => listener,
             Err(error) if endpoint.optional && is_missing_family(&error) => {
                 log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
@@ -165,18 +165,18 @@ impl Gate {
             }
             Err(error) => return Err(bind_fault(endpoint, &error)),
         };
-        let file = match &endpoint.place {
-            // The service manager's is left to it.
-            Place::Unix(path) if inherited.is_none() => Some(SocketFile(path.clone())),
-            Place::Unix(_) | Place::Tcp(_) => None,
-        };
         let mut gate = Self {
             endpoint: endpoint.clone(),
+            file: listener.take_file(),
             sockets: vec![listener],
-            file,
         };
         gate.widen(workers);
         Ok(Some(gate))
+    }
+
+    /// Visitors find it: nobody has removed or replaced its file.
+    fn can_be_found(&self) -> bool {
+        self.file.as_ref().is_none_or(SocketFile::is_there)
     }
 
     /// Has a socket for each worker where the system spreads connections over them. Elsewhere, and where the first one
@@ -202,6 +202,7 @@ impl Gate {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+    use crate::config::Place;
 
     fn endpoint(place: &str, secure: bool) -> Endpoint {
         Endpoint::new(Place::Tcp(place.parse().unwrap()), secure)

@@ -25,6 +25,8 @@ pub use stream::Stream;
 /// A socket that listens for one address.
 #[derive(Debug)]
 pub struct Listener {
+    /// Of a Unix socket, until somebody else takes care of it.
+    file: Option<SocketFile>,
     socket: Bound,
     /// TLS is spoken here.
     pub secure: bool,
@@ -50,17 +52,22 @@ impl Listener {
     /// What the system says against it.
     pub fn bind(endpoint: &Endpoint, with_siblings: bool) -> io::Result<Self> {
         let shares_port = with_siblings && sys::SPREADS_CONNECTIONS;
-        let socket = match &endpoint.place {
+        let (socket, file) = match &endpoint.place {
             Place::Tcp(address) => {
                 if shares_port && address.port() != 0 {
                     // Whoever is ready to share a port does not notice that another server has it.
                     bind_tcp(*address, false)?;
                 }
-                Bound::Tcp(listen_tcp(*address, shares_port, endpoint.backlog)?)
+                let socket = listen_tcp(*address, shares_port, endpoint.backlog)?;
+                (Bound::Tcp(socket), None)
             }
-            Place::Unix(path) => Bound::Unix(bind_unix(path, endpoint.backlog)?),
+            Place::Unix(path) => {
+                let (socket, file) = bind_unix(path, endpoint.backlog)?;
+                (Bound::Unix(socket), Some(file))
+            }
         };
         Ok(Self {
+            file,
             socket,
             secure: endpoint.secure,
             backlog: endpoint.backlog,
@@ -77,6 +84,7 @@ impl Listener {
     pub(super) fn adopt(socket: &socket2::Socket, endpoint: &Endpoint) -> io::Result<Self> {
         let socket = socket.try_clone()?;
         Ok(Self {
+            file: None,
             socket: match &endpoint.place {
                 Place::Tcp(address) => Bound::Tcp(prepare_tcp(socket, *address)?),
                 Place::Unix(_) => Bound::Unix(UnixListener::from_std(socket.into())),
@@ -87,6 +95,11 @@ impl Listener {
             endpoint: 0,
             within: Vec::new(),
         })
+    }
+
+    /// The file of a Unix socket that this has made: it is the caller's to remove from now on.
+    pub(super) const fn take_file(&mut self) -> Option<SocketFile> {
+        self.file.take()
     }
 
     /// Stands for an endpoint, which has this number, and for those within it.
@@ -118,6 +131,7 @@ impl Listener {
     pub fn sibling(&self) -> io::Result<Self> {
         match &self.socket {
             Bound::Tcp(listener) if self.shares_port => Ok(Self {
+                file: None,
                 socket: Bound::Tcp(listen_tcp(listener.local_addr()?, true, self.backlog)?),
                 within: self.within.clone(),
                 ..*self

@@ -1,7 +1,7 @@
 //! What a reload reads anew, and what it leaves alone.
 
 use std::fs;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use tempfile::TempDir;
 
@@ -166,6 +166,44 @@ fn the_configuration_is_read_anew() {
     assert_eq!(retry_after(Client::unix(&second)), "120");
     assert!(!first.exists());
     assert!(UnixStream::connect(&first).is_err());
+}
+
+/// Somebody cleans up a directory of sockets, or starts another server there that ends again: nobody finds the way to us
+/// any more, and a reload mends it.
+#[test]
+fn the_file_of_a_unix_socket_comes_back_with_a_reload() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("socket");
+    let text = format!(
+        "server {{ listen unix:{}; return 503 page; }}",
+        path.display()
+    );
+    let mut server = with_configuration(&directory, &text, 1);
+    let kept = Client::unix(&path);
+    let left_behind = || drop(UnixListener::bind(&path).unwrap());
+    for (number, replace) in [None, Some(left_behind)].into_iter().enumerate() {
+        fs::remove_file(&path).unwrap();
+        if let Some(replace) = replace {
+            replace();
+        }
+        server.signal(libc::SIGHUP);
+        wait_until(|| crate::reloads(&server) > number, "it has not reloaded");
+        let mut client = Client::unix(&path);
+        client.send(GET_AND_CLOSE);
+        assert_eq!(client.last_answer().text(), "page");
+    }
+    // Whoever had come by the first one is not forgotten.
+    let mut kept = kept;
+    kept.send(GET_AND_CLOSE);
+    assert_eq!(kept.last_answer().text(), "page");
+    // Another server's is left alone, now and at the end.
+    fs::remove_file(&path).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    server.signal(libc::SIGHUP);
+    server.wait_for_stderr("not reloaded: cannot listen on unix:");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(path.exists());
 }
 
 /// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.

@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mio::net::{TcpListener, UnixListener};
@@ -12,13 +12,41 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use crate::fault::reason;
 use crate::sys;
 
-/// The file of a Unix socket, which is removed when this is dropped.
+/// The file of a Unix socket of ours, which is removed when this is dropped, unless another one has taken its place.
+///
+/// It is to be dropped before its socket, so that nobody finds the way into a queue that is no more; and as long as a socket
+/// is open the system gives its file's number to no other file.
 #[derive(Debug)]
-pub(in crate::serve) struct SocketFile(pub(in crate::serve) PathBuf);
+pub(in crate::serve) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// The file that bind(2) has just made.
+    fn made(path: &Path) -> io::Result<Self> {
+        let data = path.symlink_metadata()?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: data.dev(),
+            inode: data.ino(),
+        })
+    }
+
+    /// Whether it is there still: somebody may have removed it, or put another one in its place.
+    pub(in crate::serve) fn is_there(&self) -> bool {
+        self.path
+            .symlink_metadata()
+            .is_ok_and(|data| (data.dev(), data.ino()) == (self.device, self.inode))
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.is_there() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -64,7 +92,7 @@ pub(super) fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::R
     Ok(TcpListener::from_std(socket.into()))
 }
 
-pub(super) fn bind_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
+pub(super) fn bind_unix(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     let address = SockAddr::unix(path)?;
@@ -75,10 +103,12 @@ pub(super) fn bind_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
         }
         bound => bound?,
     }
+    // Removed again where one of the next steps fails.
+    let file = SocketFile::made(path)?;
     // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
     std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
     socket.listen(backlog)?;
-    Ok(UnixListener::from_std(socket.into()))
+    Ok((UnixListener::from_std(socket.into()), file))
 }
 
 pub(super) fn is_socket(path: &Path) -> bool {
@@ -95,4 +125,34 @@ fn is_stale(path: &Path) -> bool {
     };
     is_socket(path)
         && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_socket_that_comes_to_nothing_leaves_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (socket, file) = bind_unix(&path, 1).unwrap();
+        assert!(file.is_there());
+        drop((file, socket));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_ours_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (_socket, file) = bind_unix(&path, 1).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(!file.is_there());
+        let (_other, others) = bind_unix(&path, 1).unwrap();
+        assert!(others.is_there() && !file.is_there());
+        drop(file);
+        assert!(others.is_there());
+    }
 }
