@@ -23,6 +23,8 @@ struct Gate {
     /// Removed with the gate, and before the sockets are closed. The service manager's is left to it.
     file: Option<SocketFile>,
     sockets: Vec<Listener>,
+    /// The URLs that have been told.
+    announced: Vec<String>,
 }
 
 impl Gates {
@@ -139,9 +141,15 @@ impl Gates {
         turned
     }
 
-    /// The URLs at which it is answered.
-    pub(super) fn urls(&self) -> impl Iterator<Item = String> {
-        self.gates.iter().flat_map(|gate| gate.sockets[0].urls())
+    /// Says where it is answered, as far as that has not been said yet.
+    pub(super) fn announce(&mut self) {
+        for gate in &mut self.gates {
+            let urls: Vec<String> = gate.sockets[0].urls().collect();
+            for url in urls.iter().filter(|url| !gate.announced.contains(url)) {
+                log::info!("listening on {url}");
+            }
+            gate.announced = urls;
+        }
     }
 }
 
@@ -169,6 +177,7 @@ impl Gate {
             endpoint: endpoint.clone(),
             file: listener.take_file(),
             sockets: vec![listener],
+            announced: Vec::new(),
         };
         gate.widen(workers);
         Ok(Some(gate))
@@ -213,7 +222,8 @@ mod tests {
     }
 
     fn addresses(gates: &Gates) -> Vec<String> {
-        gates.urls().collect()
+        let urls = |gate: &Gate| gate.sockets[0].urls().collect::<Vec<_>>();
+        gates.gates.iter().flat_map(urls).collect()
     }
 
     #[test]

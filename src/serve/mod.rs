@@ -30,7 +30,6 @@ pub use access::{AccessLog, Journal, Peer};
 
 use crate::config::{Config, PageSource};
 use crate::fault::{Fault, reason};
-use gates::Gates;
 use supervisor::Supervisor;
 
 /// Serves until a signal ends it; `reread` makes the configuration anew when it is to be reloaded.
@@ -54,8 +53,8 @@ pub fn look_at_logs(config: &Config) -> Vec<Fault> {
     logs::look(&config.logs)
 }
 
-/// Says where it answers, and what stands in for what was not given.
-fn announce(config: &Config, gates: &Gates) {
+/// Says what stands in for what was not given.
+fn announce_stand_ins(config: &Config) {
     let throw_away = config.endpoints.iter().any(|endpoint| {
         let default = usize::from(endpoint.hosts.default_site());
         endpoint.secure && config.sites[default].certificates.is_empty()
@@ -70,8 +69,5 @@ fn announce(config: &Config, gates: &Gates) {
         }
         (false, true) => log::info!("using the embedded page; give --page for another"),
         (false, false) => {}
-    }
-    for url in gates.urls() {
-        log::info!("listening on {url}");
     }
 }

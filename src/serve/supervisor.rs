@@ -23,7 +23,7 @@ use super::notify;
 use super::pid_file::PidFile;
 use super::tls::Lasting;
 use super::worker::Worker;
-use super::{announce, confinement, system};
+use super::{announce_stand_ins, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
 use crate::logger;
@@ -315,11 +315,13 @@ impl Supervisor {
             self.staff.retire_old();
             match self.phase {
                 Phase::Starting => {
-                    announce(&self.material.config, &self.gates);
+                    announce_stand_ins(&self.material.config);
+                    self.gates.announce();
                     logger::end_start();
                     notify::ready();
                 }
                 Phase::Reloading => {
+                    self.gates.announce();
                     log::info!("reloaded");
                     notify::ready();
                 }

@@ -206,6 +206,32 @@ fn the_file_of_a_unix_socket_comes_back_with_a_reload() {
     assert!(path.exists());
 }
 
+/// As at the start: whoever has asked for a free port learns here which one it is, and by then it is answered there.
+#[test]
+fn new_places_are_told_and_old_ones_are_not_told_again() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("socket");
+    let text = |more: &str| format!("server {{ listen 127.0.0.1:0; {more} return 503 page; }}");
+    let server = with_configuration(&directory, &text(""), 1);
+    let file = directory.path().join("maintd.conf");
+    let unix = format!("unix:{}", path.display());
+    fs::write(&file, text(&format!("listen {unix}; listen 127.0.0.2:0;"))).unwrap();
+    server.signal(libc::SIGHUP);
+    let stderr = server.wait_for_stderr("maintd: reloaded\n");
+    let told: Vec<&str> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("maintd: listening on "))
+        .collect();
+    assert_eq!(told.len(), 3, "{stderr}");
+    assert_eq!(told[0], server.listening[0]);
+    assert_eq!(told[1], format!("http://{unix}"));
+    let address = told[2].strip_prefix("http://").unwrap().parse().unwrap();
+    for mut client in [Client::unix(&path), Client::tcp(address)] {
+        client.send(GET_AND_CLOSE);
+        assert_eq!(client.last_answer().text(), "page");
+    }
+}
+
 /// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.
 #[test]
 fn a_fifth_old_generation_is_waited_for() {
