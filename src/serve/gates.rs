@@ -4,9 +4,10 @@
 use std::mem;
 
 use super::activation::Inherited;
-use super::listener::{self, Listener, SocketFile, bind_fault, is_missing_family};
-use crate::config::Endpoint;
+use super::listener::{self, Beside, Listener, SocketFile, Within, bind_fault, is_missing_family};
+use crate::config::{Endpoint, Place};
 use crate::fault::{Fault, reason};
+use crate::sys;
 
 /// All places where it is listened.
 #[derive(Debug, Default)]
@@ -19,12 +20,27 @@ pub(super) struct Gates {
 /// One place, with one socket for all workers or one for each.
 #[derive(Debug)]
 struct Gate {
+    standing: Standing,
     endpoint: Endpoint,
     /// Removed with the gate, and before the sockets are closed. The service manager's is left to it.
     file: Option<SocketFile>,
     sockets: Vec<Listener>,
+    /// Nobody else is let in.
+    turns_away: bool,
     /// The URLs that have been told.
     announced: Vec<String>,
+}
+
+/// Why a gate is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is asked for.
+    Wanted,
+    /// Its address is one of those of a wildcard gate that has come later. Whoever is in its queue, or on the way there,
+    /// would be lost with it, and there would be a gap; so it stays for as long as the other.
+    Within,
+    /// It is asked for no more, and closed when the workers retire that have been lent it.
+    Leaving,
 }
 
 impl Gates {
@@ -52,8 +68,8 @@ impl Gates {
         &self.inherited
     }
 
-    /// Opens what is missing and closes what is asked for no more. What stays open keeps its sockets, and those who
-    /// stand in their queues.
+    /// Opens what is missing, and lends what is asked for no more to no new worker: [`Self::close_left`] closes it. What
+    /// stays open keeps its sockets, and those who stand in their queues.
     ///
     /// # Errors
     /// The first endpoint that cannot be had, or a socket of the service manager's that would be left without one: it
@@ -80,25 +96,57 @@ impl Gates {
         for (endpoint, found) in wanted.iter().zip(&found) {
             opened.push(match found {
                 Some(_) => None,
-                None => Gate::open(endpoint, workers, &self.inherited)?,
+                None => {
+                    let beside = self.make_room(endpoint)?;
+                    Gate::open(endpoint, workers, &self.inherited, &beside)?
+                }
             });
         }
         let old = mem::take(&mut self.gates);
         let mut old: Vec<Option<Gate>> = old.into_iter().map(Some).collect();
         for (((number, within), found), opened) in plan.iter().zip(found).zip(opened) {
-            let kept = found.and_then(|found| old[found].take()).map(|mut gate| {
-                gate.endpoint = endpoints[*number].clone();
-                gate.widen(workers);
-                gate
-            });
+            let kept = found.and_then(|found| old[found].take());
             self.gates.extend(kept.or(opened).map(|mut gate| {
-                for socket in &mut gate.sockets {
-                    socket.stand_for(*number, &gate.endpoint, within);
-                }
+                gate.standing = Standing::Wanted;
+                gate.widen(workers);
+                gate.stand_for(*number, &endpoints[*number], within);
                 gate
             }));
         }
+        for mut gate in old.into_iter().flatten() {
+            let place = &gate.endpoint.place;
+            let mut planned = plan.iter();
+            let wide =
+                planned.find(|(number, _)| listener::takes_in(&endpoints[*number].place, place));
+            gate.standing = Standing::Leaving;
+            if let Some((number, within)) = wide {
+                let is_own = |within: &&Within| Place::Tcp(within.address) == *place;
+                let own = within.iter().find(is_own);
+                let number = own.map_or(*number, |within| within.endpoint);
+                gate.standing = Standing::Within;
+                gate.announced.clear();
+                gate.widen(workers);
+                gate.stand_for(number, &endpoints[number], &[]);
+            }
+            self.gates.push(gate);
+        }
         Ok(())
+    }
+
+    /// Has those of our sockets make room that would be in the way of a new one.
+    fn make_room(&self, endpoint: &Endpoint) -> Result<Beside<'_>, Fault> {
+        let place = &endpoint.place;
+        let in_the_way = self.gates.iter().filter(|gate| {
+            let own = &gate.endpoint.place;
+            sys::WILDCARD_EXCLUDES_OTHERS
+                && (listener::takes_in(own, place) || listener::takes_in(place, own))
+        });
+        Beside::new(in_the_way.flat_map(|gate| &gate.sockets)).map_err(|(own, error)| {
+            Fault::Failed(format!(
+                "cannot listen on {place}: this maintd's own socket {own} is in the way: {}; restart it",
+                reason(&error)
+            ))
+        })
     }
 
     /// Lends a worker its sockets. This process must be the worker's own copy: the sockets of the others are closed
@@ -108,6 +156,9 @@ impl Gates {
         for gate in self.gates {
             // The file is the supervisor's to remove.
             mem::forget(gate.file);
+            if gate.standing == Standing::Leaving {
+                continue;
+            }
             let shared = gate.sockets.len() < workers;
             let sockets = gate.sockets.into_iter().enumerate();
             let own = sockets.filter(|(number, _)| shared || number % workers == slot);
@@ -116,13 +167,30 @@ impl Gates {
         lent
     }
 
+    /// Lets nobody else in where it is asked for no more, and returns whether that is so anywhere.
+    pub(super) fn turn_away_where_left(&mut self) -> bool {
+        let mut turned = false;
+        for gate in &mut self.gates {
+            if gate.standing == Standing::Leaving {
+                turned |= gate.turn_newcomers_away();
+            }
+        }
+        turned
+    }
+
+    /// Closes what is asked for no more.
+    pub(super) fn close_left(&mut self) {
+        self.gates.retain(|gate| gate.standing != Standing::Leaving);
+    }
+
     /// The sockets that a worker is lent at most.
     pub(super) fn most_sockets(&self, workers: usize) -> usize {
         let of_gate = |gate: &Gate| match gate.sockets.len() {
             shared if shared < workers => shared,
             sockets => sockets.div_ceil(workers),
         };
-        self.gates.iter().map(of_gate).sum()
+        let lent = |gate: &&Gate| gate.standing != Standing::Leaving;
+        self.gates.iter().filter(lent).map(of_gate).sum()
     }
 
     /// Lets nobody else in, and returns whether that is so anywhere. The service manager's sockets stay as they are: it
@@ -131,11 +199,7 @@ impl Gates {
         let mut turned = false;
         for gate in &mut self.gates {
             if self.inherited.socket(&gate.endpoint).is_none() {
-                // Without its file a Unix socket is not to be found.
-                turned |= gate.file.take().is_some();
-                for socket in &gate.sockets {
-                    turned |= socket.turn_newcomers_away().is_ok();
-                }
+                turned |= gate.turn_newcomers_away();
             }
         }
         turned
@@ -143,7 +207,8 @@ impl Gates {
 
     /// Says where it is answered, as far as that has not been said yet.
     pub(super) fn announce(&mut self) {
-        for gate in &mut self.gates {
+        let wanted = |gate: &&mut Gate| gate.standing == Standing::Wanted;
+        for gate in self.gates.iter_mut().filter(wanted) {
             let urls: Vec<String> = gate.sockets[0].urls().collect();
             for url in urls.iter().filter(|url| !gate.announced.contains(url)) {
                 log::info!("listening on {url}");
@@ -159,11 +224,12 @@ impl Gate {
         endpoint: &Endpoint,
         workers: usize,
         inherited: &Inherited,
+        beside: &Beside<'_>,
     ) -> Result<Option<Self>, Fault> {
         let inherited = inherited.socket(endpoint);
         let listener = match inherited {
             Some(socket) => Listener::adopt(socket, endpoint),
-            None => Listener::bind(endpoint, workers > 1),
+            None => Listener::bind_beside(endpoint, workers > 1, beside),
         };
         let mut listener = match listener {
             Ok(listener) => listener,
@@ -174,18 +240,52 @@ impl Gate {
             Err(error) => return Err(bind_fault(endpoint, &error)),
         };
         let mut gate = Self {
+            standing: Standing::Wanted,
             endpoint: endpoint.clone(),
             file: listener.take_file(),
             sockets: vec![listener],
+            turns_away: false,
             announced: Vec::new(),
         };
         gate.widen(workers);
         Ok(Some(gate))
     }
 
-    /// Visitors find it: nobody has removed or replaced its file.
+    /// Stands for an endpoint, which has this number, and for those within it.
+    fn stand_for(&mut self, number: usize, endpoint: &Endpoint, within: &[Within]) {
+        self.endpoint = Endpoint {
+            // Its own may be a single address, and the endpoint's the wildcard.
+            place: self.endpoint.place.clone(),
+            ..endpoint.clone()
+        };
+        if mem::take(&mut self.turns_away) {
+            for socket in &self.sockets {
+                socket.let_newcomers_in(&self.endpoint.place);
+            }
+        }
+        for socket in &mut self.sockets {
+            socket.stand_for(number, &self.endpoint, within);
+        }
+    }
+
+    /// Lets nobody else in, and returns whether that is so anywhere.
+    fn turn_newcomers_away(&mut self) -> bool {
+        self.turns_away = true;
+        // Without its file a Unix socket is not to be found.
+        let mut turned = self.file.take().is_some();
+        for socket in &self.sockets {
+            turned |= socket.turn_newcomers_away().is_ok();
+        }
+        turned
+    }
+
+    /// Visitors find it, or can again: nobody has removed or replaced its file.
     fn can_be_found(&self) -> bool {
-        self.file.as_ref().is_none_or(SocketFile::is_there)
+        match (&self.endpoint.place, &self.file) {
+            (_, Some(file)) => file.is_there(),
+            (Place::Unix(_), None) => !self.turns_away,
+            (Place::Tcp(_), None) => true,
+        }
     }
 
     /// Has a socket for each worker where the system spreads connections over them. Elsewhere, and where the first one
@@ -211,7 +311,6 @@ impl Gate {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
-    use crate::config::Place;
 
     fn endpoint(place: &str, secure: bool) -> Endpoint {
         Endpoint::new(Place::Tcp(place.parse().unwrap()), secure)
@@ -223,7 +322,8 @@ mod tests {
 
     fn addresses(gates: &Gates) -> Vec<String> {
         let urls = |gate: &Gate| gate.sockets[0].urls().collect::<Vec<_>>();
-        gates.gates.iter().flat_map(urls).collect()
+        let wanted = |gate: &&Gate| gate.standing == Standing::Wanted;
+        gates.gates.iter().filter(wanted).flat_map(urls).collect()
     }
 
     #[test]

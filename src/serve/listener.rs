@@ -1,5 +1,6 @@
 //! Listening sockets: bound before anything else is begun, and accepted from without waiting.
 
+mod beside;
 mod plan;
 mod socket;
 mod stream;
@@ -17,6 +18,8 @@ use super::access::Peer;
 use crate::config::{AskedBy, Endpoint, Place};
 use crate::fault::{Fault, reason};
 use crate::sys;
+pub(super) use beside::Beside;
+pub(super) use plan::takes_in;
 pub use plan::{Within, plan};
 pub(super) use socket::SocketFile;
 use socket::{bind_tcp, bind_unix, is_socket, listen_tcp, prepare_tcp};
@@ -51,11 +54,24 @@ impl Listener {
     /// # Errors
     /// What the system says against it.
     pub fn bind(endpoint: &Endpoint, with_siblings: bool) -> io::Result<Self> {
-        let shares_port = with_siblings && sys::SPREADS_CONNECTIONS;
+        Self::bind_beside(endpoint, with_siblings, &Beside::default())
+    }
+
+    /// As [`Self::bind`], beside sockets of ours that have made room.
+    ///
+    /// # Errors
+    /// What the system says against it.
+    pub(super) fn bind_beside(
+        endpoint: &Endpoint,
+        with_siblings: bool,
+        beside: &Beside<'_>,
+    ) -> io::Result<Self> {
+        let shares_port = with_siblings && sys::SPREADS_CONNECTIONS || !beside.is_empty();
         let (socket, file) = match &endpoint.place {
             Place::Tcp(address) => {
-                if shares_port && address.port() != 0 {
-                    // Whoever is ready to share a port does not notice that another server has it.
+                if shares_port && beside.is_empty() && address.port() != 0 {
+                    // Whoever is ready to share a port does not notice that another server has it. Beside ours it is not to
+                    // be noticed, but for a server that does not share its own.
                     bind_tcp(*address, false)?;
                 }
                 let socket = listen_tcp(*address, shares_port, endpoint.backlog)?;
@@ -171,6 +187,18 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(listener) => sys::turn_newcomers_away(&SockRef::from(listener)),
             Bound::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Takes back [`Self::turn_newcomers_away`].
+    pub(super) fn let_newcomers_in(&self, place: &Place) {
+        if let Bound::Tcp(listener) = &self.socket
+            && let Err(error) = sys::let_newcomers_in(&SockRef::from(listener))
+        {
+            log::error!(
+                "newcomers to {place} are turned away: {}; restart maintd",
+                reason(&error)
+            );
         }
     }
 

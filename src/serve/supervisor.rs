@@ -72,6 +72,9 @@ enum Phase {
     Serving,
     /// It serves, and not all of the newest workers accept yet.
     Reloading,
+    /// It serves, with the old workers beside the new ones until then, for those who are on their way to a place that is
+    /// listened on no more.
+    Closing(Instant),
     /// It serves until then those who have come, and lets nobody else in.
     LastCall(Instant),
     /// It ends when its last worker does.
@@ -82,15 +85,15 @@ impl Phase {
     /// Nothing new is begun.
     const fn is_ending(self) -> bool {
         match self {
-            Self::Starting | Self::Serving | Self::Reloading => false,
+            Self::Starting | Self::Serving | Self::Reloading | Self::Closing(_) => false,
             Self::LastCall(_) | Self::Leaving => true,
         }
     }
 
-    /// When the workers are to be told to go.
+    /// When the workers are to be told to go, or the old ones.
     const fn end(self) -> Option<Instant> {
         match self {
-            Self::LastCall(end) => Some(end),
+            Self::Closing(end) | Self::LastCall(end) => Some(end),
             Self::Starting | Self::Serving | Self::Reloading | Self::Leaving => None,
         }
     }
@@ -308,26 +311,19 @@ impl Supervisor {
     /// Does what has become possible.
     fn settle(&mut self) {
         self.kill_late();
-        if self.phase.end().is_some_and(|end| end <= Instant::now()) {
-            self.leave();
-        }
-        if !self.phase.is_ending() && self.staff.is_complete() {
-            self.staff.retire_old();
-            match self.phase {
-                Phase::Starting => {
-                    announce_stand_ins(&self.material.config);
-                    self.gates.announce();
-                    logger::end_start();
-                    notify::ready();
-                }
-                Phase::Reloading => {
-                    self.gates.announce();
-                    log::info!("reloaded");
-                    notify::ready();
-                }
-                Phase::Serving | Phase::LastCall(_) | Phase::Leaving => {}
+        let is_over = self.phase.end().is_some_and(|end| end <= Instant::now());
+        match self.phase {
+            Phase::LastCall(_) if is_over => self.leave(),
+            Phase::Closing(_) if is_over => self.end_reload(),
+            Phase::Starting | Phase::Reloading if self.staff.is_complete() => {
+                self.hand_over();
             }
-            self.phase = Phase::Serving;
+            Phase::Starting
+            | Phase::Reloading
+            | Phase::Serving
+            | Phase::Closing(_)
+            | Phase::LastCall(_)
+            | Phase::Leaving => {}
         }
         if let Some(since) = self.pending {
             if self.staff.generations() <= MAX_OLD {
@@ -342,6 +338,36 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Has the newest workers, all of which accept, take over.
+    fn hand_over(&mut self) {
+        match self.phase {
+            Phase::Starting => {
+                announce_stand_ins(&self.material.config);
+                self.gates.announce();
+                logger::end_start();
+                notify::ready();
+                self.gates.close_left();
+                self.staff.retire_old();
+                self.phase = Phase::Serving;
+            }
+            Phase::Reloading if self.gates.turn_away_where_left() => {
+                self.phase = Phase::Closing(Instant::now() + LAST_CALL);
+            }
+            Phase::Reloading => self.end_reload(),
+            Phase::Serving | Phase::Closing(_) | Phase::LastCall(_) | Phase::Leaving => {}
+        }
+    }
+
+    /// Has the old workers retire.
+    fn end_reload(&mut self) {
+        self.gates.close_left();
+        self.staff.retire_old();
+        self.gates.announce();
+        log::info!("reloaded");
+        notify::ready();
+        self.phase = Phase::Serving;
     }
 
     /// Reads everything anew and has new workers take over; where something is faulty, the old ones stay.
@@ -361,8 +387,8 @@ impl Supervisor {
             notify::reloading();
         }
         match self.renew() {
-            Ok(()) if self.phase == Phase::Serving => self.phase = Phase::Reloading,
-            Ok(()) => {}
+            Ok(()) if self.phase == Phase::Starting => {}
+            Ok(()) => self.phase = Phase::Reloading,
             Err(fault) => {
                 log::error!("not reloaded: {fault}");
                 if self.phase == Phase::Serving {

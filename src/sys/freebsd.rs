@@ -58,6 +58,12 @@ pub(crate) fn turn_newcomers_away(_listener: &socket2::SockRef<'_>) -> io::Resul
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// It has never ceased to.
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(crate) fn let_newcomers_in(_listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     let mut value: u32 = 0;
@@ -88,9 +94,18 @@ pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = true;
 
-/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT_LB`, setsockopt(2)).
-pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
-    super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT_LB, 1)
+/// A socket on the wildcard address and others with the same port stand side by side (`SO_REUSEADDR`).
+pub(crate) const WILDCARD_EXCLUDES_OTHERS: bool = false;
+
+/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT_LB`, setsockopt(2)); or does
+/// so no more.
+pub(crate) fn share_port(socket: &Socket, shares: bool) -> io::Result<()> {
+    super::set_option(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_REUSEPORT_LB,
+        shares.into(),
+    )
 }
 
 /// What becomes a worker's root directory: a path, since in a jail chroot(2) fails for whoever has a directory open.

@@ -82,6 +82,12 @@ pub(crate) fn turn_newcomers_away(listener: &socket2::SockRef<'_>) -> io::Result
     super::set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 0)
 }
 
+/// Has a listening socket let newcomers in again.
+pub(crate) fn let_newcomers_in(listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    listener.detach_filter()?;
+    defer_accept(listener)
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
     let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
@@ -99,9 +105,15 @@ pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = true;
 
-/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT`, socket(7)).
-pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
-    super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+/// Where one socket listens on the wildcard address, none can on another address with the same port, nor the other way
+/// round, unless both share their port. It is not too late for that when one of them listens already: bind(2) looks at the
+/// flags as they are then.
+pub(crate) const WILDCARD_EXCLUDES_OTHERS: bool = true;
+
+/// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT`, socket(7)), or on the
+/// wildcard address and others; or does so no more.
+pub(crate) fn share_port(socket: &Socket, shares: bool) -> io::Result<()> {
+    super::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, shares.into())
 }
 
 /// What becomes a worker's root directory: an open one, that need not have a name any more.

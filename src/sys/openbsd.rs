@@ -38,6 +38,12 @@ pub(crate) fn turn_newcomers_away(_listener: &socket2::SockRef<'_>) -> io::Resul
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// It has never ceased to.
+#[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+pub(crate) fn let_newcomers_in(_listener: &socket2::SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
 /// What the kernel cuts a longer backlog to, and the name of that setting (listen(2)).
 #[cfg(target_os = "openbsd")]
 pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
@@ -72,8 +78,11 @@ pub(crate) fn unacknowledged(_socket: &impl std::os::fd::AsRawFd) -> usize {
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = false;
 
+/// A socket on the wildcard address and others with the same port stand side by side (`SO_REUSEADDR`).
+pub(crate) const WILDCARD_EXCLUDES_OTHERS: bool = false;
+
 /// Several sockets on one address do not share its connections here: they share one socket instead.
-pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
+pub(crate) fn share_port(_socket: &Socket, _shares: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use common::certificates::{self, CertificateFiles};
 use common::client::connect;
-use common::{Client, Port, Server, process};
+use common::{Client, Port, Server, maintd, process};
 
 /// A request that leaves the connection open.
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
@@ -89,6 +89,15 @@ impl Site {
         wait_until(accepted, "nobody accepts");
         client
     }
+}
+
+/// A server that reads this configuration, in a directory of its own.
+fn with_configuration(directory: &TempDir, text: &str, listeners: usize) -> Server {
+    let file = directory.path().join("maintd.conf");
+    std::fs::write(&file, text).unwrap();
+    let mut command = maintd();
+    command.args(["serve", "-c", file.to_str().unwrap()]);
+    Server::start_command(command, listeners)
 }
 
 /// How often it has said that it has reloaded.

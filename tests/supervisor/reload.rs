@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use crate::common::certificates;
 use crate::common::client::{Tls, connect};
-use crate::common::{Client, Port, Server, maintd, process};
-use crate::{GET, GET_AND_CLOSE, Site, wait_until};
+use crate::common::{Client, Port, Server, process};
+use crate::{GET, GET_AND_CLOSE, Site, wait_until, with_configuration};
 
 fn page(site: &Site) -> String {
     let mut client = connect(&site.server, Port::Clear);
@@ -117,15 +117,6 @@ fn old_connections_are_answered_once_more() {
         }
         wait_until(|| site.workers().len() == 1, "the old worker stays");
     }
-}
-
-/// A server that reads this configuration, in a directory of its own.
-fn with_configuration(directory: &TempDir, text: &str, listeners: usize) -> Server {
-    let file = directory.path().join("maintd.conf");
-    fs::write(&file, text).unwrap();
-    let mut command = maintd();
-    command.args(["serve", "-c", file.to_str().unwrap()]);
-    Server::start_command(command, listeners)
 }
 
 #[test]
@@ -320,4 +311,40 @@ fn a_thousand_reloads_leave_descriptors_and_memory_where_they_were() {
         memory_after < memory + 512 * 1024,
         "{memory} bytes before, {memory_after} after"
     );
+}
+
+/// However far the first reload has come: the second one finds the socket.
+#[test]
+fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
+    let directory = TempDir::new().unwrap();
+    let text = |more: &str| format!("server {{ listen 127.0.0.1:0; {more} return 503 page; }}");
+    let probe = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = probe.local_addr().unwrap();
+    drop(probe);
+    let place = format!("listen {address};");
+    let server = with_configuration(&directory, &text(&place), 2);
+    let file = directory.path().join("maintd.conf");
+    // It may be read at any moment, so it is never half there.
+    let write = |more: &str| {
+        let beside = directory.path().join("beside");
+        fs::write(&beside, text(more)).unwrap();
+        fs::rename(&beside, &file).unwrap();
+    };
+    for pause in [0, 5, 10, 20, 40, 80, 160] {
+        write("");
+        server.signal(libc::SIGHUP);
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let before = crate::reloads(&server);
+        write(&place);
+        server.signal(libc::SIGHUP);
+        wait_until(|| crate::reloads(&server) > before, "it has not reloaded");
+        wait_until(
+            || std::net::TcpStream::connect(address).is_ok(),
+            "nobody listens there",
+        );
+        let mut client = Client::tcp(address);
+        client.send(GET_AND_CLOSE);
+        assert_eq!(client.last_answer().text(), "page");
+    }
+    assert!(!server.stderr().contains("not reloaded"));
 }

@@ -15,11 +15,9 @@ pub struct Within {
     pub endpoint: usize,
 }
 
-/// The endpoints that get a socket, by their numbers, each with those that it takes in. As in nginx, an address whose port
-/// is also listened on at the wildcard address needs none, and on Linux it could not be had.
-#[must_use]
-pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
-    let takes_in = |wide: &Endpoint, narrow: &Endpoint| match (&wide.place, &narrow.place) {
+/// Whether whoever comes to `narrow` comes to a socket on `wide` too: the wildcard address with the same port.
+pub(in crate::serve) fn takes_in(wide: &Place, narrow: &Place) -> bool {
+    match (wide, narrow) {
         (Place::Tcp(wide), Place::Tcp(narrow)) => {
             wide.ip().is_unspecified()
                 && !narrow.ip().is_unspecified()
@@ -28,7 +26,14 @@ pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
                 && wide.port() != 0
         }
         (Place::Tcp(_) | Place::Unix(_), _) => false,
-    };
+    }
+}
+
+/// The endpoints that get a socket, by their numbers, each with those that it takes in. As in nginx, an address whose port
+/// is also listened on at the wildcard address needs none, and on Linux it could not be had.
+#[must_use]
+pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
+    let takes_in = |wide: &Endpoint, narrow: &Endpoint| takes_in(&wide.place, &narrow.place);
     let mut plan = Vec::with_capacity(endpoints.len());
     for (number, endpoint) in endpoints.iter().enumerate() {
         if endpoints.iter().any(|wide| takes_in(wide, endpoint)) {

@@ -60,7 +60,7 @@ pub(super) fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<soc
     // A restart must not wait for the connections of before to time out.
     socket.set_reuse_address(true)?;
     if shares_port {
-        sys::share_port(&socket)?;
+        sys::share_port(&socket, true)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
