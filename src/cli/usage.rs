@@ -33,10 +33,6 @@ pub(super) fn fault(error: &clap::Error) -> String {
         ErrorKind::MissingRequiredArgument => {
             format!("{argument} is missing; see \"maintd --help\"")
         }
-        ErrorKind::ArgumentConflict => {
-            let other = context(ContextKind::PriorArg).unwrap_or_default();
-            format!("{argument} and {other} do not go together; leave one of them out")
-        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             let flag = argument.split(' ').next().unwrap_or_default();
@@ -77,7 +73,7 @@ mod tests {
             ),
             (
                 &["on", "--for", "1h", "--until", "21:00"],
-                "--for <TIME> and --until <WHEN> do not go together; leave one of them out",
+                "the argument '--for <TIME>' cannot be used with '--until <WHEN>'; see \"maintd --help\"",
             ),
             (
                 &["serve", "--pag", "x"][..],

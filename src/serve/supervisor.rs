@@ -1,20 +1,16 @@
 //! The supervisor: it reads what there is to read, keeps the listening sockets, has workers, and takes signals. It parses no
 //! byte from the network.
 
+mod hiring;
 mod signals;
 mod staff;
 
-use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use mio::unix::pipe;
-
 use super::activation::Inherited;
 use super::counters::Board;
-use super::courier;
 use super::descriptors::Descriptors;
 use super::gates::Gates;
 use super::logs::{Logs, NewLogs};
@@ -22,13 +18,12 @@ use super::material::Material;
 use super::notify;
 use super::pid_file::PidFile;
 use super::tls::Lasting;
-use super::worker::Worker;
 use super::{announce_stand_ins, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
 use crate::logger;
 use crate::sys;
-use signals::{SUPERVISORS, Signal, Signals};
+use signals::{Signal, Signals};
 use staff::Staff;
 
 /// The old generations that there may be beside the newest one.
@@ -97,14 +92,6 @@ impl Phase {
             Self::Starting | Self::Serving | Self::Reloading | Self::Leaving => None,
         }
     }
-}
-
-/// What a new worker is handed in its own process.
-struct Post {
-    slot: usize,
-    row: usize,
-    orders: pipe::Receiver,
-    reports: pipe::Sender,
 }
 
 impl Supervisor {
@@ -182,82 +169,6 @@ impl Supervisor {
                 return Ok(());
             }
         }
-    }
-
-    /// Makes a new worker. In its own process it returns what that has to do.
-    fn hire(&mut self, slot: usize) -> io::Result<Option<Post>> {
-        let row = self
-            .board
-            .take()
-            .ok_or_else(|| io::Error::other("too many workers"))?;
-        let hired = pipe::new()
-            .and_then(|orders| Ok((orders, pipe::new()?)))
-            .and_then(|pipes| Ok((pipes, sys::fork()?)));
-        match hired {
-            Ok((((orders, _), (_, reports)), Some(pid))) => {
-                let now = Instant::now();
-                self.staff.add(pid, (slot, row), (orders, reports), now);
-                Ok(None)
-            }
-            Ok((((_, orders), (reports, _)), None)) => Ok(Some(Post {
-                slot,
-                row,
-                orders,
-                reports,
-            })),
-            Err(error) => {
-                self.board.give_back(row);
-                Err(error)
-            }
-        }
-    }
-
-    /// What a worker does, in its own process, from its first breath to its last.
-    fn work(self, post: Post) -> ! {
-        sys::ignore_signals(&SUPERVISORS);
-        let Self {
-            descriptors,
-            material,
-            gates,
-            board,
-            signals,
-            staff,
-            logs,
-            ..
-        } = self;
-        // The other workers' pipes are closed with this: theirs must end when the supervisor does. The logs are its own.
-        drop((staff, signals, logs));
-        courier::start(post.reports);
-        let run = || -> Result<(), Fault> {
-            let listeners = gates.lend(post.slot, material.config.workers);
-            let possible = descriptors.connections(listeners.len())?;
-            let wanted = material.config.max_connections.unwrap_or(u32::MAX);
-            let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
-            descriptors.hold()?;
-            confinement::enter(material.confinement)?;
-            let worker = Worker {
-                listeners,
-                services: material.services,
-                timeouts: material.config.timeouts,
-                max_connections,
-                access_log: material.config.logs.access.is_some(),
-                counters: board.row(post.row),
-            };
-            worker
-                .run(post.orders, courier::tell_ready)
-                .map_err(|error| system("serve", &error))
-        };
-        // A panic must not run on through what is the supervisor's.
-        let status = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(())) => 0,
-            Ok(Err(fault)) => {
-                log::error!("{fault}");
-                1
-            }
-            Err(_) => 101,
-        };
-        courier::finish();
-        sys::exit(status)
     }
 
     /// Waits for something to happen; returns the signals that have come.
