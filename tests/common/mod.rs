@@ -17,9 +17,10 @@ pub mod process;
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,6 +87,20 @@ impl Stderr {
             .unwrap();
         state.0.clone()
     }
+}
+
+/// An address that is free now, and that no client of another test is given meanwhile: its port lies below those that the
+/// system hands out (32768 and above on Linux, 49152 on others; tests that need one port twice cannot use port 0).
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    let process = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    (0..COUNT)
+        .map(|_| FIRST + ((process * 5) % COUNT + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .expect("a free port")
 }
 
 /// A command that runs the binary under test.

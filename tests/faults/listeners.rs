@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, Server, certificates};
+use crate::common::{Client, Port, Server, certificates, free_address};
 use crate::{GET, assert_fault, run_maintd, system_reason};
 
 fn unix(path: &Path) -> String {
@@ -88,12 +88,6 @@ fn port_in_use_leaves_the_other_port_unbound() {
     ];
     assert_fault(&args, 1, &line);
     TcpListener::bind(free).unwrap();
-}
-
-/// An address whose port was free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// It is told to change what asked for the place: the flag has not been given.

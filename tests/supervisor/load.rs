@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port};
+use crate::common::{Client, Port, free_address};
 use crate::{GET, GET_AND_CLOSE, Site, reloads, wait_until, with_configuration};
 use tempfile::TempDir;
 
@@ -89,12 +89,6 @@ fn reloads_under_load_lose_nobody() {
 #[test]
 fn reloads_under_load_lose_nobody_with_several_workers() {
     assert_nobody_is_lost("3");
-}
-
-/// An address whose port was free a moment ago: with port 0 no two places have the same one.
-fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap()
 }
 
 fn assert_answers(mut client: Client) {
