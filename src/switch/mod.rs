@@ -79,6 +79,14 @@ pub fn rules(settings: &SwitchConfig, syntax: Syntax) -> String {
     }
 }
 
+/// Reads a text as each of the things that are read of others, for fuzzing.
+#[doc(hidden)]
+pub fn read_everything(text: &str) {
+    pf::read_everything(text);
+    nft::read_everything(text);
+    state::read_everything(text);
+}
+
 impl Switch {
     /// The switch of a configuration, with the system's commands.
     ///

@@ -262,6 +262,12 @@ impl Nft {
     }
 }
 
+/// Reads a text as everything that nft and ss print.
+pub(super) fn read_everything(text: &str) {
+    output::table(text);
+    output::open_sockets(text);
+}
+
 /// nft says that there is no such table.
 fn is_missing(output: &Output) -> bool {
     output.status != Some(0) && output.stderr.contains("No such file or directory")

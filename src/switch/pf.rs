@@ -228,6 +228,23 @@ impl Pf {
     }
 }
 
+/// Reads a text as everything that pfctl prints.
+pub(super) fn read_everything(text: &str) {
+    output::is_enabled(text);
+    output::states_in_use(text);
+    output::state_limit(text);
+    output::is_referenced(text, "maintenance");
+    output::count_of(text, "www-normal");
+    output::states(text).count();
+    // What has been read is written as pfctl would, and reads the same.
+    let moved = output::entries(text);
+    let shown = moved.entries.iter().map(|entry| format!("   {entry}\n"));
+    let shown: String = shown
+        .chain(moved.except.iter().map(|entry| format!("  !{entry}\n")))
+        .collect();
+    assert_eq!(output::entries(&shown), moved);
+}
+
 /// What to do where the rules are missing.
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";

@@ -181,6 +181,13 @@ fn print(saved: &Saved) -> String {
     format!("{value:#}\n")
 }
 
+/// Reads a text as a saved state, which reads the same when it is printed.
+pub(super) fn read_everything(text: &str) {
+    if let Some(saved) = parse(text) {
+        assert_eq!(parse(&print(&saved)), Some(saved));
+    }
+}
+
 fn parse(text: &str) -> Option<Saved> {
     let value: Value = serde_json::from_str(text).ok()?;
     if value.get("version")?.as_u64()? != 1 {

@@ -29,6 +29,12 @@ impl Reader {
                     "ssl on is gone from nginx too; write listen ADDR:PORT ssl;",
                 );
             }
+            name @ ("control" | "metrics" | "health" | "chroot" | "state_dir" | "switch") => {
+                self.fault(
+                    directive.name.place,
+                    format!("{name} stands at the top level; move it out of server"),
+                );
+            }
             _ if self.page_directive(server, directive) => {}
             _ if self.shared_directive(directive) => {}
             _ => self.other(directive),
