@@ -88,6 +88,7 @@ fn bash_completes_commands_and_flags() {
     };
     assert_eq!(complete(&["ser"]), ["serve"]);
     assert_eq!(complete(&["serve", "--tls"]), ["--tls-listen"]);
+    assert_eq!(complete(&["on", "--exc"]), ["--except"]);
     assert_eq!(
         complete(&["serve", "--color", ""]),
         ["auto", "always", "never"]
@@ -116,6 +117,7 @@ fn fish_completes_commands_and_flags() {
     };
     assert_eq!(complete("maintd ser"), ["serve"]);
     assert_eq!(complete("maintd serve --tls"), ["--tls-listen"]);
+    assert_eq!(complete("maintd on --exc"), ["--except"]);
     assert_eq!(
         complete("maintd serve --color "),
         ["always", "auto", "never"]
@@ -201,7 +203,7 @@ fn synopsis_has_every_command_with_its_flags() {
         );
         let told = flags_of_lines(block.lines());
         for flag in command.get_arguments() {
-            if flag.is_global_set() || flag.get_id() == "help" {
+            if flag.is_positional() || flag.is_global_set() || flag.get_id() == "help" {
                 continue;
             }
             let short = flag.get_short().map(|short| format!("-{short}"));
@@ -258,6 +260,60 @@ fn manual_knows_every_directive_and_no_other() {
         .filter_map(|item| item.split(' ').next().map(str::to_owned))
         .collect();
     assert_same(&told, &honoured());
+}
+
+/// Those of "switch" have a list of their own, as the message has it that names them.
+#[test]
+fn manual_knows_every_directive_of_the_switch_and_no_other() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("test.conf");
+    fs::write(&path, "switch { nothing; }").unwrap();
+    let checked = nginx::read(&path).unwrap();
+    let fault = checked.faults.iter().map(|fault| fault.what.as_str());
+    let known = fault
+        .filter_map(|what| what.split_once("; write one of "))
+        .flat_map(|(_, names)| names.split(", ").map(str::to_owned))
+        .collect();
+    let page = read("man/maintd.conf.5");
+    let (_, section) = page.split_once(".Sh SWITCH\n").unwrap();
+    let (section, _) = section.split_once(".Sh ").unwrap();
+    let items = section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Cm "));
+    let told = items
+        .filter_map(|item| item.split(' ').next().map(str::to_owned))
+        .collect();
+    assert_same(&told, &known);
+}
+
+/// The members of the JSON that "status" prints are those that the manual lists.
+#[test]
+fn manual_knows_every_member_of_the_status() {
+    let page = read("man/maintd.8");
+    let (_, section) = page.split_once(".Ss Status as JSON\n").unwrap();
+    let (section, _) = section.split_once(".Ss ").unwrap();
+    let items = section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Cm "));
+    let mut told: BTreeSet<String> = items
+        .filter_map(|item| item.split_once(" No ("))
+        .flat_map(|(names, _)| names.split(" , ").map(str::to_owned))
+        .collect();
+    // Told in a sentence.
+    told.extend(["used", "limit"].map(str::to_owned));
+    let source = include_str!("../src/switch/status.rs");
+    let (_, json) = source.split_once("pub fn json(").unwrap();
+    let (json, _) = json.split_once("pub fn table(").unwrap();
+    let words = json
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .zip(json.split('"').skip(2).step_by(2));
+    let known = words
+        .filter(|(_, behind)| behind.starts_with(':'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert_same(&told, &known);
 }
 
 /// The configurations that are packed, with paths filled in for the files that a test has.

@@ -33,6 +33,11 @@ complete -c maintd -n "__fish_maintd_needs_command" -s h -l help -d 'Print help 
 complete -c maintd -n "__fish_maintd_needs_command" -s V -l version -d 'Print version'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "serve" -d 'Answer every request with the maintenance page'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "on" -d 'Move visitors to the page'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "off" -d 'Move visitors back to the live site'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "status" -d 'Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "run" -d 'Switch on, run a command, and switch off however it ends'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "rules" -d 'Print the packet filter\'s rules that the switch needs'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH' -r
@@ -67,6 +72,72 @@ never\t'Never'"
 complete -c maintd -n "__fish_maintd_using_subcommand check" -s v -l verbose -d 'Say more'
 complete -c maintd -n "__fish_maintd_using_subcommand check" -s q -l quiet -d 'Say nothing but errors'
 complete -c maintd -n "__fish_maintd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "serve" -d 'Answer every request with the maintenance page'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+nft\t'nftables of Linux'"
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l except -d 'Leave this address or network on the live site; may be given again' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l for -d 'Announce that it ends after this time, as in 2h, 90m or 1h30m; nothing switches by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l until -d 'Announce that it ends then, as in 21:00 or "2026-11-25 21:00"; nothing switches by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l message -d 'What visitors are told' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l dry-run -d 'Print the commands with their input, and run none'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l resume -d 'Switch on again what was on before a reboot, and do nothing if nothing was'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+nft\t'nftables of Linux'"
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l dry-run -d 'Print the commands with their input, and run none'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l force -d 'Do not look whether the live site accepts connections'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+nft\t'nftables of Linux'"
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l json -d 'Print JSON, as maintd(8) describes it'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+nft\t'nftables of Linux'"
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l except -d 'Leave this address or network on the live site; may be given again' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l for -d 'Announce that it ends after this time, as in 2h, 90m or 1h30m; nothing switches by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l until -d 'Announce that it ends then, as in 21:00 or "2026-11-25 21:00"; nothing switches by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l message -d 'What visitors are told' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l dry-run -d 'Print the commands with their input, and run none'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+nft\t'nftables of Linux'"
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l pf-syntax -d 'Which pf is to read them' -r -f -a "openbsd\t'OpenBSD\'s, which FreeBSD 15 takes too'
+freebsd14\t'FreeBSD\'s up to 14'"
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s v -l verbose -d 'Say more'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "serve" -d 'Answer every request with the maintenance page'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "on" -d 'Move visitors to the page'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "off" -d 'Move visitors back to the live site'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "status" -d 'Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "run" -d 'Switch on, run a command, and switch off however it ends'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "rules" -d 'Print the packet filter\'s rules that the switch needs'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
