@@ -242,6 +242,9 @@ fn honoured() -> BTreeSet<String> {
                 message.place.line == number
                     && (message.what == format!("{name} is ignored")
                         || message.what.starts_with(&format!("{name} is not possible"))
+                        || message
+                            .what
+                            .starts_with(&format!("{name} stands at the top level"))
                         || message.what.starts_with("unknown directive"))
             });
             if !nothing {

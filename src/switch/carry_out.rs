@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::{Call, Output};
-use super::filter::{Filter, Finding, Means};
+use super::filter::Filter;
+use super::means::{Finding, Means};
 use super::plan::{Direction, Moved, Phase, Plan, Side, Step};
 
 /// How often connections are killed until none is left: one that was being made meanwhile escapes the first time.

@@ -1,15 +1,15 @@
 //! Moves a site's visitors to the page and back: a plan of steps that a packet filter carries out.
 //!
 //! ```text
-//! mod, run, status -> carry_out -> { plan, filter -> { pf, nft } -> command, probe, state, window }
+//! mod, run, status -> carry_out -> filter -> { pf, nft } -> { means, plan, command }; and probe, state, window
 //! ```
 //!
 //! It knows nothing of the server but where that is to listen, which the configuration says.
 
 mod carry_out;
 mod command;
-mod count;
 mod filter;
+mod means;
 mod nft;
 mod pf;
 mod plan;
@@ -24,8 +24,9 @@ mod world;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use carry_out::{Failure, Report, Truth, carry_out, take};
-pub use filter::Tools;
-use filter::{Filter, Finding};
+use filter::Filter;
+use means::Finding;
+pub use means::Tools;
 pub use pf::Syntax;
 use plan::{Direction, Moved, Plan, Step};
 pub use run::Ending;
@@ -279,7 +280,7 @@ impl Switch {
     fn responders(&self) -> Vec<SocketAddr> {
         let ports = self.settings.redirects.iter().map(|redirect| redirect.to);
         match self.settings.backend {
-            Backend::Pf => at(ports, &self.loopback()),
+            Backend::Pf => at(ports, &self.redirected_to()),
             Backend::Nft => at(ports, &self.own_switched()),
         }
     }
@@ -302,12 +303,19 @@ impl Switch {
         self.own.iter().filter(is_switched).copied().collect()
     }
 
-    fn loopback(&self) -> Vec<IpAddr> {
+    /// Where the rules of pf send visitors: to loopback, wherever that can be redirected to.
+    fn redirected_to(&self) -> Vec<IpAddr> {
         let families = self.settings.families.iter();
         families
-            .map(|family| match family {
-                Family::Inet => Ipv4Addr::LOCALHOST.into(),
-                Family::Inet6 => Ipv6Addr::LOCALHOST.into(),
+            .flat_map(|family| match family {
+                Family::Inet => vec![Ipv4Addr::LOCALHOST.into()],
+                Family::Inet6 if sys::PF_REDIRECTS_TO_IPV6_LOOPBACK => {
+                    vec![Ipv6Addr::LOCALHOST.into()]
+                }
+                Family::Inet6 => {
+                    let own = self.own.iter().copied();
+                    own.filter(IpAddr::is_ipv6).collect()
+                }
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::command::{Call, Output};
-use super::filter::{Finding, Means, Tools};
+use super::means::{Finding, Means, Tools};
 use super::plan::{Moved, Side, Step};
 use crate::config::network::{Family, Network};
 use crate::config::switch::SwitchConfig;

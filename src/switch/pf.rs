@@ -6,7 +6,7 @@ mod rules;
 use std::path::PathBuf;
 
 use super::command::{Call, Output};
-use super::filter::{Finding, Means, Tools};
+use super::means::{Finding, Means, Tools};
 use super::plan::{Moved, Side, Step};
 use crate::config::switch::SwitchConfig;
 use output::State;

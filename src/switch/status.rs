@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::carry_out::{World as _, crowding, take};
-use super::count::Count;
-use super::filter::Finding;
+use super::means::{Count, Finding};
 use super::plan::{Moved, Side, Step};
 use super::state::Saved;
 use super::{Switch, text, window};

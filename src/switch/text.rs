@@ -4,7 +4,8 @@ use std::env;
 use std::fmt::Write as _;
 
 use super::command::quoted;
-use super::filter::{Filter, Means};
+use super::filter::Filter;
+use super::means::Means;
 use super::plan::{Moved, Plan};
 use super::state::Saved;
 use super::window;
@@ -94,24 +95,20 @@ pub(super) fn on_one_line(text: &str) -> String {
         .collect()
 }
 
-/// What to do for those who are not root.
+/// What to do for those who are not root. doas(1) compares the command as it is typed, and all of its arguments.
 pub(super) fn needs_root() -> String {
     let arguments: Vec<String> = env::args().skip(1).map(|word| quoted(&word)).collect();
-    let program = env::current_exe().map_or_else(
-        |_| "/usr/local/sbin/maintd".to_owned(),
-        |path| path.display().to_string(),
-    );
     let is_plain = |name: &String| {
         !name.is_empty()
             && name
                 .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     let user = env::var("LOGNAME").ok().filter(is_plain);
     let user = user.unwrap_or_else(|| ":wheel".to_owned());
+    let arguments = arguments.join(" ");
     format!(
-        "only root can switch; run \"doas maintd {}\", which /etc/doas.conf allows by \"permit nopass {user} as root cmd {program}\"",
-        arguments.join(" ")
+        "only root can switch; run \"doas maintd {arguments}\", which /etc/doas.conf allows by \"permit nopass {user} as root cmd maintd args {arguments}\""
     )
 }
 

@@ -14,6 +14,8 @@ pub(crate) const PIPE_BUF: usize = 512;
 pub(crate) const SYSLOG_SOCKET: &str = "/var/run/log";
 /// pf(4) moves visitors.
 pub(crate) const HAS_PF: bool = true;
+/// Not to ::1: it must go to an address of an interface (pf.conf(5), rdr-to).
+pub(crate) const PF_REDIRECTS_TO_IPV6_LOOPBACK: bool = false;
 /// pfctl(8) kills states by their rule's label.
 pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.

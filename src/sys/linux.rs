@@ -41,6 +41,8 @@ pub(crate) const PIPE_BUF: usize = 4096;
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// It has nftables.
 pub(crate) const HAS_PF: bool = false;
+/// As OpenBSD's does (pf.conf(5), rdr-to).
+pub(crate) const PF_REDIRECTS_TO_IPV6_LOOPBACK: bool = true;
 /// Its pfctl, where a guest has brought one, kills states by their rule's label.
 pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.

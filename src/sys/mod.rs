@@ -35,9 +35,10 @@ pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use signals::{hand_signals_to, hold_signals, is_signal_held, take_held_signal};
 pub(crate) use system::{
-    DEFAULT_USER, HAS_CHROOT, HAS_PF, PF_KILLS_BY_LABEL, PIPE_BUF, SPREADS_CONNECTIONS,
-    SYSLOG_SOCKET, WILDCARD_EXCLUDES_OTHERS, backlog_limit, confine_supervisor, defer_accept,
-    let_newcomers_in, share_port, turn_newcomers_away, unacknowledged, unfiltered,
+    DEFAULT_USER, HAS_CHROOT, HAS_PF, PF_KILLS_BY_LABEL, PF_REDIRECTS_TO_IPV6_LOOPBACK, PIPE_BUF,
+    SPREADS_CONNECTIONS, SYSLOG_SOCKET, WILDCARD_EXCLUDES_OTHERS, backlog_limit,
+    confine_supervisor, defer_accept, let_newcomers_in, share_port, turn_newcomers_away,
+    unacknowledged, unfiltered,
 };
 
 /// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;

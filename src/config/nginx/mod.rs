@@ -107,6 +107,9 @@ pub const OWN: [&str; 8] = [
     "switch",
 ];
 
+/// Those of our own that stand in a server.
+const OWN_OF_SERVERS: [&str; 2] = ["retry_after", "cors_origin"];
+
 /// What would change what visitors see.
 const CHANGES_ANSWERS: [&str; 13] = [
     "proxy_pass",

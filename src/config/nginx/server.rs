@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Reader;
 use super::block::Server;
+use super::{OWN, OWN_OF_SERVERS, Reader};
 use crate::config::TlsVersions;
 use crate::config::names::ServerName;
 use crate::config::syntax::{Directive, Quoted};
@@ -29,7 +29,7 @@ impl Reader {
                     "ssl on is gone from nginx too; write listen ADDR:PORT ssl;",
                 );
             }
-            name @ ("control" | "metrics" | "health" | "chroot" | "state_dir" | "switch") => {
+            name if OWN.contains(&name) && !OWN_OF_SERVERS.contains(&name) => {
                 self.fault(
                     directive.name.place,
                     format!("{name} stands at the top level; move it out of server"),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::SwitchConfig;
 use crate::config::network::{Family, Network};
 use crate::config::switch::Backend;
-use crate::switch::filter::Tools;
+use crate::switch::means::Tools;
 
 /// A pf that holds a table, and fails where the script says so.
 #[derive(Default)]

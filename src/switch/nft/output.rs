@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{CLIENTS, EXCEPT};
 use crate::config::network::{Family, Network};
-use crate::switch::count::Count;
+use crate::switch::means::Count;
 use crate::switch::plan::Moved;
 
 /// Our table.

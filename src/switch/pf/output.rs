@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::network::Network;
-use crate::switch::count::Count;
+use crate::switch::means::Count;
 use crate::switch::plan::Moved;
 
 /// `-s info`: pf is enabled; nothing where that is not told.

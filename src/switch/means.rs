@@ -1,0 +1,87 @@
+//! How a step is done, and what comes of it: what the packet filters and those who use them have in common.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::command::Call;
+use super::plan::Moved;
+
+/// What rules have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+/// Where the system's commands are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// pfctl(8).
+    pub pfctl: PathBuf,
+    /// nft(8).
+    pub nft: PathBuf,
+    /// ss(8).
+    pub ss: PathBuf,
+    /// Only root may use them.
+    pub need_root: bool,
+}
+
+impl Tools {
+    /// Those of the system: the first that is there of the usual places, never one of the caller's `PATH`.
+    #[must_use]
+    pub fn of_the_system() -> Self {
+        let first = |name: &str| {
+            let places = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
+            let mut paths = places
+                .map(|place| PathBuf::from(place).join(name))
+                .into_iter();
+            let default = PathBuf::from("/sbin").join(name);
+            paths.find(|path| path.exists()).unwrap_or(default)
+        };
+        Self {
+            pfctl: first("pfctl"),
+            nft: first("nft"),
+            ss: first("ss"),
+            need_root: true,
+        }
+    }
+}
+
+/// What a step has brought to light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// It is as it should be.
+    Right,
+    /// It will do, but this is to be told.
+    Warning(String),
+    /// Who is moved now.
+    Moved(Moved),
+    /// There is no table, so nobody is moved; what to do about it.
+    NoTable(String),
+    /// So many connections.
+    Connections(u64),
+    /// What the rules have counted: of those who are moved, and of the live site.
+    Counts([Option<Count>; 2]),
+    /// How many connections the packet filter keeps account of, and of how many it can, as far as the step tells.
+    Room {
+        /// Now.
+        used: Option<u64>,
+        /// At most.
+        limit: Option<u64>,
+    },
+}
+
+/// How a step is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// By a command.
+    Call(Call),
+    /// By asking this server for the page.
+    AskForPage(SocketAddr),
+    /// By connecting to this server.
+    Connect(SocketAddr),
+    /// By reading files of the system, one after the other.
+    Files(Vec<PathBuf>),
+    /// There is nothing to do with this packet filter.
+    Nothing,
+}
