@@ -114,7 +114,7 @@ impl Store {
         };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if is_nothing(&path) => return Ok(None),
             Err(error) => return Err(failed(reason(&error))),
         };
         let mut text = String::new();
@@ -145,11 +145,22 @@ impl Store {
         let path = self.file();
         match fs::remove_file(&path) {
             Ok(()) => sync(&self.0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // On a file system that cannot be written the reason is another, also where there is nothing to delete.
+            Err(_) if is_nothing(&path) => Ok(()),
             Err(error) => Err(error),
         }
         .map_err(|error| format!("cannot delete \"{}\": {}", path.display(), reason(&error)))
     }
+}
+
+/// There is no such file, nor can there be one where its directory is none.
+fn is_nothing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    })
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
