@@ -8,6 +8,7 @@ use super::command::{Call, Output};
 use super::filter::Filter;
 use super::means::{Finding, Means};
 use super::plan::{Direction, Moved, Phase, Plan, Side, Step};
+use crate::fault::Fault;
 
 /// How often connections are killed until none is left: one that was being made meanwhile escapes the first time.
 const ROUNDS: u32 = 10;
@@ -122,6 +123,15 @@ pub(super) fn carry_out(
                     Phase::Change => restore(step, report.before.as_ref(), filter, world),
                     Phase::Kill => Truth::OldConnectionsStay,
                 };
+                // What was looked at has told what to do; a change that was refused has not.
+                let what = match (step, &truth) {
+                    (Step::Change(_), Truth::AsBefore) => {
+                        format!(
+                            "{what}; nothing has changed: see the command with -v, and run it by hand"
+                        )
+                    }
+                    _ => what,
+                };
                 return Err(Failure { what, truth });
             }
         }
@@ -172,7 +182,11 @@ fn until_gone(
     world: &mut impl World,
 ) -> Result<Finding, String> {
     let mut left = 0;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        if round > 0 {
+            world.pause(ROUND);
+            take(kill, filter, world)?;
+        }
         match take(look, filter, world)? {
             Finding::Connections(0) => return Ok(Finding::Right),
             Finding::Connections(count) => left = count,
@@ -185,8 +199,6 @@ fn until_gone(
                 return Ok(other);
             }
         }
-        world.pause(ROUND);
-        take(kill, filter, world)?;
     }
     let place = match side {
         Side::Live => "the live site",
@@ -268,6 +280,47 @@ impl Failure {
             format!("the securelevel may forbid to kill states; {otherwise}")
         } else {
             format!("run \"{command}\" again, or {otherwise}")
+        }
+    }
+}
+
+/// A switch that went wrong.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) fault: Fault,
+    pub(super) extent: Extent,
+}
+
+/// How much of a switch that went wrong is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everybody is where they were.
+    Nothing,
+    /// That is not known.
+    Unknown,
+    /// New visitors are where they were to be.
+    Visitors,
+}
+
+impl Unfinished {
+    pub(super) fn new(failure: &Failure, direction: Direction) -> Self {
+        Self {
+            fault: Fault::Failed(failure.message(direction)),
+            extent: match failure.truth {
+                Truth::AsBefore | Truth::Undone => Extent::Nothing,
+                Truth::Unknown(_) => Extent::Unknown,
+                Truth::OldConnectionsStay => Extent::Visitors,
+            },
+        }
+    }
+}
+
+/// What goes wrong before the first step.
+impl From<Fault> for Unfinished {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            extent: Extent::Nothing,
         }
     }
 }

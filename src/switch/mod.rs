@@ -23,7 +23,7 @@ mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use carry_out::{Failure, Report, Truth, carry_out, take};
+use carry_out::{Extent, Failure, Report, Truth, Unfinished, carry_out, take};
 use filter::Filter;
 use means::Finding;
 pub use means::Tools;
@@ -126,6 +126,10 @@ impl Switch {
     /// # Errors
     /// What went wrong, what is true then, and what to do.
     pub fn on(&mut self, wish: &Wish) -> Result<(), Fault> {
+        self.switch_on(wish).map_err(|unfinished| unfinished.fault)
+    }
+
+    fn switch_on(&mut self, wish: &Wish) -> Result<(), Unfinished> {
         let mut moved = self.moved(wish)?;
         let mut window = self.window(wish)?;
         self.require_root()?;
@@ -133,7 +137,7 @@ impl Switch {
         let _lock = self.store.lock().map_err(Fault::Failed)?;
         let earlier = match self.store.load() {
             Ok(earlier) => earlier,
-            Err(what) if wish.resume => return Err(Fault::Failed(what)),
+            Err(what) if wish.resume => return Err(Fault::Failed(what).into()),
             Err(what) => {
                 log::warn!("{what}");
                 None
@@ -169,7 +173,7 @@ impl Switch {
             }
             Err(failure) => {
                 self.put_back(&failure, earlier.as_ref());
-                Err(Fault::Failed(failure.message(Direction::On)))
+                Err(Unfinished::new(&failure, Direction::On))
             }
         }
     }
@@ -179,6 +183,11 @@ impl Switch {
     /// # Errors
     /// What went wrong, what is true then, and what to do.
     pub fn off(&mut self, force: bool) -> Result<(), Fault> {
+        self.switch_off(force)
+            .map_err(|unfinished| unfinished.fault)
+    }
+
+    fn switch_off(&mut self, force: bool) -> Result<(), Unfinished> {
         self.require_root()?;
         Self::hold_signals()?;
         let _lock = self.store.lock().map_err(Fault::Failed)?;
@@ -200,11 +209,14 @@ impl Switch {
             Err(failure) => failure.truth == Truth::OldConnectionsStay,
         };
         if is_off && let Err(what) = self.store.clear() {
-            return Err(Fault::Failed(format!(
-                "switched off, but {what}; delete it by hand, or a reboot will switch on again"
-            )));
+            return Err(Unfinished {
+                fault: Fault::Failed(format!(
+                    "switched off, but {what}; delete it by hand, or a reboot will switch on again"
+                )),
+                extent: Extent::Visitors,
+            });
         }
-        let report = done.map_err(|failure| Fault::Failed(failure.message(Direction::Off)))?;
+        let report = done.map_err(|failure| Unfinished::new(&failure, Direction::Off))?;
         tell(&report);
         if is_on {
             log::info!("off: everybody is on the live site");

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
 
+use super::carry_out::{Extent, Unfinished};
 use super::command::quoted;
 use super::{Switch, Wish};
 use crate::fault::{Fault, reason};
@@ -34,11 +35,22 @@ impl Switch {
     /// # Errors
     /// It could not be switched on: then the command has not been run.
     pub fn run(&mut self, wish: &Wish, command: &[OsString]) -> Result<Ending, Fault> {
-        self.on(wish)?;
-        // Who was interrupted while it was switched on wants to run nothing more.
-        let status = match sys::take_held_signal() {
-            Some(signal) => Ok(as_number(BY_SIGNAL + signal)),
-            None => start(command).and_then(wait),
+        let status = match self.switch_on(wish) {
+            // Who was interrupted while it was switched on wants to run nothing more.
+            Ok(()) => match sys::take_held_signal() {
+                Some(signal) => Ok(as_number(BY_SIGNAL + signal)),
+                None => start(command).and_then(wait),
+            },
+            Err(Unfinished { fault, extent }) => match (extent, fault) {
+                (_, Fault::Usage(what)) => return Err(Fault::Usage(what)),
+                (Extent::Nothing, Fault::Failed(what)) => {
+                    return Err(Fault::Failed(not_run(&what)));
+                }
+                // Visitors are not to be left on the page for a command that is not run.
+                (Extent::Unknown | Extent::Visitors, Fault::Failed(what)) => {
+                    Err((1, not_run(&what)))
+                }
+            },
         };
         let status = status.unwrap_or_else(|(status, what)| {
             log::error!("{what}");
@@ -46,17 +58,14 @@ impl Switch {
         });
         // Switching off is not to be interrupted.
         self.world.heed_signals(false);
-        Ok(match self.off(false) {
-            Ok(()) => Ending {
-                status,
-                fault: None,
+        let fault = self.switch_off(false).err().map(loud);
+        Ok(Ending {
+            status: if status == 0 && fault.is_some() {
+                1
+            } else {
+                status
             },
-            Err(fault) => Ending {
-                status: if status == 0 { 1 } else { status },
-                fault: Some(Fault::Failed(format!(
-                    "VISITORS STILL GET THE PAGE: {fault}; then run \"maintd off\""
-                ))),
-            },
+            fault,
         })
     }
 
@@ -78,6 +87,20 @@ impl Switch {
     }
 }
 
+fn not_run(what: &str) -> String {
+    format!("the command was not run: {what}")
+}
+
+/// What is told last, and cannot be overlooked where visitors are still on the page.
+fn loud(Unfinished { fault, extent }: Unfinished) -> Fault {
+    let command = "\"maintd off\"";
+    Fault::Failed(match extent {
+        Extent::Visitors => fault.to_string(),
+        Extent::Unknown => format!("VISITORS MAY STILL GET THE PAGE: {fault}"),
+        Extent::Nothing => format!("VISITORS STILL GET THE PAGE: {fault}; then run {command}"),
+    })
+}
+
 /// Starts the command with our own terminal, environment and directory.
 fn start(command: &[OsString]) -> Result<Child, (u8, String)> {
     let Some((program, arguments)) = command.split_first() else {
@@ -92,9 +115,11 @@ fn start(command: &[OsString]) -> Result<Child, (u8, String)> {
         .map_err(|error| {
             let name = program.to_string_lossy();
             if error.kind() == io::ErrorKind::NotFound {
-                (NOT_FOUND, format!("cannot run \"{name}\": not found"))
+                let what = format!("cannot run \"{name}\": not found; write its whole path");
+                (NOT_FOUND, what)
             } else {
-                let what = format!("cannot run \"{name}\": {}", reason(&error));
+                let why = reason(&error);
+                let what = format!("cannot run \"{name}\": {why}; name a program that can be run");
                 (NOT_EXECUTABLE, what)
             }
         })
