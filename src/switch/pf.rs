@@ -122,6 +122,16 @@ impl Pf {
         }
     }
 
+    /// The command of a step, for a message.
+    fn shown(&self, step: &Step) -> String {
+        match self.means(step) {
+            Means::Call(call) => format!("pfctl {}", call.arguments.join(" ")),
+            Means::AskForPage(_) | Means::Connect(_) | Means::Files(_) | Means::Nothing => {
+                "pfctl".to_owned()
+            }
+        }
+    }
+
     /// What a command means that has failed.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest fail alike")]
     fn failed(&self, step: &Step, output: &Output) -> Result<Finding, String> {
@@ -131,6 +141,11 @@ impl Pf {
             Step::Remember if output.status == Some(NO_TABLE) => Ok(Finding::NoTable(format!(
                 "pf has no table <{table}>; {LOAD_RULES}"
             ))),
+            // That it is full is no reason to stop, so neither is that nobody knows.
+            Step::HasRoom => Ok(Finding::Room {
+                used: None,
+                limit: None,
+            }),
             // The kill itself was carried out; only the proof is missing.
             Step::AreGone(..) => Ok(Finding::Warning(format!(
                 "cannot see whether connections are left: {complaint}"
@@ -140,7 +155,10 @@ impl Pf {
                 "pfctl cannot kill the states of label \"{}\": {complaint}",
                 self.label(*side)
             )),
-            _ => Err(format!("pfctl fails: {complaint}")),
+            _ => Err(format!(
+                "pfctl fails: {complaint}; run \"{}\" by hand to see why",
+                self.shown(step)
+            )),
         }
     }
 
