@@ -168,6 +168,9 @@ impl Status {
         } else {
             status.table()
         })?;
+        if let Some(fault) = status.fault() {
+            log::error!("{fault}");
+        }
         Ok(status.exit_status())
     }
 }

@@ -1,5 +1,6 @@
 //! `maintd status`: what is true now, for people and for programs.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -109,6 +110,9 @@ impl Switch {
                 },
             });
         warnings.extend(crowding(room));
+        // What keeps one command from its work may keep the next from its.
+        let mut seen = HashSet::new();
+        warnings.retain(|warning| seen.insert(warning.clone()));
         let (responders, live_servers) = (self.responders(), self.live(false));
         Ok(Status {
             state,
@@ -207,6 +211,18 @@ impl Status {
             State::Partly => 4,
             State::Unknown => 1,
         }
+    }
+
+    /// Why the state is unknown, where it is.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        let cause = self.warnings.first().map_or("", String::as_str);
+        let what = if self.moved.is_anybody() {
+            "visitors are to get the page, and do not"
+        } else {
+            "cannot tell whether visitors get the page"
+        };
+        (self.state == State::Unknown).then(|| Fault::Failed(format!("{what}: {cause}")))
     }
 
     /// As JSON; maintd(8) describes it.
