@@ -1,0 +1,51 @@
+//! `maintd on|off|status|run` against a stand-in for pfctl, as processes: every step of the plan, in success and in failure.
+//!
+//! The programs are examples of this package (tests/stand_in); `cargo test` builds them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod host;
+mod off;
+mod off_fails;
+mod on;
+mod on_fails;
+mod people;
+mod resume;
+mod run;
+mod signals;
+mod status;
+mod systems;
+
+use serde_json::{Value, json};
+
+/// What `on` calls up to the change, and from it on, when everybody is moved and nobody excepted.
+const CHECKS: [&str; 5] = [
+    "-s info",
+    "-vs Tables",
+    "-s labels",
+    "-s memory",
+    "-t maintenance -T show",
+];
+const REPLACE: &str = "-q -t maintenance -T replace -f -";
+const FLUSH: &str = "-t maintenance -T flush";
+const SHOW: &str = "-t maintenance -T show";
+const KILL_LIVE: &str = "-k label -k www-normal";
+const KILL_PAGE: &str = "-k label -k www-maintenance";
+const STATES: &str = "-s states";
+const TEST_V4: &str = "-t maintenance -T test 203.0.113.77";
+const TEST_V6: &str = "-t maintenance -T test 2001:db8:ffff::77";
+const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
+/// /dev/pf is not open to the caller, in the calls that contain these words.
+fn denied(call: &str) -> Value {
+    json!({ "call": call, "status": 1, "stderr": "pfctl: /dev/pf: Permission denied\n" })
+}
