@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-/// How long something may take that is to happen at once: a failure limit only.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long something may take that is to happen at once: a failure limit only. What is saved is synced to the disk, which
+/// may be busy.
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Host {
     directory: TempDir,
