@@ -178,11 +178,6 @@ fn as_a_user(host: &Host, words: &[&str]) -> Ended {
 #[test]
 fn who_is_not_root_is_told_how_to_be() {
     let host = Host::new();
-    let program = host
-        .command(&["on"])
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
     let conf = host.path("maintd.conf").display().to_string();
     for (words, shown) in [
         (
@@ -201,7 +196,7 @@ fn who_is_not_root_is_told_how_to_be() {
         assert_eq!(
             ended.stderr,
             format!(
-                "maintd: only root can switch; run \"doas maintd {shown}\", which /etc/doas.conf allows by \"permit nopass op as root cmd {program}\"\n"
+                "maintd: only root can switch; run \"doas maintd {shown}\", which /etc/doas.conf allows by \"permit nopass op as root cmd maintd args {shown}\"\n"
             )
         );
         assert_eq!(ended.stdout, "");
