@@ -194,3 +194,20 @@ fn the_block_is_one_and_at_the_top() {
         "switch stands at the top level; move it out of server"
     );
 }
+
+/// For a host whose responder is another maintd, or has no wishes.
+#[test]
+fn a_file_may_have_the_switch_alone() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("maintd.conf");
+    fs::write(&file, "retry_after 60; switch { except 192.0.2.10; }").unwrap();
+    let checked = read(&file).unwrap();
+    assert_eq!(checked.faults, []);
+    let default = Config::default();
+    assert_eq!(checked.config.endpoints, default.endpoints);
+    assert_eq!(checked.config.sites.len(), 1);
+    assert_eq!(checked.config.sites[0].retry_after.as_secs(), 60);
+    fs::write(&file, "worker_processes 1; switch { except 192.0.2.10; }").unwrap();
+    let faults = read(&file).unwrap().faults;
+    assert!(faults[0].what.starts_with("no server; "), "{faults:?}");
+}

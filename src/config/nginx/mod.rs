@@ -53,6 +53,7 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
         directory,
         servers: Vec::new(),
         log_formats: Vec::new(),
+        is_ours_alone: !directives.is_empty() && directives.iter().all(is_ours),
         error_log_is_set: false,
     };
     let mut http = Server::new(Place {
@@ -87,6 +88,8 @@ struct Reader {
     servers: Vec<Server>,
     /// The names that `log_format` has given.
     log_formats: Vec<String>,
+    /// There is something, and nothing but our own directives.
+    is_ours_alone: bool,
     /// An `error_log` has been seen.
     error_log_is_set: bool,
 }
@@ -126,6 +129,10 @@ const CHANGES_ANSWERS: [&str; 13] = [
     "sub_filter",
     "auth_basic",
 ];
+
+fn is_ours(directive: &Directive) -> bool {
+    OWN.contains(&directive.name.text.as_str())
+}
 
 impl Reader {
     fn fault(&mut self, place: Place, what: impl Into<String>) {

@@ -23,6 +23,15 @@ impl Reader {
     /// Makes sites of the servers.
     pub(super) fn take_servers(&mut self, http: &Server) {
         let mut servers = std::mem::take(&mut self.servers);
+        if servers.is_empty() && self.is_ours_alone {
+            // Only the switch and the like are set: the server is the one without a file.
+            if let (Some(retry_after), Some(site)) =
+                (http.retry_after, self.config.sites.first_mut())
+            {
+                site.retry_after = retry_after;
+            }
+            return;
+        }
         if servers.is_empty() && !self.has_faults() {
             let place = Place {
                 file: 0,
