@@ -58,6 +58,16 @@ impl Family {
         };
         Network { address, length: 0 }
     }
+
+    /// The host's addresses for itself: 127.0.0.0/8 or `::1`.
+    #[must_use]
+    pub const fn loopback(self) -> Network {
+        let (address, length) = match self {
+            Self::Inet => (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            Self::Inet6 => (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        };
+        Network { address, length }
+    }
 }
 
 impl Network {

@@ -107,10 +107,12 @@ impl Nft {
             ),
         }
         let except = moved.except.iter().filter(|_| side == Side::Live).copied();
+        let loopback = [Family::Inet, Family::Inet6].map(Family::loopback);
         let own = self.own.iter().copied().map(Network::single);
         terms.extend(
             except
                 .chain(own)
+                .chain(loopback)
                 .map(|network| format!("not {}", term(&network))),
         );
         Call::new(
