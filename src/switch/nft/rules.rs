@@ -3,7 +3,12 @@
 use super::output::Table;
 use super::{CLIENTS, EXCEPT, number};
 use crate::config::network::Family;
-use crate::config::switch::SwitchConfig;
+use crate::config::switch::{Redirect, SwitchConfig};
+
+/// The zone of conntrack for those who are moved; any that nobody else has will do.
+const ZONE: u16 = 503;
+
+const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
 
 /// The family as nft's expressions have it.
 const fn protocol(family: Family) -> &'static str {
@@ -17,7 +22,7 @@ const fn protocol(family: Family) -> &'static str {
 pub(in crate::switch) fn rules(settings: &SwitchConfig) -> String {
     let table = settings.table();
     let mut text = format!("table inet {table} {{\n");
-    for family in [Family::Inet, Family::Inet6] {
+    for family in BOTH {
         let kind = match family {
             Family::Inet => "ipv4_addr",
             Family::Inet6 => "ipv6_addr",
@@ -31,11 +36,16 @@ pub(in crate::switch) fn rules(settings: &SwitchConfig) -> String {
     for label in [&settings.label_maintenance, &settings.label_normal] {
         text.push_str(&format!("\tcounter {label} {{\n\t}}\n"));
     }
-    text.push_str(&format!(
-        "\tchain prerouting {{\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n\t}}\n\
-         \tchain input {{\n\t\ttype filter hook input priority filter - 10; policy accept;\n\t}}\n}}\n\
-         flush chain inet {table} prerouting\nflush chain inet {table} input\ntable inet {table} {{\n"
-    ));
+    text.push_str(
+        "\tchain raw {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t}\n\
+         \tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n\t}\n\
+         \tchain input {\n\t\ttype filter hook input priority filter - 10; policy accept;\n\t}\n}\n",
+    );
+    for name in ["raw", "prerouting", "input"] {
+        text.push_str(&format!("flush chain inet {table} {name}\n"));
+    }
+    text.push_str(&format!("table inet {table} {{\n"));
+    chain(&mut text, "raw", &raw(settings));
     chain(&mut text, "prerouting", &prerouting(settings));
     chain(&mut text, "input", &input(settings));
     text.push_str("}\n");
@@ -50,15 +60,39 @@ fn chain(text: &mut String, name: &str, rules: &[String]) {
     text.push_str("\t}\n");
 }
 
-/// What lets those who are excepted pass, before anything else is asked.
-fn exceptions() -> impl Iterator<Item = String> {
-    [Family::Inet, Family::Inet6].into_iter().map(|family| {
-        format!(
-            "{} saddr @{} accept",
-            protocol(family),
-            EXCEPT[number(family)]
-        )
-    })
+/// What a rule does with visitors of each family who are in one of the sets.
+fn each(families: &[Family], sets: [&str; 2], what: &str) -> Vec<String> {
+    let rule = |family: &Family| {
+        let (protocol, set) = (protocol(*family), sets[number(*family)]);
+        format!("{protocol} saddr @{set} {what}")
+    };
+    families.iter().map(rule).collect()
+}
+
+fn ports(settings: &SwitchConfig, port: fn(&Redirect) -> u16) -> String {
+    let ports = settings.redirects.iter();
+    let ports: Vec<String> = ports.map(|redirect| port(redirect).to_string()).collect();
+    format!("{{ {} }}", ports.join(", "))
+}
+
+/// The kernel keeps account of those who are moved apart from all others.
+///
+/// Otherwise it would know where a connection went before the change: of one that the server has reset for 10 s
+/// (`nf_conntrack_tcp_timeout_close`), in which a new one from the same port of the same client goes there too. Answers are
+/// found in the zone of all others, where the server's port tells them apart.
+fn raw(settings: &SwitchConfig) -> Vec<String> {
+    let ports = ports(settings, |redirect| redirect.from);
+    let mut rules = each(&BOTH, EXCEPT, "accept");
+    let zone = each(
+        &settings.families,
+        CLIENTS,
+        &format!("tcp dport {ports} ct original zone set {ZONE}"),
+    );
+    rules.extend(
+        zone.iter()
+            .map(|rule| format!("fib daddr type local {rule}")),
+    );
+    rules
 }
 
 /// Visitors of this host, and not those who only pass through it, are redirected.
@@ -74,55 +108,42 @@ fn prerouting(settings: &SwitchConfig) -> Vec<String> {
             )
         })
     });
-    exceptions().chain(redirects).collect()
+    let mut rules = each(&BOTH, EXCEPT, "accept");
+    rules.extend(redirects);
+    rules
 }
 
-/// Visitors are counted; who comes to the responder's ports unasked is dropped; HTTP/3 is refused to those who are moved,
-/// so that browsers come by TCP.
+/// Visitors are counted on the side where they belong, and their connections end on the other one; who comes to the
+/// responder's ports unasked is dropped; HTTP/3 is refused to those who are moved, so that browsers come by TCP.
 fn input(settings: &SwitchConfig) -> Vec<String> {
-    let list = |ports: Vec<u16>| {
-        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-        format!("{{ {} }}", ports.join(", "))
-    };
-    let from = list(
-        settings
-            .redirects
-            .iter()
-            .map(|redirect| redirect.from)
-            .collect(),
-    );
-    let to = list(
-        settings
-            .redirects
-            .iter()
-            .map(|redirect| redirect.to)
-            .collect(),
-    );
-    let mut rules = vec![
-        "iif \"lo\" accept".to_owned(),
-        format!(
-            "tcp dport {from} counter name \"{}\" accept",
-            settings.label_normal
-        ),
-        format!(
-            "tcp dport {to} ct status dnat counter name \"{}\" accept",
-            settings.label_maintenance
-        ),
-        format!("tcp dport {to} drop"),
-    ];
+    let families = &settings.families;
+    let live = format!("tcp dport {}", ports(settings, |redirect| redirect.from));
+    let on_live = format!("counter name \"{}\" accept", settings.label_normal);
+    let page = format!("tcp dport {}", ports(settings, |redirect| redirect.to));
+    let on_page = format!("counter name \"{}\" accept", settings.label_maintenance);
+    let mut rules = vec!["iif \"lo\" accept".to_owned()];
+    rules.extend(each(&BOTH, EXCEPT, &format!("{live} {on_live}")));
+    rules.extend(each(
+        families,
+        CLIENTS,
+        &format!("{live} reject with tcp reset"),
+    ));
+    rules.push(format!("{live} {on_live}"));
+    rules.push(format!("{page} ct status ! dnat drop"));
+    rules.extend(each(
+        &BOTH,
+        EXCEPT,
+        &format!("{page} reject with tcp reset"),
+    ));
+    rules.extend(each(families, CLIENTS, &format!("{page} {on_page}")));
+    rules.push(format!("{page} reject with tcp reset"));
     if settings
         .redirects
         .iter()
         .any(|redirect| redirect.from == 443)
     {
-        rules.extend(exceptions());
-        rules.extend(settings.families.iter().map(|family| {
-            format!(
-                "{} saddr @{} udp dport 443 reject",
-                protocol(*family),
-                CLIENTS[number(*family)]
-            )
-        }));
+        rules.extend(each(&BOTH, EXCEPT, "accept"));
+        rules.extend(each(families, CLIENTS, "udp dport 443 reject"));
     }
     rules
 }
@@ -151,7 +172,7 @@ pub(super) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::switch::{Backend, Redirect};
+    use crate::config::switch::Backend;
 
     fn settings() -> SwitchConfig {
         SwitchConfig {
@@ -167,7 +188,9 @@ mod tests {
             "\t\tip saddr @except4 accept",
             "\t\tfib daddr type local ip saddr @clients4 tcp dport 80 redirect to :8080",
             "\t\tfib daddr type local ip6 saddr @clients6 tcp dport 443 redirect to :8443",
-            "\t\ttcp dport { 8080, 8443 } drop",
+            "\t\tip6 saddr @clients6 tcp dport { 80, 443 } reject with tcp reset",
+            "\t\ttcp dport { 8080, 8443 } ct status ! dnat drop",
+            "\t\tip saddr @except4 tcp dport { 8080, 8443 } reject with tcp reset",
             "\t\tip6 saddr @clients6 udp dport 443 reject",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
