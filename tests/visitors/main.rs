@@ -1,0 +1,33 @@
+//! The switch with real nft, ss and nginx, in network namespaces of its own: who is on which side, and that nobody is lost
+//! on the way. Visitors come over IPv4 and IPv6, in the clear and by TLS, on new connections and on kept ones.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cycles;
+mod moves;
+mod namespaces;
+mod refusals;
+mod sides;
+mod site;
+mod visitor;
+
+use common::{require_tool, skip};
+
+/// Namespaces can be made, and what runs in them is there.
+fn can_run() -> bool {
+    let tools = ["ip", "nft", "ss", "nginx"];
+    // SAFETY: geteuid touches no memory.
+    #[expect(unsafe_code, reason = "std does not tell who this is")]
+    let is_root = unsafe { libc::geteuid() } == 0;
+    (is_root || skip("only root can make network namespaces"))
+        && tools.into_iter().all(require_tool)
+}

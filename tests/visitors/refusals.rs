@@ -1,0 +1,61 @@
+//! What the switch needs and does not find: it changes nothing, and says what to do.
+
+use crate::can_run;
+use crate::site::{Responder, Site};
+use crate::visitor::Outcome;
+
+/// `maintd on` fails, with this among its words; nobody is moved, and no connection has ended.
+fn is_refused(site: &Site, expected: &str) {
+    let mut visitors = site.visitors(7);
+    for visitor in &mut visitors {
+        assert_eq!(visitor.ask(), Outcome::Live);
+    }
+    let said = site.maintd(&["on"]);
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("not switched on: "), "{}", said.stderr);
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    for visitor in &mut visitors {
+        assert_eq!(visitor.ask(), Outcome::Live);
+        assert_eq!(visitor.another().ask_once(), Outcome::Live);
+    }
+    assert_eq!(site.status().0, 3);
+}
+
+#[test]
+fn a_responder_on_loopback_alone_is_not_switched_to() {
+    if can_run() {
+        let site = Site::without_rules(Responder::OnLoopback);
+        site.load_rules();
+        is_refused(&site, "listen on 0.0.0.0:8080 and [::]:8080");
+    }
+}
+
+#[test]
+fn nobody_is_moved_without_rules() {
+    if can_run() {
+        let site = Site::without_rules(Responder::Everywhere);
+        is_refused(&site, "load its rules: \"maintd rules --backend nft | ");
+    }
+}
+
+#[test]
+fn nobody_is_sent_back_to_a_site_that_is_down() {
+    if !can_run() {
+        return;
+    }
+    let mut site = Site::new();
+    site.switch(&["on"]);
+    site.stop_nginx();
+    let off = site.maintd(&["off"]);
+    assert_eq!(off.status, 1, "{}", off.stderr);
+    assert!(off.stderr.contains("start the live site"), "{}", off.stderr);
+    assert_eq!(site.status().0, 0);
+    for visitor in &mut site.visitors(7) {
+        assert_eq!(visitor.ask(), Outcome::Page);
+    }
+    site.switch(&["off", "--force"]);
+    assert_eq!(site.status().0, 3);
+    for visitor in &mut site.visitors(7) {
+        assert_eq!(visitor.ask(), Outcome::Refused);
+    }
+}

@@ -1,0 +1,223 @@
+//! A site: nginx on 80 and 443, `maintd serve` on 8080 and 8443, nft's rules, and visitors at the other end of a cable.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::common::Server;
+use crate::common::certificates::{CertificateFiles, p256};
+use crate::namespaces::Namespace;
+use crate::visitor::Visitor;
+
+/// The site's addresses.
+pub(crate) const SERVER: [&str; 2] = ["198.51.100.1", "2001:db8::1"];
+
+/// How long anything may take: a failure limit only.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Where the responder listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Responder {
+    Everywhere,
+    OnLoopback,
+}
+
+/// All of it.
+pub(crate) struct Site {
+    // In the order in which they are to end.
+    _maintd: Server,
+    nginx: Option<Nginx>,
+    pub(crate) clients: Namespace,
+    pub(crate) server: Namespace,
+    directory: TempDir,
+    _certificate: CertificateFiles,
+}
+
+/// What a command of maintd's has said, and how it ended.
+pub(crate) struct Said {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) status: i32,
+}
+
+impl Site {
+    /// One with its rules loaded, and nobody moved.
+    pub(crate) fn new() -> Self {
+        let site = Self::without_rules(Responder::Everywhere);
+        site.load_rules();
+        site
+    }
+
+    pub(crate) fn without_rules(responder: Responder) -> Self {
+        let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
+        server.connect(
+            &["198.51.100.1/24", "2001:db8::1/64"],
+            &clients,
+            &["198.51.100.2/24", "2001:db8::2/64"],
+        );
+        let link = "to-server";
+        for number in 7..=20 {
+            let v4 = format!("198.51.100.{number}/24");
+            let v6 = format!("2001:db8::{number}/64");
+            clients.ip(&["addr", "add", &v4, "dev", link]);
+            clients.ip(&["addr", "add", &v6, "dev", link, "nodad"]);
+        }
+        let directory = TempDir::new().unwrap();
+        let certificate = p256(&["localhost"]);
+        fs::write(
+            directory.path().join("maintd.conf"),
+            configuration(responder, &directory, &certificate),
+        )
+        .unwrap();
+        let nginx = Nginx::start(&server, &directory, &certificate);
+        let mut serve = server.command(env!("CARGO_BIN_EXE_maintd"));
+        serve
+            .args(["serve", "-c"])
+            .arg(directory.path().join("maintd.conf"));
+        Self {
+            _maintd: Server::start_command(serve, 4),
+            nginx: Some(nginx),
+            clients,
+            server,
+            directory,
+            _certificate: certificate,
+        }
+    }
+
+    /// Loads what `maintd rules` prints.
+    pub(crate) fn load_rules(&self) {
+        let rules = self.maintd(&["rules"]);
+        assert_eq!(rules.status, 0, "{}", rules.stderr);
+        let file = self.directory.path().join("maintd.nft");
+        fs::write(&file, rules.stdout).unwrap();
+        self.server.run("nft", &["-f", file.to_str().unwrap()]);
+    }
+
+    /// A maintd that is run where the site is, with its configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.server.command(env!("CARGO_BIN_EXE_maintd"));
+        // Behind "--" there is another's command line.
+        let (name, rest) = arguments.split_first().unwrap();
+        command
+            .args([name, "-c"])
+            .arg(self.directory.path().join("maintd.conf"))
+            .args(rest)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs maintd to its end.
+    pub(crate) fn maintd(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Runs maintd, which is to do what it was told.
+    pub(crate) fn switch(&self, arguments: &[&str]) {
+        let said = self.maintd(arguments);
+        assert_eq!(said.status, 0, "maintd {arguments:?}: {}", said.stderr);
+    }
+
+    /// The exit status of `maintd status`, and its table.
+    pub(crate) fn status(&self) -> (i32, String) {
+        let said = self.maintd(&["status"]);
+        (said.status, said.stdout)
+    }
+
+    /// Ends the live site.
+    pub(crate) fn stop_nginx(&mut self) {
+        self.nginx = None;
+    }
+
+    /// Visitors number `number`: over IPv4 and IPv6, in the clear and by TLS.
+    pub(crate) fn visitors(&self, number: u8) -> Vec<Visitor<'_>> {
+        let from = [
+            format!("198.51.100.{number}"),
+            format!("2001:db8::{number}"),
+        ];
+        let of_port = |port: u16| {
+            let pairs = from.iter().zip(SERVER);
+            pairs.map(move |(from, to)| self.visitor(from, to, port))
+        };
+        [80, 443].into_iter().flat_map(of_port).collect()
+    }
+
+    /// One visitor.
+    pub(crate) fn visitor(&self, from: &str, to: &str, port: u16) -> Visitor<'_> {
+        let to = SocketAddr::new(to.parse().unwrap(), port);
+        Visitor::new(&self.clients, from.parse::<IpAddr>().unwrap(), to)
+    }
+}
+
+impl Said {
+    pub(crate) fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            status: output.status.code().unwrap(),
+        }
+    }
+}
+
+fn configuration(
+    responder: Responder,
+    directory: &TempDir,
+    certificate: &CertificateFiles,
+) -> String {
+    let [v4, v6] = match responder {
+        Responder::Everywhere => ["0.0.0.0", "[::]"],
+        Responder::OnLoopback => ["127.0.0.1", "[::1]"],
+    };
+    format!(
+        "state_dir {}/state;\nswitch {{ backend nft; }}\n\
+         server {{\n listen {v4}:8080; listen {v6}:8080; listen {v4}:8443 ssl; listen {v6}:8443 ssl;\n \
+         ssl_certificate {}; ssl_certificate_key {};\n \
+         keepalive_requests 1000000; keepalive_timeout 600s;\n location / {{ return 503; }}\n}}\n",
+        directory.path().display(),
+        certificate.cert.display(),
+        certificate.key.display()
+    )
+}
+
+/// The live site. On port 443 one socket serves both families, as some live servers do.
+struct Nginx(Child);
+
+impl Nginx {
+    fn start(server: &Namespace, directory: &TempDir, certificate: &CertificateFiles) -> Self {
+        let path = directory.path().display();
+        let file = directory.path().join("nginx.conf");
+        let text = format!(
+            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
+             events {{ worker_connections 4096; }}\n\
+             http {{ access_log off; client_body_temp_path {path}; proxy_temp_path {path}; fastcgi_temp_path {path};\n \
+             uwsgi_temp_path {path}; scgi_temp_path {path}; keepalive_requests 1000000; keepalive_timeout 600s;\n \
+             server {{ listen 80; listen [::]:80; listen [::]:443 ssl ipv6only=off;\n \
+             ssl_certificate {}; ssl_certificate_key {}; return 200 \"live\\n\"; }} }}\n",
+            certificate.cert.display(),
+            certificate.key.display()
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = server.command("nginx");
+        let nginx = Self(command.arg("-c").arg(&file).spawn().unwrap());
+        let limit = Instant::now() + LIMIT;
+        let listens = || TcpStream::connect((SERVER[0], 443)).is_ok();
+        while !server.inside(listens) {
+            assert!(Instant::now() < limit, "nginx does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+        nginx
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
