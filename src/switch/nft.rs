@@ -59,11 +59,13 @@ impl Nft {
         )
     }
 
-    /// The one transaction that makes exactly these the sets' members.
+    /// The one transaction that makes exactly these the sets' members, and those of whom ICMP errors may speak.
     fn change(&self, moved: &Moved) -> Call {
         let table = self.settings.table();
-        let mut input = String::new();
-        for set in CLIENTS.iter().chain(&EXCEPT) {
+        let mut input = rules::quoted(table, moved);
+        // The exceptions of nobody do no harm, and are still needed while the change is under way.
+        let outdated: &[_] = if moved.is_anybody() { &EXCEPT } else { &[] };
+        for set in CLIENTS.iter().chain(outdated) {
             input.push_str(&format!("flush set inet {table} {set}\n"));
         }
         for (sets, networks) in [(CLIENTS, &moved.entries), (EXCEPT, &moved.except)] {

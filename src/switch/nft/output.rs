@@ -17,6 +17,8 @@ pub(super) struct Table {
     pub(super) moved: Moved,
     /// The sets that are there.
     pub(super) sets: Vec<String>,
+    /// The chains that are there.
+    pub(super) chains: Vec<String>,
     /// The redirects that rules make: of which family, from which port and to which.
     pub(super) redirects: Vec<(Family, u16, u16)>,
     /// What named counters have counted.
@@ -32,9 +34,16 @@ pub(super) fn table(json: &str) -> Option<Table> {
             table.take_set(set);
         } else if let Some(counter) = item.get("counter") {
             table.take_counter(counter);
+        } else if let Some(chain) = item.get("chain") {
+            let name = chain.get("name").and_then(Value::as_str);
+            table.chains.extend(name.map(str::to_owned));
         } else if let Some(rule) = item.get("rule") {
             table.redirects.extend(redirect(rule));
         }
+    }
+    if !table.moved.is_anybody() {
+        // What an earlier change has left.
+        table.moved.except.clear();
     }
     Some(table)
 }
@@ -110,14 +119,11 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
         let field = test.get("left")?.get("payload")?.get("field")?;
         port(test.get("right")?).filter(|_| field == "dport")
     })?;
-    let family =
-        matches().find_map(
-            |test| match test.get("right")?.as_str()?.strip_prefix('@')? {
-                set if set == CLIENTS[0] => Some(Family::Inet),
-                set if set == CLIENTS[1] => Some(Family::Inet6),
-                _ => None,
-            },
-        )?;
+    let family = matches().find_map(|test| match test.get("right")?.as_str()? {
+        "ipv4" => Some(Family::Inet),
+        "ipv6" => Some(Family::Inet6),
+        _ => None,
+    })?;
     Some((family, from, to))
 }
 
@@ -149,8 +155,8 @@ mod tests {
             {"rule": {"chain": "prerouting", "expr": [
                 {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@except4"}}, {"accept": null}]}},
             {"rule": {"chain": "prerouting", "expr": [
-                {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},
-                {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@clients4"}},
+                {"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv4"}},
+                {"match": {"op": "==", "left": {"ct": {"key": "zone", "dir": "original"}}, "right": 503}},
                 {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}},
                 {"redirect": {"port": 8080}}]}}]}"#;
         let table = table(json).unwrap();

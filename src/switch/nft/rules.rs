@@ -1,12 +1,18 @@
 //! The rules that the switch needs, as nft(8) reads them.
 
+use std::net::IpAddr;
+
 use super::output::Table;
 use super::{CLIENTS, EXCEPT, number};
-use crate::config::network::Family;
+use crate::config::network::{Family, Network};
 use crate::config::switch::{Redirect, SwitchConfig};
+use crate::switch::plan::Moved;
 
 /// The zone of conntrack for those who are moved; any that nobody else has will do.
 const ZONE: u16 = 503;
+
+/// Who is moved, as the quotations in ICMP errors have it: a chain that is filled when the sets are.
+pub(super) const QUOTED: &str = "quoted";
 
 const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
 
@@ -38,15 +44,18 @@ pub(in crate::switch) fn rules(settings: &SwitchConfig) -> String {
     }
     text.push_str(
         "\tchain raw {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t}\n\
+         \tchain quoted {\n\t}\n\
+         \tchain elsewhere {\n\t}\n\
          \tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n\t}\n\
          \tchain input {\n\t\ttype filter hook input priority filter - 10; policy accept;\n\t}\n}\n",
     );
-    for name in ["raw", "prerouting", "input"] {
+    for name in ["raw", "prerouting", "elsewhere", "input"] {
         text.push_str(&format!("flush chain inet {table} {name}\n"));
     }
     text.push_str(&format!("table inet {table} {{\n"));
     chain(&mut text, "raw", &raw(settings));
     chain(&mut text, "prerouting", &prerouting(settings));
+    chain(&mut text, "elsewhere", &elsewhere());
     chain(&mut text, "input", &input(settings));
     text.push_str("}\n");
     text
@@ -60,11 +69,18 @@ fn chain(text: &mut String, name: &str, rules: &[String]) {
     text.push_str("\t}\n");
 }
 
-/// What a rule does with visitors of each family who are in one of the sets.
-fn each(families: &[Family], sets: [&str; 2], what: &str) -> Vec<String> {
+/// What is done with those who are moved, of each family.
+///
+/// The order is of importance, for a packet that is looked at during a change is asked by one look at the old sets and by
+/// the next at the new ones. An exception must be there, then, as soon as the first look sees those who are moved; and as
+/// long: when nobody is moved any more, the exceptions stay (see [`super::Nft::change`]).
+fn moved(families: &[Family], what: &str) -> Vec<String> {
     let rule = |family: &Family| {
-        let (protocol, set) = (protocol(*family), sets[number(*family)]);
-        format!("{protocol} saddr @{set} {what}")
+        let (protocol, number) = (protocol(*family), number(*family));
+        format!(
+            "{protocol} saddr @{} {protocol} saddr != @{} {what}",
+            CLIENTS[number], EXCEPT[number]
+        )
     };
     families.iter().map(rule).collect()
 }
@@ -75,42 +91,79 @@ fn ports(settings: &SwitchConfig, port: fn(&Redirect) -> u16) -> String {
     format!("{{ {} }}", ports.join(", "))
 }
 
-/// The kernel keeps account of those who are moved apart from all others.
+/// The kernel keeps account of those who are moved apart from all others: of visitors of this host, and not of those who
+/// only pass through it.
 ///
 /// Otherwise it would know where a connection went before the change: of one that the server has reset for 10 s
 /// (`nf_conntrack_tcp_timeout_close`), in which a new one from the same port of the same client goes there too. Answers are
 /// found in the zone of all others, where the server's port tells them apart.
+///
+/// A router that an answer is too long for comes from anywhere (RFC 1191, RFC 8201): which zone it speaks of is told by
+/// whom the answer was for. It quotes the answer's IP header, without options, behind the 8 bytes of its own.
 fn raw(settings: &SwitchConfig) -> Vec<String> {
     let ports = ports(settings, |redirect| redirect.from);
-    let mut rules = each(&BOTH, EXCEPT, "accept");
-    let zone = each(
-        &settings.families,
-        CLIENTS,
-        &format!("tcp dport {ports} ct original zone set {ZONE}"),
-    );
-    rules.extend(
-        zone.iter()
-            .map(|rule| format!("fib daddr type local {rule}")),
-    );
+    let mut rules = vec![
+        format!(
+            "icmp type destination-unreachable icmp code frag-needed @th,136,8 6 @th,224,16 {ports} goto {QUOTED}"
+        ),
+        format!("icmpv6 type packet-too-big @th,112,8 6 @th,384,16 {ports} goto {QUOTED}"),
+    ];
+    let what = format!("fib daddr type local tcp dport {ports} ct original zone set {ZONE}");
+    rules.extend(moved(&settings.families, &what));
     rules
 }
 
-/// Visitors of this host, and not those who only pass through it, are redirected.
+/// The commands that have [`QUOTED`] speak of exactly these. A set cannot be asked for a part of a quotation.
+pub(super) fn quoted(table: &str, moved: &Moved) -> String {
+    let mut text = format!("flush chain inet {table} {QUOTED}\n");
+    let zone = format!("ct original zone set {ZONE}");
+    for (networks, what) in [(&moved.except, "accept"), (&moved.entries, zone.as_str())] {
+        for network in networks {
+            let quotation = quotation(network);
+            text.push_str(&format!(
+                "add rule inet {table} {QUOTED} {quotation}{what}\n"
+            ));
+        }
+    }
+    text
+}
+
+/// The test whether an answer that is quoted was for one of these.
+fn quotation(network: &Network) -> String {
+    let (kind, offset, number) = match network.first() {
+        IpAddr::V4(address) => ("icmp", 192, u128::from(address.to_bits()) << 96),
+        IpAddr::V6(address) => ("icmpv6", 256, address.to_bits()),
+    };
+    let bits = network.bits();
+    match number.checked_shr(128 - u32::from(bits)) {
+        Some(prefix) => format!("meta l4proto {kind} @th,{offset},{bits} {prefix:#x} "),
+        // No bit counts.
+        None => format!("meta l4proto {kind} "),
+    }
+}
+
+/// Who is in the zone is redirected. Nobody is looked for in the sets again: it could be another answer, during a change,
+/// and a connection that is redirected in the wrong zone, or is not in the right one, would be lost.
 fn prerouting(settings: &SwitchConfig) -> Vec<String> {
-    let redirects = settings.families.iter().flat_map(|family| {
-        settings.redirects.iter().map(|redirect| {
-            format!(
-                "fib daddr type local {} saddr @{} tcp dport {} redirect to :{}",
-                protocol(*family),
-                CLIENTS[number(*family)],
-                redirect.from,
-                redirect.to
-            )
+    let rule = |family: &Family, redirect: &Redirect| {
+        let protocol = match family {
+            Family::Inet => "ipv4",
+            Family::Inet6 => "ipv6",
+        };
+        let Redirect { from, to } = redirect;
+        format!(
+            "meta nfproto {protocol} ct original zone {ZONE} tcp dport {from} redirect to :{to}"
+        )
+    };
+    let families = settings.families.iter();
+    families
+        .flat_map(|family| {
+            settings
+                .redirects
+                .iter()
+                .map(move |redirect| rule(family, redirect))
         })
-    });
-    let mut rules = each(&BOTH, EXCEPT, "accept");
-    rules.extend(redirects);
-    rules
+        .collect()
 }
 
 /// Visitors are counted on the side where they belong, and their connections end on the other one; who comes to the
@@ -122,30 +175,30 @@ fn input(settings: &SwitchConfig) -> Vec<String> {
     let page = format!("tcp dport {}", ports(settings, |redirect| redirect.to));
     let on_page = format!("counter name \"{}\" accept", settings.label_maintenance);
     let mut rules = vec!["iif \"lo\" accept".to_owned()];
-    rules.extend(each(&BOTH, EXCEPT, &format!("{live} {on_live}")));
-    rules.extend(each(
-        families,
-        CLIENTS,
-        &format!("{live} reject with tcp reset"),
-    ));
+    rules.extend(moved(families, &format!("{live} goto elsewhere")));
     rules.push(format!("{live} {on_live}"));
     rules.push(format!("{page} ct status ! dnat drop"));
-    rules.extend(each(
-        &BOTH,
-        EXCEPT,
-        &format!("{page} reject with tcp reset"),
-    ));
-    rules.extend(each(families, CLIENTS, &format!("{page} {on_page}")));
-    rules.push(format!("{page} reject with tcp reset"));
+    rules.extend(moved(families, &format!("{page} {on_page}")));
+    rules.push(format!("{page} goto elsewhere"));
     if settings
         .redirects
         .iter()
         .any(|redirect| redirect.from == 443)
     {
-        rules.extend(each(&BOTH, EXCEPT, "accept"));
-        rules.extend(each(families, CLIENTS, "udp dport 443 reject"));
+        rules.extend(moved(families, "udp dport 443 reject"));
     }
     rules
+}
+
+/// For visitors who have come to the wrong side. Their connections end. One that only begins was sent there before the
+/// change, and comes here after it: a reset would be a refusal to the visitor, but after a drop the visitor's system tries
+/// again by itself, a second later.
+fn elsewhere() -> [String; 2] {
+    [
+        "tcp flags & (syn | ack) == syn drop",
+        "meta l4proto tcp reject with tcp reset",
+    ]
+    .map(str::to_owned)
 }
 
 /// What of the rules a table lacks.
@@ -153,6 +206,9 @@ pub(super) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> 
     let mut sets = CLIENTS.iter().chain(&EXCEPT);
     if let Some(set) = sets.find(|set| !table.sets.iter().any(|other| other == *set)) {
         return Some(format!("has no set \"{set}\""));
+    }
+    if !table.chains.iter().any(|chain| chain == QUOTED) {
+        return Some(format!("has no chain \"{QUOTED}\""));
     }
     let wanted = settings.families.iter().flat_map(|family| {
         let redirects = settings.redirects.iter();
@@ -185,13 +241,13 @@ mod tests {
     fn rules_say_who_goes_where() {
         let text = rules(&settings());
         for line in [
-            "\t\tip saddr @except4 accept",
-            "\t\tfib daddr type local ip saddr @clients4 tcp dport 80 redirect to :8080",
-            "\t\tfib daddr type local ip6 saddr @clients6 tcp dport 443 redirect to :8443",
-            "\t\tip6 saddr @clients6 tcp dport { 80, 443 } reject with tcp reset",
+            "\t\tip saddr @clients4 ip saddr != @except4 fib daddr type local tcp dport { 80, 443 } ct original zone set 503",
+            "\t\tmeta nfproto ipv4 ct original zone 503 tcp dport 80 redirect to :8080",
+            "\t\tmeta nfproto ipv6 ct original zone 503 tcp dport 443 redirect to :8443",
+            "\t\tip6 saddr @clients6 ip6 saddr != @except6 tcp dport { 80, 443 } goto elsewhere",
             "\t\ttcp dport { 8080, 8443 } ct status ! dnat drop",
-            "\t\tip saddr @except4 tcp dport { 8080, 8443 } reject with tcp reset",
-            "\t\tip6 saddr @clients6 udp dport 443 reject",
+            "\t\ttcp dport { 8080, 8443 } goto elsewhere",
+            "\t\tip6 saddr @clients6 ip6 saddr != @except6 udp dport 443 reject",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }
@@ -203,6 +259,23 @@ mod tests {
         let text = rules(&one);
         assert!(text.contains("redirect to :9000"));
         assert!(!text.contains("@clients6") && !text.contains("udp"));
+    }
+
+    #[test]
+    fn quotations_are_told_apart_by_the_bits_that_count() {
+        let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
+        let except = networks(&["192.0.2.8/29", "2001:db8::7"]);
+        let text = quoted("maintd", &Moved { entries, except });
+        let expected = [
+            "flush chain inet maintd quoted",
+            "add rule inet maintd quoted meta l4proto icmp @th,192,29 0x18000041 accept",
+            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,128 0x20010db8000000000000000000000007 accept",
+            "add rule inet maintd quoted meta l4proto icmp ct original zone set 503",
+            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,31 0x100086dc ct original zone set 503",
+            "add rule inet maintd quoted meta l4proto icmpv6 ct original zone set 503",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -219,6 +292,7 @@ mod tests {
                 (Family::Inet6, 80, 8080),
                 (Family::Inet6, 443, 8443),
             ],
+            chains: vec![QUOTED.to_owned()],
             ..Table::default()
         };
         assert_eq!(missing(&settings(), &table), None);
@@ -227,6 +301,11 @@ mod tests {
         assert_eq!(
             what.as_deref(),
             Some("does not redirect port 443 to 8443 for inet6")
+        );
+        table.chains.pop();
+        assert_eq!(
+            missing(&settings(), &table).as_deref(),
+            Some("has no chain \"quoted\"")
         );
         table.sets.pop();
         assert_eq!(
