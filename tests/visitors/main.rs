@@ -15,6 +15,7 @@ mod common;
 mod cycles;
 mod moves;
 mod namespaces;
+mod narrow;
 mod refusals;
 mod sides;
 mod site;
