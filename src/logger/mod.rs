@@ -75,11 +75,15 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 impl Log for Logger {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    /// Ours alone: what libraries tell is for those who work on them.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let text = escaped(&record.args().to_string());
         let relay = state().relay;
         match relay {

@@ -150,7 +150,8 @@ impl Switch {
             };
             (moved, window) = (saved.moved, saved.window);
         }
-        let plan = Plan::on(&moved, &self.responders());
+        let before = earlier.as_ref().map(|earlier| &earlier.moved);
+        let plan = Plan::on(&moved, &self.responders(), before);
         let now = clock::seconds();
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
@@ -240,7 +241,7 @@ impl Switch {
             }
         }
         Ok(text::commands(
-            &Plan::on(&moved, &self.responders()),
+            &Plan::on(&moved, &self.responders(), None),
             &self.filter,
         ))
     }

@@ -292,7 +292,7 @@ impl Status {
         if self.moved.is_anybody() {
             row("moved", &format!("{} the page", text::who(&self.moved)));
         }
-        if !self.moved.except.is_empty() {
+        if self.moved.is_anybody() && !self.moved.except.is_empty() {
             row("excepted", &text::list(&self.moved.except));
         }
         row("on the page", &self.page.in_words());

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::Host;
-use crate::{CHECKS, EVERYBODY, KILL_LIVE, REPLACE, STATES, TEST_V4, TEST_V6};
+use crate::{CHECKS, EVERYBODY, KILL_LIVE, KILL_PAGE, REPLACE, STATES, TEST_V4, TEST_V6};
 
 /// The calls of an `on` that tests these addresses.
 fn calls(tests: &[&str]) -> Vec<String> {
@@ -141,6 +141,29 @@ fn fewer_than_before_are_moved_by_the_same_one_change() {
     host.done(&["on", "203.0.113.0/24"]);
     assert_eq!(replaced_by(&host), "203.0.113.0/24\n");
     assert_eq!(host.table(), ["203.0.113.0/24"]);
+}
+
+/// Who waits on the page, on a connection that is kept, is to be on the live site at once.
+#[test]
+fn who_is_not_moved_any_more_comes_back() {
+    for words in [
+        &["on", "203.0.113.0/24"][..],
+        &["on", "--except", "192.0.2.10"],
+    ] {
+        let host = Host::new();
+        host.done(&["on"]);
+        host.calls();
+        host.done(words);
+        let calls = host.calls();
+        let last: Vec<&str> = calls
+            .iter()
+            .rev()
+            .take(4)
+            .rev()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(last, [KILL_LIVE, STATES, KILL_PAGE, STATES]);
+    }
 }
 
 #[test]
