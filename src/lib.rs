@@ -18,3 +18,4 @@ mod logger;
 pub mod serve;
 pub mod switch;
 mod sys;
+pub mod window;

@@ -21,11 +21,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use privileges::Identity;
+
 pub use switch::SwitchConfig;
 
 /// The most workers.
 pub const MAX_WORKERS: usize = 256;
 use names::{Hosts, ServerName};
+
+use crate::window::Window;
 
 /// How many connections may wait to be accepted (listen(2)), where nothing is said.
 pub const BACKLOG: i32 = 4096;
@@ -62,6 +65,8 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// Where the switch keeps what it did.
     pub state_dir: PathBuf,
+    /// What is announced, for the page and Retry-After. No file says it: `maintd on` does.
+    pub window: Window,
 }
 
 impl Default for Config {
@@ -80,6 +85,7 @@ impl Default for Config {
             pid: None,
             switch: SwitchConfig::default(),
             state_dir: STATE_DIR.into(),
+            window: Window::default(),
         }
     }
 }

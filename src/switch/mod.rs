@@ -32,7 +32,6 @@ use plan::{Direction, Moved, Plan, Step};
 pub use run::Ending;
 use state::{Saved, Store};
 pub use status::Status;
-use window::Window;
 use world::System;
 
 use crate::config::Config;
@@ -41,6 +40,7 @@ use crate::config::switch::{Backend, SwitchConfig};
 use crate::fault::{Fault, reason};
 use crate::logger::clock;
 use crate::sys;
+use crate::window::Window;
 
 /// What `maintd on` was asked for.
 #[derive(Clone, Debug, Default)]

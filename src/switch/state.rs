@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::plan::Moved;
-use super::window::Window;
 use crate::config::network::Network;
 use crate::fault::reason;
+use crate::window::Window;
 
 /// The largest file that is read.
 const MAX_STATE: u64 = 1024 * 1024;

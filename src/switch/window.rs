@@ -1,4 +1,4 @@
-//! Until when the maintenance is to last, which is only told: nothing switches by itself.
+//! The end of a window, as it is typed and as it is told.
 
 use std::time::Duration;
 
@@ -8,15 +8,6 @@ use crate::sys::{self, LocalTime};
 /// The farthest end: more is a slip of the finger.
 const FARTHEST: Duration = Duration::from_hours(24 * 30);
 const DAY: u64 = 24 * 60 * 60;
-
-/// What is announced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Window {
-    /// The end, in seconds since 1970.
-    pub(super) until: Option<u64>,
-    /// What the administrator says.
-    pub(super) message: Option<String>,
-}
 
 /// The end that `--for` means: a time in nginx's units, such as 2h, 90m or 1h30m.
 ///
