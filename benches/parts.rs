@@ -1,16 +1,20 @@
-//! The pure parts of the hot path, without a socket: parsing a head, and one connection from its first byte to its close.
+//! The pure parts, without a socket: parsing a head, choosing and writing the answer, one connection from its first byte to
+//! its close, the deadlines of a full house, and reading a configuration.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a bench may")]
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maintd::config::names::{Hosts, ServerName};
-use maintd::serve::answer::Answers;
+use maintd::config::{nginx, syntax};
+use maintd::serve::answer::{Answers, Content, Persistence, Ready};
 use maintd::serve::connection::Connection;
-use maintd::serve::http1::{Scan, parse};
+use maintd::serve::deadlines::{Deadlines, Timeouts, Timer};
+use maintd::serve::http1::{Parsed, Scan, parse};
 use maintd::serve::page;
 use maintd::serve::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
@@ -118,5 +122,119 @@ fn names(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(parts, heads, connections, names);
+/// The answer to a request that is parsed: whose it is, and its bytes.
+fn answers(criterion: &mut Criterion) {
+    let names: Vec<Vec<ServerName>> = (0..100)
+        .map(|number| {
+            format!("site{number}.example")
+                .parse()
+                .into_iter()
+                .collect()
+        })
+        .collect();
+    let pages: Vec<String> = (0..100).map(|number| format!("<p>{number}")).collect();
+    let contents: Vec<Content<'_>> = pages
+        .iter()
+        .map(|page| Content {
+            page: page.as_bytes(),
+            content_type: "text/html; charset=utf-8".to_owned(),
+            retry_after: Duration::from_secs(300),
+            fields: &[],
+        })
+        .collect();
+    let many = Sites {
+        answers: Arc::new(Answers::of_sites(&contents).expect("memory")),
+        hosts: Hosts::all(names.iter().map(Vec::as_slice)),
+        max_requests: 1000,
+        draining: false,
+    };
+    let one = Answers::of_sites(&contents[..1]).expect("memory");
+    let one = Sites::one(one, 1000);
+    let input = BROWSER.replace("www.example.org\r\nUser", "site77.example\r\nUser");
+    let Parsed::Request(request, _) = parse(input.as_bytes(), &mut Scan::default()) else {
+        return;
+    };
+    for (name, sites) in [("one site", one), ("a hundred sites", many)] {
+        criterion.bench_function(&format!("choose the answer: {name}"), |bench| {
+            bench.iter(|| {
+                let site = sites.choose(black_box(input.as_bytes()), request.host);
+                let ready = Ready {
+                    persistence: Persistence::Stays,
+                    with_body: true,
+                    site,
+                };
+                black_box(sites.answers.bytes(ready));
+            });
+        });
+    }
+}
+
+/// A house with 100,000 connections: what each of its turns costs.
+fn deadlines(criterion: &mut Criterion) {
+    const ENTRIES: usize = 100_000;
+    let start = Instant::now();
+    let full = || {
+        let mut deadlines = Deadlines::new(Timeouts::default());
+        for entry in 0..ENTRIES {
+            deadlines.arm(entry, Timer::KeepAlive, start);
+        }
+        deadlines
+    };
+    // Far apart, as connections come to speak.
+    let mut entries = (0..ENTRIES).cycle().step_by(7919);
+    let mut next = || entries.next().unwrap_or(0);
+    let mut all = full();
+    criterion.bench_function("100,000 deadlines: arm one anew", |bench| {
+        bench.iter(|| all.arm(next(), Timer::KeepAlive, start));
+    });
+    criterion.bench_function("100,000 deadlines: the next one", |bench| {
+        bench.iter(|| black_box(&all).next());
+    });
+    criterion.bench_function("100,000 deadlines: whom to evict", |bench| {
+        bench.iter(|| black_box(&all).idlest(start));
+    });
+    let late = start + Duration::from_secs(3600);
+    criterion.bench_function("100,000 deadlines: all expire", |bench| {
+        bench.iter_batched(
+            full,
+            |mut all| while all.expired(late).is_some() {},
+            BatchSize::LargeInput,
+        );
+    });
+}
+
+/// Reading a configuration, as a reload does it.
+fn configuration(criterion: &mut Criterion) {
+    let site = |number: usize| {
+        format!(
+            "server {{\n    listen 127.0.0.1:8080;\n    server_name site{number}.example *.site{number}.example;\n    \
+             root /var/www;\n    return 503;\n    error_page 503 @maintenance;\n    \
+             location @maintenance {{ rewrite ^(.*)$ /maintenance.html break; }}\n}}\n"
+        )
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("maintd.conf");
+    for sites in [1, 100] {
+        let text: String = (0..sites).map(site).collect();
+        criterion.bench_function(&format!("split a configuration: {sites} sites"), |bench| {
+            bench.iter(|| syntax::parse(black_box(&text), 0));
+        });
+        std::fs::write(&file, &text).expect("a file");
+        let faults = nginx::read(&file).map(|checked| checked.faults);
+        assert!(faults.is_ok_and(|faults| faults.is_empty()));
+        criterion.bench_function(&format!("read a configuration: {sites} sites"), |bench| {
+            bench.iter(|| nginx::read(black_box(&file)));
+        });
+    }
+}
+
+criterion_group!(
+    parts,
+    heads,
+    connections,
+    names,
+    answers,
+    deadlines,
+    configuration
+);
 criterion_main!(parts);
