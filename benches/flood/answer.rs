@@ -1,0 +1,61 @@
+//! One answer, looked at closely; afterwards the length is enough to know that it is the same again.
+
+use std::io::{self, Read, Write};
+
+use crate::failure;
+
+/// What is asked on a connection that stays, and on one that does not.
+pub const KEEP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: flood\r\n\r\n";
+pub const CLOSE: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: flood\r\nConnection: close\r\n\r\n";
+
+/// The length of the page.
+pub const PAGE: usize = 1813;
+
+/// What every answer begins with.
+pub const BEGIN: &[u8] = b"HTTP/1.1 503";
+
+/// The page that all servers answer with.
+pub fn page() -> Vec<u8> {
+    const START: &str =
+        "<!doctype html>\n<title>Maintenance</title>\n<p>We will be back soon.\n<!--";
+    const END: &str = "-->\n";
+    let filler = "x".repeat(PAGE - START.len() - END.len());
+    [START, &filler, END].concat().into_bytes()
+}
+
+/// The answer of the bare limit: what maintd sends, in its length.
+pub fn of_the_bare_limit() -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {PAGE}\r\nCache-Control: no-store\r\nRetry-After: 300\r\n\r\n"
+    );
+    [head.into_bytes(), page()].concat()
+}
+
+/// Asks once, and returns the length of the answer, which must be a 503 with the page.
+pub fn read_one(stream: impl Read + Write) -> io::Result<usize> {
+    ask(stream, KEEP)
+}
+
+/// As [`read_one`], with any request.
+pub fn ask(mut stream: impl Read + Write, request: &[u8]) -> io::Result<usize> {
+    stream.write_all(request)?;
+    let page = page();
+    let mut answer = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    while !answer.ends_with(&page) {
+        let length = stream.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        answer.extend_from_slice(&piece[..length]);
+    }
+    if answer.starts_with(BEGIN) && answer.ends_with(&page) {
+        Ok(answer.len())
+    } else {
+        let text = String::from_utf8_lossy(&answer);
+        let line = text.lines().next().unwrap_or("nothing");
+        Err(failure(&format!("no 503 with the page: {line}")))
+    }
+}
