@@ -215,6 +215,11 @@ impl FromStr for Network {
                 })?,
             Some(_) => return Err(format!("{} is no network; write ADDR/BITS", Quoted(text))),
         };
+        // So does a network of IPv4 within IPv6.
+        let (address, length) = match (address.to_canonical(), length.checked_sub(96)) {
+            (inner @ IpAddr::V4(_), Some(length)) if address.is_ipv6() => (inner, length),
+            _ => (address, length),
+        };
         let network = Self {
             address: masked(address, length),
             length,
@@ -264,6 +269,9 @@ mod tests {
         assert_eq!(network("192.0.2.10/32").to_string(), "192.0.2.10");
         assert_eq!(network("::1/128").to_string(), "::1");
         assert_eq!(network("::ffff:192.0.2.1").to_string(), "192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.1/128").to_string(), "192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.0/120").to_string(), "192.0.2.0/24");
+        assert_eq!(network("::/95").to_string(), "::/95");
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub(super) fn carry_out(
 ) -> Result<Report, Failure> {
     let mut report = Report::default();
     let mut room = (None, None);
-    for (number, step) in plan.steps.iter().enumerate() {
+    for step in &plan.steps {
         // As long as nothing has changed; from then on all of it is done.
         let may_stop = step.phase() == Phase::Check || matches!(step, Step::Change(_));
         if may_stop && world.is_interrupted() {
@@ -101,19 +101,16 @@ pub(super) fn carry_out(
                 truth: Truth::AsBefore,
             });
         }
-        let done = match (
-            number.checked_sub(1).map(|before| &plan.steps[before]),
-            step,
-        ) {
-            (Some(kill @ Step::Kill(..)), Step::AreGone(side, _)) => {
-                until_gone(kill, step, *side, filter, world)
-            }
-            _ => take(step, filter, world),
+        let done = if let Step::AreGone(side, moved) = step {
+            until_gone(step, *side, moved, filter, world)
+        } else {
+            take(step, filter, world)
         };
         match done {
             Ok(
                 Finding::Right | Finding::Connections(_) | Finding::NoTable(_) | Finding::Counts(_),
             ) => {}
+            Ok(Finding::Warning(warning)) if report.warnings.contains(&warning) => {}
             Ok(Finding::Warning(warning)) => report.warnings.push(warning),
             Ok(Finding::Moved(before)) => report.before = Some(before),
             Ok(Finding::Room { used, limit }) => room = (used.or(room.0), limit.or(room.1)),
@@ -173,11 +170,11 @@ pub(super) fn take(
     }
 }
 
-/// Looks whether connections are gone that were killed, and kills again what is left.
+/// Looks whether connections are gone, and kills what is left.
 fn until_gone(
-    kill: &Step,
     look: &Step,
     side: Side,
+    moved: &Moved,
     filter: &Filter,
     world: &mut impl World,
 ) -> Result<Finding, String> {
@@ -185,7 +182,7 @@ fn until_gone(
     for round in 0..ROUNDS {
         if round > 0 {
             world.pause(ROUND);
-            take(kill, filter, world)?;
+            take(&Step::Kill(side, moved.clone()), filter, world)?;
         }
         match take(look, filter, world)? {
             Finding::Connections(0) => return Ok(Finding::Right),
@@ -258,18 +255,24 @@ impl Failure {
                 "not switched off: {what}; the change is undone, and everybody is where they were: see \"maintd status\""
             ),
             (Direction::On, Truth::Unknown(why)) => format!(
-                "half switched on: {what}; the change cannot be undone ({why}); some visitors may get the page: run \"maintd off\" or \"maintd on\" again"
+                "half switched on: {what}; the change cannot be undone ({why}); some visitors may get the page: run \"maintd off\", or \"maintd on --resume\" to try again"
             ),
             (Direction::Off, Truth::Unknown(why)) => format!(
                 "half switched off: {what}; the change cannot be undone ({why}); some visitors may still get the page: run \"maintd off\" again"
             ),
             (Direction::On, Truth::OldConnectionsStay) => format!(
                 "half switched on: {what}; new visitors get the page, old connections are still on the live site: {}",
-                self.advice("maintd on", "stop the live server to end them")
+                self.advice(
+                    "run \"maintd on --resume\" to try again",
+                    "stop the live server to end them"
+                )
             ),
             (Direction::Off, Truth::OldConnectionsStay) => format!(
                 "half switched off: {what}; new visitors are on the live site, old connections still get the page: {}",
-                self.advice("maintd off", "they end by themselves when they are idle")
+                self.advice(
+                    "run \"maintd off\" again",
+                    "they end by themselves when they are idle"
+                )
             ),
         }
     }
@@ -279,7 +282,7 @@ impl Failure {
         if self.what.contains("Operation not permitted") {
             format!("the securelevel may forbid to kill states; {otherwise}")
         } else {
-            format!("run \"{command}\" again, or {otherwise}")
+            format!("{command}, or {otherwise}")
         }
     }
 }

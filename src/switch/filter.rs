@@ -17,7 +17,7 @@ pub(super) enum Filter {
 impl Filter {
     pub(super) fn new(settings: SwitchConfig, tools: &Tools, own: Vec<std::net::IpAddr>) -> Self {
         match settings.backend {
-            Backend::Pf => Self::Pf(Pf::new(settings, tools)),
+            Backend::Pf => Self::Pf(Pf::new(settings, tools, own)),
             Backend::Nft => Self::Nft(Nft::new(settings, tools, own)),
         }
     }

@@ -1,6 +1,6 @@
 //! How a step is done, and what comes of it: what the packet filters and those who use them have in common.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::command::Call;
@@ -22,6 +22,8 @@ pub struct Tools {
     pub nft: PathBuf,
     /// ss(8).
     pub ss: PathBuf,
+    /// This host's addresses; the system is asked without them.
+    pub own: Option<Vec<IpAddr>>,
     /// Only root may use them.
     pub need_root: bool,
 }
@@ -42,6 +44,7 @@ impl Tools {
             pfctl: first("pfctl"),
             nft: first("nft"),
             ss: first("ss"),
+            own: None,
             need_root: true,
         }
     }

@@ -22,13 +22,14 @@ mod window;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use carry_out::{Extent, Failure, Report, Truth, Unfinished, carry_out, take};
 use filter::Filter;
 use means::Finding;
 pub use means::Tools;
 pub use pf::Syntax;
-use plan::{Direction, Moved, Plan, Step};
+use plan::{Direction, Moved, Plan, Side, Step};
 pub use run::Ending;
 use state::{Saved, Store};
 pub use status::Status;
@@ -99,7 +100,8 @@ impl Switch {
                 "pf of macOS cannot end connections by their rule's label, so visitors would stay on the live site; use OpenBSD, FreeBSD or Linux".to_owned(),
             ));
         }
-        let own = sys::own_addresses().map_err(|error| {
+        let own = tools.own.clone().map_or_else(sys::own_addresses, Ok);
+        let own = own.map_err(|error| {
             Fault::Failed(format!(
                 "cannot list this host's addresses: {}",
                 reason(&error)
@@ -134,7 +136,7 @@ impl Switch {
         let mut window = self.window(wish)?;
         self.require_root()?;
         Self::hold_signals()?;
-        let _lock = self.store.lock().map_err(Fault::Failed)?;
+        let _lock = self.store.lock(Duration::ZERO).map_err(Fault::Failed)?;
         let earlier = match self.store.load() {
             Ok(earlier) => earlier,
             Err(what) if wish.resume => return Err(Fault::Failed(what).into()),
@@ -150,8 +152,7 @@ impl Switch {
             };
             (moved, window) = (saved.moved, saved.window);
         }
-        let before = earlier.as_ref().map(|earlier| &earlier.moved);
-        let plan = Plan::on(&moved, &self.responders(), before);
+        let plan = Plan::on(&moved, &self.responders());
         let now = clock::seconds();
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
@@ -184,15 +185,17 @@ impl Switch {
     /// # Errors
     /// What went wrong, what is true then, and what to do.
     pub fn off(&mut self, force: bool) -> Result<(), Fault> {
-        self.switch_off(force)
+        self.switch_off(force, Duration::ZERO)
             .map_err(|unfinished| unfinished.fault)
     }
 
-    fn switch_off(&mut self, force: bool) -> Result<(), Unfinished> {
+    /// `patience` is for another switch that is under way.
+    fn switch_off(&mut self, force: bool, patience: Duration) -> Result<(), Unfinished> {
         self.require_root()?;
         Self::hold_signals()?;
-        let _lock = self.store.lock().map_err(Fault::Failed)?;
-        let now = take(&Step::Remember, &self.filter, &mut self.world)
+        let _lock = self.store.lock(patience).map_err(Fault::Failed)?;
+        let now = self
+            .look()
             .map_err(|what| Fault::Failed(format!("not switched off: {what}")))?;
         let is_on = matches!(&now, Finding::Moved(moved) if moved.is_anybody());
         let plan = if is_on {
@@ -204,7 +207,15 @@ impl Switch {
             // What an earlier try has left.
             Plan::end_connections()
         };
-        let done = carry_out(&plan, &self.filter, &mut self.world);
+        let mut done = carry_out(&plan, &self.filter, &mut self.world);
+        // Where nobody is on the page it is no matter that the system forbids to kill.
+        let on_the_page = Step::Connected(Side::Maintenance);
+        if !is_on
+            && done.is_err()
+            && take(&on_the_page, &self.filter, &mut self.world) == Ok(Finding::Connections(0))
+        {
+            done = Ok(Report::default());
+        }
         let is_off = match &done {
             Ok(_) => true,
             Err(failure) => failure.truth == Truth::OldConnectionsStay,
@@ -227,6 +238,20 @@ impl Switch {
         Ok(())
     }
 
+    /// Who is moved now. That a table cannot be read does not say that there is none, so its rules are asked too.
+    fn look(&mut self) -> Result<Finding, String> {
+        let found = take(&Step::Remember, &self.filter, &mut self.world)?;
+        if matches!(found, Finding::NoTable(_))
+            && take(&Step::RulesLoaded, &self.filter, &mut self.world).is_ok()
+        {
+            let table = self.settings.table();
+            return Err(format!(
+                "table \"{table}\" cannot be read, though rules use it; try again"
+            ));
+        }
+        Ok(found)
+    }
+
     /// What `on` would run, as text.
     ///
     /// # Errors
@@ -241,7 +266,7 @@ impl Switch {
             }
         }
         Ok(text::commands(
-            &Plan::on(&moved, &self.responders(), None),
+            &Plan::on(&moved, &self.responders()),
             &self.filter,
         ))
     }

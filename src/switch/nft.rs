@@ -117,10 +117,18 @@ impl Nft {
                 .chain(loopback)
                 .map(|network| format!("not {}", term(&network))),
         );
-        Call::new(
-            &self.ss,
-            [options, "state", "connected", &terms.join(" and ")],
-        )
+        // Those that can take a request. One that only closes is not to be ended: older kernels cannot, once its program has
+        // closed it, and leave it for ever.
+        let states = [
+            "state",
+            "established",
+            "state",
+            "syn-recv",
+            "state",
+            "close-wait",
+        ];
+        let filter = terms.join(" and ");
+        Call::new(&self.ss, [&[options], &states[..], &[&filter]].concat())
     }
 
     pub(super) fn means(&self, step: &Step) -> Means {
@@ -151,7 +159,9 @@ impl Nft {
             }
             Step::Responder(server) => return Means::AskForPage(*server),
             Step::Live(server) => return Means::Connect(*server),
-            Step::FilterRuns | Step::LabelsLoaded => return Means::Nothing,
+            // Whether ss can be used is to be known before anything has changed.
+            Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, &Moved::default()),
+            Step::FilterRuns => return Means::Nothing,
         })
     }
 
@@ -206,7 +216,7 @@ impl Nft {
                 "cannot see whether connections are left: {}",
                 output.complaint()
             ))),
-            Step::Connected(_) if !is_well => Err(format!(
+            Step::Connected(_) | Step::LabelsLoaded if !is_well => Err(format!(
                 "ss cannot list connections: {}",
                 output.complaint()
             )),

@@ -3,6 +3,7 @@
 mod output;
 mod rules;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::command::{Call, Output};
@@ -24,13 +25,16 @@ const NO_TABLE: i32 = 255;
 pub(super) struct Pf {
     settings: SwitchConfig,
     pfctl: PathBuf,
+    /// This host's own addresses: what only passes through it is no visitor of its site.
+    own: Vec<IpAddr>,
 }
 
 impl Pf {
-    pub(super) fn new(settings: SwitchConfig, tools: &Tools) -> Self {
+    pub(super) fn new(settings: SwitchConfig, tools: &Tools, own: Vec<IpAddr>) -> Self {
         Self {
             settings,
             pfctl: tools.pfctl.clone(),
+            own,
         }
     }
 
@@ -190,23 +194,21 @@ impl Pf {
                 )),
                 None => Err(format!("pf has no table <{table}>; {LOAD_RULES}")),
             },
-            Step::LabelsLoaded => match labels
-                .iter()
-                .find(|label| output::count_of(text, label).is_none())
-            {
-                None => Ok(Finding::Right),
-                Some(label) => Err(format!(
-                    "no rule has the label \"{label}\", so connections could not be told apart; {LOAD_RULES}"
-                )),
-            },
+            Step::LabelsLoaded => self.labels_loaded(text),
             Step::HasRoom => Ok(Finding::Room {
                 used: None,
                 limit: output::state_limit(text),
             }),
-            Step::Remember => Ok(Finding::Moved(output::entries(text))),
-            Step::NobodyIsMoved if output::entries(text).is_anybody() => {
-                Err(format!("table <{table}> is not empty after it was emptied"))
-            }
+            Step::Remember | Step::NobodyIsMoved => match output::entries(text) {
+                None => Err(format!(
+                    "table <{table}> has entries that are not understood; look at \"pfctl -t {table} -T show\""
+                )),
+                Some(moved) if *step == Step::NobodyIsMoved && moved.is_anybody() => {
+                    Err(format!("table <{table}> is not empty after it was emptied"))
+                }
+                Some(_) if *step == Step::NobodyIsMoved => Ok(Finding::Right),
+                Some(moved) => Ok(Finding::Moved(moved)),
+            },
             Step::AreGone(side, moved) => {
                 let belongs_elsewhere =
                     |state: &State| moved.has(state.peer.ip()) == (*side == Side::Live);
@@ -216,8 +218,7 @@ impl Pf {
             Step::Counts => Ok(Finding::Counts(
                 labels.map(|label| output::count_of(text, label)),
             )),
-            Step::NobodyIsMoved
-            | Step::Change(_)
+            Step::Change(_)
             | Step::Kill(..)
             | Step::IsMoved(_)
             | Step::IsNotMoved(_)
@@ -226,19 +227,50 @@ impl Pf {
         }
     }
 
+    /// `-s labels`: both labels are there, and as many rules move visitors as there are families and ports.
+    fn labels_loaded(&self, text: &str) -> Result<Finding, String> {
+        let SwitchConfig {
+            label_maintenance,
+            label_normal,
+            families,
+            redirects,
+            ..
+        } = &self.settings;
+        for label in [label_maintenance, label_normal] {
+            if output::count_of(text, label).is_none() {
+                return Err(format!(
+                    "no rule has the label \"{label}\", so connections could not be told apart; {LOAD_RULES}"
+                ));
+            }
+        }
+        let (rules, wanted) = (
+            output::rules_of(text, label_maintenance),
+            families.len() * redirects.len(),
+        );
+        if rules < wanted {
+            return Ok(Finding::Warning(format!(
+                "only {rules} of {wanted} rules move visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}"
+            )));
+        }
+        Ok(Finding::Right)
+    }
+
     /// The connections on a side that are `wanted`, among all states.
     fn count(&self, side: Side, states: &str, wanted: impl Fn(&State) -> bool) -> Finding {
-        let is_port = |port: u16| {
-            self.settings
-                .redirects
-                .iter()
-                .any(|redirect| redirect.from == port)
-        };
-        let is_on_side = |state: &State| match side {
-            Side::Live => state.redirected_from.is_none() && is_port(state.to.port()),
-            Side::Maintenance => state
-                .redirected_from
-                .is_some_and(|from| is_port(from.port())),
+        let is_own =
+            |address: SocketAddr| self.own.contains(&address.ip()) || address.ip().is_loopback();
+        let redirects = || self.settings.redirects.iter();
+        let is_on_side = |state: &State| match (side, state.redirected_from) {
+            (Side::Live, None) => {
+                is_own(state.to) && redirects().any(|redirect| redirect.from == state.to.port())
+            }
+            (Side::Maintenance, Some(from)) => {
+                is_own(from)
+                    && redirects().any(|redirect| {
+                        (redirect.from, redirect.to) == (from.port(), state.to.port())
+                    })
+            }
+            (Side::Live, Some(_)) | (Side::Maintenance, None) => false,
         };
         let counted = output::states(states)
             .filter(|state| is_on_side(state) && !state.is_over && wanted(state));
@@ -255,12 +287,14 @@ pub(super) fn read_everything(text: &str) {
     output::count_of(text, "www-normal");
     output::states(text).count();
     // What has been read is written as pfctl would, and reads the same.
-    let moved = output::entries(text);
+    let Some(moved) = output::entries(text) else {
+        return;
+    };
     let shown = moved.entries.iter().map(|entry| format!("   {entry}\n"));
     let shown: String = shown
         .chain(moved.except.iter().map(|entry| format!("  !{entry}\n")))
         .collect();
-    assert_eq!(output::entries(&shown), moved);
+    assert_eq!(output::entries(&shown), Some(moved));
 }
 
 /// What to do where the rules are missing.

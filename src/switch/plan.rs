@@ -58,7 +58,7 @@ pub(super) enum Step {
     NobodyIsMoved,
     /// Connections on this side end, of those who belong on the other one.
     Kill(Side, Moved),
-    /// No such connection is left.
+    /// No such connection is left; what is left is killed, and looked for again.
     AreGone(Side, Moved),
     /// How many connections there are on this side. In no plan: it is asked for the status.
     Connected(Side),
@@ -105,9 +105,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Moves visitors to the page, once the responder answers at all of `responders`. Where others were moved `before`,
-    /// those who are not any more come back.
-    pub(super) fn on(moved: &Moved, responders: &[SocketAddr], before: Option<&Moved>) -> Self {
+    /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
+    /// any more come back.
+    pub(super) fn on(moved: &Moved, responders: &[SocketAddr]) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
             Step::RulesLoaded,
@@ -122,10 +122,7 @@ impl Plan {
         steps.extend(except.map(Step::IsNotMoved));
         steps.push(Step::Kill(Side::Live, moved.clone()));
         steps.push(Step::AreGone(Side::Live, moved.clone()));
-        if before.is_some_and(|before| before != moved) {
-            steps.push(Step::Kill(Side::Maintenance, moved.clone()));
-            steps.push(Step::AreGone(Side::Maintenance, moved.clone()));
-        }
+        steps.push(Step::AreGone(Side::Maintenance, moved.clone()));
         Self {
             direction: Direction::On,
             steps,
@@ -241,7 +238,7 @@ mod tests {
     fn on_checks_changes_verifies_kills_and_verifies() {
         let moved = moved(&["0.0.0.0/0", "::/0"], &["192.0.2.10", "2001:db8::/48"]);
         let responders: Vec<SocketAddr> = vec!["127.0.0.1:8080".parse().unwrap()];
-        let plan = Plan::on(&moved, &responders, None);
+        let plan = Plan::on(&moved, &responders);
         let address = |text: &str| text.parse().unwrap();
         assert_eq!(
             plan.steps,
@@ -259,14 +256,6 @@ mod tests {
                 Step::IsNotMoved(address("2001:db8::")),
                 Step::Kill(Side::Live, moved.clone()),
                 Step::AreGone(Side::Live, moved.clone()),
-            ]
-        );
-        assert_eq!(Plan::on(&moved, &responders, Some(&moved)), plan);
-        let others = Plan::on(&moved, &responders, Some(&Moved::default())).steps;
-        assert_eq!(
-            others[plan.steps.len()..],
-            [
-                Step::Kill(Side::Maintenance, moved.clone()),
                 Step::AreGone(Side::Maintenance, moved),
             ]
         );

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use crate::crypto;
 use crate::fault::reason;
 
-/// How long a server may take to accept, and again for each read and write.
+/// How long a server may take to accept, and again to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The most that is read of an answer.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -23,10 +23,41 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// # Errors
 /// It does not accept, for this reason.
 pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&server, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
-    Ok(stream)
+    TcpStream::connect_timeout(&server, LIMIT)
+}
+
+/// A stream of which all reads and writes together have a time limit: a server that drips is not waited for.
+struct Limited {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Limited {
+    /// What is left of the time.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.end.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(Some(left)),
+            Some(_) | None => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// Asks a server for its page, and says what status it answers with.
@@ -34,7 +65,10 @@ pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 /// # Errors
 /// It does not accept, or what it sends is no answer.
 pub(super) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
-    let mut stream = connect(server)?;
+    let mut stream = Limited {
+        stream: connect(server)?,
+        end: Instant::now() + LIMIT,
+    };
     let request = format!(
         "HEAD / HTTP/1.1\r\nHost: {}\r\nUser-Agent: maintd/{}\r\nConnection: close\r\n\r\n",
         server,
@@ -65,8 +99,7 @@ fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> 
     let mut answer = Vec::new();
     let mut bytes = [0; 4096];
     let mut end = Ok(());
-    // To its end, so that the server sees no reset; but what has come counts, however it ends.
-    while answer.len() < MAX_ANSWER {
+    while answer.len() < MAX_ANSWER && status_of(&answer).is_none() {
         match stream.read(&mut bytes) {
             Ok(0) => break,
             Ok(length) => answer.extend_from_slice(&bytes[..length]),

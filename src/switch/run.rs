@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use super::carry_out::{Extent, Unfinished};
 use super::command::quoted;
@@ -17,6 +18,9 @@ const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 /// What is added to the number of the signal that ended it.
 const BY_SIGNAL: i32 = 128;
+
+/// How long another switch, which is under way when the command ends, is waited for.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How it ended.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl Switch {
         });
         // Switching off is not to be interrupted.
         self.world.heed_signals(false);
-        let fault = self.switch_off(false).err().map(loud);
+        let fault = self.switch_off(false, PATIENCE).err().map(loud);
         Ok(Ending {
             status: if status == 0 && fault.is_some() {
                 1

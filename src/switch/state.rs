@@ -5,6 +5,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -15,6 +17,9 @@ use crate::window::Window;
 
 /// The largest file that is read.
 const MAX_STATE: u64 = 1024 * 1024;
+
+/// How often it is looked whether the lock is free.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What was switched on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,20 +54,16 @@ impl Store {
             .create(&self.0)
     }
 
-    /// Waits for nobody: another switch that is under way is an error. Nothing where there can be no lock, on a file system
-    /// that cannot be written; that is told.
+    /// Another switch that is under way longer than `patience` is an error. Nothing where there can be no lock, on a file
+    /// system that cannot be written; that is told.
     ///
     /// # Errors
     /// Who has it; what to do.
-    pub(super) fn lock(&self) -> Result<Option<Lock>, String> {
+    pub(super) fn lock(&self, patience: Duration) -> Result<Option<Lock>, String> {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let opened = self.make_directory().and_then(|()| options.open(&path));
         let mut file = match opened {
             Ok(file) => file,
@@ -75,22 +76,26 @@ impl Store {
                 return Ok(None);
             }
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                let _ = (&file).take(32).read_to_string(&mut owner);
-                return Err(format!(
-                    "another maintd is switching (process {}); wait for it, or look with \"maintd status\"",
-                    owner.trim()
-                ));
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(format!(
-                    "cannot lock \"{}\": {}",
-                    path.display(),
-                    reason(&error)
-                ));
+        let end = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let mut owner = String::new();
+                    let _ = (&file).take(32).read_to_string(&mut owner);
+                    return Err(format!(
+                        "another maintd is switching (process {}); wait for it, or look with \"maintd status\"",
+                        owner.trim()
+                    ));
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(format!(
+                        "cannot lock \"{}\": {}",
+                        path.display(),
+                        reason(&error)
+                    ));
+                }
             }
         }
         // For the message above alone.
@@ -166,7 +171,8 @@ fn is_nothing(path: &Path) -> bool {
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o644);
+    options.write(true).create(true).truncate(true);
+    options.mode(0o644).custom_flags(libc::O_NOFOLLOW);
     let mut file = options.open(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -285,15 +291,15 @@ mod tests {
     fn two_switches_are_kept_apart() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path().to_owned());
-        let lock = store.lock().unwrap();
+        let lock = store.lock(Duration::ZERO).unwrap();
         assert!(lock.is_some());
-        let fault = store.lock().unwrap_err();
+        let fault = store.lock(Duration::ZERO).unwrap_err();
         let number = std::process::id();
         assert!(
             fault.starts_with(&format!("another maintd is switching (process {number});")),
             "{fault}"
         );
         drop(lock);
-        assert!(store.lock().unwrap().is_some());
+        assert!(store.lock(Duration::ZERO).unwrap().is_some());
     }
 }

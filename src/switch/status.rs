@@ -78,7 +78,7 @@ impl Switch {
         let mut warnings = Vec::new();
         let mut room = (None, None);
         let is_effective = self.is_effective(&mut room, &mut warnings);
-        let moved = match take(&Step::Remember, &self.filter, &mut self.world) {
+        let moved = match self.look() {
             Ok(Finding::Moved(moved)) => Some(moved),
             Ok(Finding::NoTable(_)) => Some(Moved::default()),
             Ok(_) => None,
@@ -164,7 +164,7 @@ impl Switch {
             (Ok(saved), State::On | State::Partly) => {
                 if saved.is_none() {
                     warnings.push(
-                        "this was not switched on by maintd, and a reboot ends it; run \"maintd on\" to keep it".to_owned(),
+                        "this was not switched on by maintd, and a reboot ends it; switch on by maintd, for the same addresses, to keep it".to_owned(),
                     );
                 }
                 saved

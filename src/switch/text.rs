@@ -28,10 +28,7 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
             }
             Means::Nothing => continue,
         };
-        // Several steps may look at the same thing, one after the other.
-        if !text.ends_with(&format!("{line}\n")) {
-            let _ = writeln!(text, "{line}");
-        }
+        let _ = writeln!(text, "{line}");
     }
     text
 }
@@ -95,9 +92,27 @@ pub(super) fn on_one_line(text: &str) -> String {
         .collect()
 }
 
-/// What to do for those who are not root. doas(1) compares the command as it is typed, and all of its arguments.
+/// What to do for those who are not root. doas(1) compares the command as it is typed, and all of its arguments. Who runs a
+/// command of their own by it, or with a configuration of their own, is root, and is to be asked for a password.
 pub(super) fn needs_root() -> String {
-    let arguments: Vec<String> = env::args().skip(1).map(|word| quoted(&word)).collect();
+    let words: Vec<String> = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let all = |quote: fn(&str) -> String| {
+        words
+            .iter()
+            .map(|word| quote(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let is_own =
+        |word: &String| word == "run" || word.starts_with("-c") || word.starts_with("--config");
+    let nopass = if words.iter().any(is_own) {
+        ""
+    } else {
+        "nopass "
+    };
     let is_plain = |name: &String| {
         !name.is_empty()
             && name
@@ -106,10 +121,20 @@ pub(super) fn needs_root() -> String {
     };
     let user = env::var("LOGNAME").ok().filter(is_plain);
     let user = user.unwrap_or_else(|| ":wheel".to_owned());
-    let arguments = arguments.join(" ");
     format!(
-        "only root can switch; run \"doas maintd {arguments}\", which /etc/doas.conf allows by \"permit nopass {user} as root cmd maintd args {arguments}\""
+        "only root can switch; run \"doas maintd {}\", which /etc/doas.conf allows by: permit {nopass}{user} as root cmd maintd args {}",
+        all(quoted),
+        all(quoted_for_doas)
     )
+}
+
+/// A word as doas.conf(5) takes it.
+fn quoted_for_doas(word: &str) -> String {
+    if quoted(word) == word {
+        word.to_owned()
+    } else {
+        format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\""))
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! maintd with stand-ins for the system's commands: the whole command line as a process of its own, and no root needed.
 //!
 //! `MAINTD_PFCTL`, `MAINTD_NFT` and `MAINTD_SS` name the stand-ins; `MAINTD_NEED_ROOT` has it ask for root all the same.
+//! The host's addresses are 203.0.113.1 and 2001:db8:1::1.
 
 use std::env;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,6 +19,10 @@ fn main() -> ExitCode {
         pfctl: tool("MAINTD_PFCTL"),
         nft: tool("MAINTD_NFT"),
         ss: tool("MAINTD_SS"),
+        own: Some(vec![
+            Ipv4Addr::new(203, 0, 113, 1).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
+        ]),
         need_root: env::var_os("MAINTD_NEED_ROOT").is_some(),
     })
 }

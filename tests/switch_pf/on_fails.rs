@@ -262,7 +262,7 @@ fn the_change_cannot_be_undone() {
     host.assert_fault(
         &["on"],
         &format!(
-            "half switched on: 203.0.113.77 is not in table <maintenance>, where it was just put; the change cannot be undone (pfctl cannot change table <maintenance>: {DENIED}); some visitors may get the page: run \"maintd off\" or \"maintd on\" again"
+            "half switched on: 203.0.113.77 is not in table <maintenance>, where it was just put; the change cannot be undone (pfctl cannot change table <maintenance>: {DENIED}); some visitors may get the page: run \"maintd off\", or \"maintd on --resume\" to try again"
         ),
     );
     assert_eq!(host.table(), EVERYBODY);
@@ -293,7 +293,7 @@ fn states_cannot_be_killed() {
     host.fault(json!({ "call": KILL_LIVE, "status": 1, "stderr": "pfctl: DIOCKILLSTATES: Cannot allocate memory\n" }));
     host.assert_fault(
         &["on"],
-        "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: DIOCKILLSTATES: Cannot allocate memory\"; new visitors get the page, old connections are still on the live site: run \"maintd on\" again, or stop the live server to end them",
+        "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: DIOCKILLSTATES: Cannot allocate memory\"; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them",
     );
     assert_eq!(host.table(), EVERYBODY);
     // And again is enough.
@@ -321,7 +321,7 @@ fn states_stay_however_often_they_are_killed() {
         host.assert_fault(
             &["on"],
             &format!(
-                "half switched on: {text} not end on the live site; new visitors get the page, old connections are still on the live site: run \"maintd on\" again, or stop the live server to end them"
+                "half switched on: {text} not end on the live site; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them"
             ),
         );
         assert_eq!(host.table(), EVERYBODY);
@@ -342,7 +342,7 @@ fn a_later_kill_fails() {
     host.fault(json!({ "call": KILL_LIVE, "from": 2, "status": 1, "stderr": "pfctl: x\n" }));
     host.assert_fault(
         &["on"],
-        "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: x\"; new visitors get the page, old connections are still on the live site: run \"maintd on\" again, or stop the live server to end them",
+        "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: x\"; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them",
     );
 }
 

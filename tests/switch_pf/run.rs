@@ -38,7 +38,11 @@ fn on_then_the_command_then_off() {
     assert_eq!(meanwhile["states"], json!([]));
     assert_eq!(host.table(), [""; 0]);
     assert_eq!(host.saved(), None);
-    let on = [&CHECKS[..], &[REPLACE, TEST_V4, TEST_V6, KILL_LIVE, STATES]].concat();
+    let on = [
+        &CHECKS[..],
+        &[REPLACE, TEST_V4, TEST_V6, KILL_LIVE, STATES, STATES],
+    ]
+    .concat();
     let off = [SHOW, SHOW, FLUSH, SHOW, KILL_PAGE, STATES];
     assert_eq!(host.calls(), [&on[..], &off].concat());
 }
@@ -161,7 +165,7 @@ fn half_on_is_switched_off_and_the_command_not_run() {
     assert_eq!(
         ended.stderr,
         format!(
-            "maintd: the command was not run: half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: x\"; new visitors get the page, old connections are still on the live site: run \"maintd on\" again, or stop the live server to end them\n{OFF}"
+            "maintd: the command was not run: half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: x\"; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them\n{OFF}"
         )
     );
     assert!(!ran.exists());

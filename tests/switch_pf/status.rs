@@ -126,7 +126,7 @@ fn partly_where_one_family_is_not_moved_that_is_to_be() {
         assert_eq!(
             rows(&ended, "warning"),
             [
-                "this was not switched on by maintd, and a reboot ends it; run \"maintd on\" to keep it"
+                "this was not switched on by maintd, and a reboot ends it; switch on by maintd, for the same addresses, to keep it"
             ]
         );
         assert_eq!(json_of(&host, 4)["state"], "partly");

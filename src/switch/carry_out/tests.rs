@@ -69,7 +69,7 @@ impl World for Script {
         } else if text == "-s labels" {
             output(
                 0,
-                "www-maintenance 1 2 3 4 5 6 7 8\nwww-normal 1 2 3 4 5 6 7 8\n",
+                "www-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-normal 1 2 3 4 5 6 7 8\n",
                 "",
             )
         } else if text == "-s memory" {
@@ -124,14 +124,18 @@ fn filter() -> Filter {
         backend: Backend::Pf,
         ..SwitchConfig::default()
     };
-    Filter::new(settings, &Tools::of_the_system(), Vec::new())
+    Filter::new(
+        settings,
+        &Tools::of_the_system(),
+        vec!["192.0.2.1".parse().unwrap()],
+    )
 }
 
 fn on(script: &mut Script) -> Result<Report, Failure> {
     let everybody = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
     let moved = Moved::new(everybody, vec!["192.0.2.10".parse().unwrap()]).unwrap();
     carry_out(
-        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], None),
+        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()]),
         &filter(),
         script,
     )

@@ -31,7 +31,7 @@ pub(super) fn table(json: &str) -> Option<Table> {
     let mut table = Table::default();
     for item in json.get("nftables")?.as_array()? {
         if let Some(set) = item.get("set") {
-            table.take_set(set);
+            table.take_set(set)?;
         } else if let Some(counter) = item.get("counter") {
             table.take_counter(counter);
         } else if let Some(chain) = item.get("chain") {
@@ -49,9 +49,10 @@ pub(super) fn table(json: &str) -> Option<Table> {
 }
 
 impl Table {
-    fn take_set(&mut self, set: &Value) {
+    /// Nothing where one of our sets has a member that cannot be read: nobody may be overlooked.
+    fn take_set(&mut self, set: &Value) -> Option<()> {
         let Some(name) = set.get("name").and_then(Value::as_str) else {
-            return;
+            return Some(());
         };
         self.sets.push(name.to_owned());
         let networks = if CLIENTS.contains(&name) {
@@ -59,10 +60,17 @@ impl Table {
         } else if EXCEPT.contains(&name) {
             &mut self.moved.except
         } else {
-            return;
+            return Some(());
         };
-        let elements = set.get("elem").and_then(Value::as_array);
-        networks.extend(elements.into_iter().flatten().flat_map(element));
+        for member in set
+            .get("elem")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            networks.extend(element(member)?);
+        }
+        Some(())
     }
 
     fn take_counter(&mut self, counter: &Value) {
@@ -77,30 +85,25 @@ impl Table {
     }
 }
 
-/// An element of a set: an address, a prefix, or a range.
-fn element(element: &Value) -> Vec<Network> {
+/// An element of a set: an address, a prefix, or a range; with a comment or the like it stands one deeper.
+fn element(element: &Value) -> Option<Vec<Network>> {
+    let element = element
+        .get("elem")
+        .and_then(|deeper| deeper.get("val"))
+        .unwrap_or(element);
     let address = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
     if let Some(address) = address(element) {
-        return vec![Network::single(address)];
+        return Some(vec![Network::single(address)]);
     }
     if let Some(prefix) = element.get("prefix") {
-        let text = prefix
-            .get("addr")
-            .and_then(Value::as_str)
-            .zip(prefix.get("len"));
-        let network = text.and_then(|(address, length)| format!("{address}/{length}").parse().ok());
-        return network.into_iter().collect();
+        let (address, length) = (prefix.get("addr")?.as_str()?, prefix.get("len")?);
+        return Some(vec![format!("{address}/{length}").parse().ok()?]);
     }
-    let range = element.get("range").and_then(Value::as_array);
-    match range.map(Vec::as_slice) {
-        Some([first, last]) => match (address(first), address(last)) {
-            (Some(first), Some(last)) if Family::of(first) == Family::of(last) => {
-                Network::of_range(first, last)
-            }
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
+    let [first, last] = element.get("range")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let (first, last) = (address(first)?, address(last)?);
+    (Family::of(first) == Family::of(last)).then(|| Network::of_range(first, last))
 }
 
 /// Who is redirected by a rule, from which port to which.
@@ -127,14 +130,11 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     Some((family, from, to))
 }
 
-/// `ss -Htn`: how many connections are open. One that only waits to be forgotten serves nobody.
+/// `ss -Htn`: how many connections are open. One that closes serves nobody.
 pub(super) fn open_sockets(text: &str) -> u64 {
     let open = text.lines().filter(|line| {
         let state = line.split_whitespace().next();
-        matches!(
-            state,
-            Some("ESTAB" | "SYN-RECV" | "CLOSE-WAIT" | "FIN-WAIT-1")
-        )
+        matches!(state, Some("ESTAB" | "SYN-RECV" | "CLOSE-WAIT"))
     });
     open.count().try_into().unwrap_or(u64::MAX)
 }
@@ -177,8 +177,21 @@ mod tests {
         for json in ["", "{", "[]", "{}", r#"{"nftables": 1}"#] {
             assert_eq!(table(json), None, "{json}");
         }
-        let odd = r#"{"nftables": [1, {"set": 1}, {"set": {"name": "clients4", "elem": [1, {"prefix": 1}, {"range": ["::", "0.0.0.0"]}, "x"]}}, {"rule": {}}]}"#;
+        let odd = r#"{"nftables": [1, {"set": 1}, {"set": {"name": "other", "elem": ["x"]}}, {"rule": {}}]}"#;
         assert!(!table(odd).unwrap().moved.is_anybody());
+        let by_hand = r#"{"nftables": [{"set": {"name": "clients4", "elem": [{"elem": {"val": {"prefix": {"addr": "0.0.0.0", "len": 0}}, "comment": "by hand"}}]}}]}"#;
+        assert!(table(by_hand).unwrap().moved.is_anybody());
+        for member in [
+            "1",
+            r#"{"prefix": 1}"#,
+            r#"{"range": ["::", "0.0.0.0"]}"#,
+            r#""x""#,
+        ] {
+            let json = format!(
+                r#"{{"nftables": [{{"set": {{"name": "clients4", "elem": [{member}]}}}}]}}"#
+            );
+            assert_eq!(table(&json), None, "{member}");
+        }
     }
 
     #[test]

@@ -42,51 +42,55 @@ pub(super) fn is_referenced(tables: &str, name: &str) -> Option<bool> {
     Some(flags.as_bytes().get(4) == Some(&b'r'))
 }
 
-/// `-T show`, with or without `-v`: the entries, and those with an exclamation mark.
-pub(super) fn entries(show: &str) -> Moved {
+/// `-T show`, with or without `-v`: the entries, and those with an exclamation mark; nothing where one of them cannot be
+/// read, for nobody may be overlooked.
+pub(super) fn entries(show: &str) -> Option<Moved> {
     let mut moved = Moved::default();
-    for line in show.lines() {
-        let Some(text) = line.strip_prefix(['\t', ' ']).map(str::trim) else {
-            continue;
+    // What counters say of an entry is behind a tab.
+    for text in show
+        .lines()
+        .filter_map(|line| line.strip_prefix(' '))
+        .map(str::trim)
+    {
+        let (networks, text) = match text.strip_prefix('!') {
+            Some(text) => (&mut moved.except, text),
+            None => (&mut moved.entries, text),
         };
-        let (is_except, text) = match text.strip_prefix('!') {
-            Some(text) => (true, text),
-            None => (false, text),
-        };
-        let Ok(network) = text.parse::<Network>() else {
-            continue;
-        };
-        if is_except {
-            moved.except.push(network);
-        } else {
-            moved.entries.push(network);
-        }
+        networks.push(text.parse::<Network>().ok()?);
     }
-    moved
+    Some(moved)
+}
+
+/// `-s labels`: how many rules have a label.
+pub(super) fn rules_of(labels: &str, label: &str) -> usize {
+    lines_of(labels).filter(|(name, _)| *name == label).count()
 }
 
 /// `-s labels`: what the rules with a label have counted together; nothing where there are none. A rule is a line, and a
 /// label may hold blanks, so it is read from the right.
 pub(super) fn count_of(labels: &str, label: &str) -> Option<Count> {
-    let mut total: Option<Count> = None;
-    for line in labels.lines() {
+    let counts = lines_of(labels).filter(|(name, _)| *name == label);
+    counts.map(|(_, count)| count).reduce(|total, count| Count {
+        packets: total.packets.saturating_add(count.packets),
+        bytes: total.bytes.saturating_add(count.bytes),
+    })
+}
+
+/// The label and the counts of each line.
+fn lines_of(labels: &str) -> impl Iterator<Item = (&str, Count)> {
+    labels.lines().filter_map(|line| {
         let words: Vec<&str> = line.rsplitn(9, ' ').collect();
         let [_, _, _, _, _, bytes, packets, evaluations, name] = words.as_slice() else {
-            continue;
+            return None;
         };
         let number = |text: &str| text.parse::<u64>().ok();
-        let (Some(bytes), Some(packets), Some(_)) =
-            (number(bytes), number(packets), number(evaluations))
-        else {
-            continue;
+        number(evaluations)?;
+        let count = Count {
+            packets: number(packets)?,
+            bytes: number(bytes)?,
         };
-        if *name == label {
-            let count = total.get_or_insert_default();
-            count.packets = count.packets.saturating_add(packets);
-            count.bytes = count.bytes.saturating_add(bytes);
-        }
-    }
-    total
+        Some((*name, count))
+    })
 }
 
 /// A state of an incoming TCP connection.
@@ -181,11 +185,12 @@ mod tests {
     #[test]
     fn a_table_is_read_with_and_without_its_counters() {
         let show = "   0.0.0.0/0\n\tCleared:     Mon Nov 23 18:00:00 2026\n\tIn/Pass:     [ Packets: 12                 Bytes: 3456               ]\n   ::/0\n  !192.0.2.10\n";
-        let moved = entries(show);
+        let moved = entries(show).unwrap();
         let texts: Vec<_> = moved.entries.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["0.0.0.0/0", "::/0"]);
         assert_eq!(moved.except, ["192.0.2.10".parse().unwrap()]);
-        assert_eq!(entries(""), Moved::default());
+        assert_eq!(entries(""), Some(Moved::default()));
+        assert_eq!(entries("   0.0.0.0/0\n   what\n"), None);
     }
 
     #[test]
@@ -195,6 +200,7 @@ mod tests {
         assert_eq!((count.packets, count.bytes), (22, 2003));
         assert_eq!(count_of(labels, "www normal").unwrap().packets, 9);
         assert_eq!(count_of(labels, "www"), None);
+        assert_eq!(rules_of(labels, "www-normal"), 2);
     }
 
     #[test]
