@@ -117,18 +117,11 @@ impl Nft {
                 .chain(loopback)
                 .map(|network| format!("not {}", term(&network))),
         );
-        // Those that can take a request. One that only closes is not to be ended: older kernels cannot, once its program has
-        // closed it, and leave it for ever.
-        let states = [
-            "state",
-            "established",
-            "state",
-            "syn-recv",
-            "state",
-            "close-wait",
-        ];
-        let filter = terms.join(" and ");
-        Call::new(&self.ss, [&[options], &states[..], &[&filter]].concat())
+        // Those that only close too: what is left of one would answer a visitor who comes again from the same port.
+        Call::new(
+            &self.ss,
+            [options, "state", "connected", &terms.join(" and ")],
+        )
     }
 
     pub(super) fn means(&self, step: &Step) -> Means {

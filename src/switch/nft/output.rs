@@ -130,7 +130,8 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     Some((family, from, to))
 }
 
-/// `ss -Htn`: how many connections are open. One that closes serves nobody.
+/// `ss -Htn`: how many connections are open. One that only closes serves nobody, and older kernels cannot end it once its
+/// program has closed it.
 pub(super) fn open_sockets(text: &str) -> u64 {
     let open = text.lines().filter(|line| {
         let state = line.split_whitespace().next();
