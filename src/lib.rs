@@ -5,13 +5,14 @@
 //! ```text
 //! main -> cli -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
 //!                config               listener, deadlines, counters        answer -> page
-//!                switch: plan -> { pf, nft } -> command
+//!                switch: plan -> { pf, nft } -> command     control: the socket's messages, used by supervisor and switch
 //!                sys: the only unsafe code and the only code for a single system
 //! ```
 
 mod check;
 pub mod cli;
 pub mod config;
+mod control;
 mod crypto;
 pub mod fault;
 mod logger;

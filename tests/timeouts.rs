@@ -84,6 +84,8 @@ impl InProcess {
         }
         let (orders, receiver) = pipe::new().unwrap();
         let worker = Worker {
+            host_places: Vec::new(),
+            inspection: None,
             listeners,
             services,
             timeouts,

@@ -89,7 +89,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__check)
-            opts="-c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --verbose --quiet --color --help"
+            opts="-c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --control --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -136,6 +136,10 @@ _maintd() {
                     return 0
                     ;;
                 --chroot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -433,7 +437,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__serve)
-            opts="-t -c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --verbose --quiet --color --help"
+            opts="-t -c -v -q -h --config --listen --tls-listen --cert --key --page --retry-after --workers --user --chroot --control --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -483,6 +487,10 @@ _maintd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -495,7 +503,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__status)
-            opts="-c -v -q -h --config --backend --json --verbose --quiet --color --help"
+            opts="-c -v -q -h --config --backend --json --watch --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

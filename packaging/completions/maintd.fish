@@ -49,6 +49,7 @@ complete -c maintd -n "__fish_maintd_using_subcommand serve" -l retry-after -d '
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l control -d 'The socket through which "on", "off" and "status" reach this daemon' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -66,6 +67,7 @@ complete -c maintd -n "__fish_maintd_using_subcommand check" -l retry-after -d '
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l control -d 'The socket through which "on", "off" and "status" reach this daemon' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -105,6 +107,7 @@ complete -c maintd -n "__fish_maintd_using_subcommand status" -l color -d 'When 
 always\t'Always'
 never\t'Never'"
 complete -c maintd -n "__fish_maintd_using_subcommand status" -l json -d 'Print JSON, as maintd(8) describes it'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l watch -d 'Show each second what the running daemon does, until q or Ctrl-C'
 complete -c maintd -n "__fish_maintd_using_subcommand status" -s v -l verbose -d 'Say more'
 complete -c maintd -n "__fish_maintd_using_subcommand status" -s q -l quiet -d 'Say nothing but errors'
 complete -c maintd -n "__fish_maintd_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'

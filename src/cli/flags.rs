@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::check;
+use crate::config::nginx::socket_path;
 use crate::config::privileges::{self, Identity};
-use crate::config::{self, CertificateFiles, Config, PageSource, Where};
+use crate::config::{self, CertificateFiles, Config, ControlSocket, PageSource, Where};
 use crate::fault::Fault;
 use crate::sys;
 
@@ -52,6 +53,10 @@ pub(super) struct Flags {
     /// The workers' root directory where this is started as root; without it an empty one
     #[arg(long, value_name = "DIR")]
     chroot: Option<PathBuf>,
+
+    /// The socket through which "on", "off" and "status" reach this daemon
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 }
 
 impl Flags {
@@ -78,6 +83,9 @@ impl Flags {
         }
         if let Some(chroot) = self.chroot {
             config.chroot = root_directory(chroot)?;
+        }
+        if let Some(path) = self.control {
+            config.control = control_socket(path)?;
         }
         let pairs = self.cert.into_iter().zip(self.key);
         let certificates: Vec<_> = pairs
@@ -150,6 +158,14 @@ fn root_directory(directory: PathBuf) -> Result<Option<PathBuf>, Fault> {
     }
     privileges::check_chroot(&directory).map_err(Fault::Failed)?;
     Ok(Some(directory))
+}
+
+/// What is meant by --control. A new working directory must not move the socket.
+fn control_socket(path: PathBuf) -> Result<ControlSocket, Fault> {
+    let wrong = |what: &str| Fault::Usage(format!("wrong value for --control: give {what}"));
+    let path = std::path::absolute(path).map_err(|_| wrong("the path of a socket"))?;
+    socket_path(&path).map_err(wrong)?;
+    Ok(ControlSocket::At(path))
 }
 
 #[cfg(test)]

@@ -98,6 +98,10 @@ pub(super) struct Status {
     /// Print JSON, as maintd(8) describes it
     #[arg(long)]
     json: bool,
+
+    /// Show each second what the running daemon does, until q or Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 #[derive(Args, Debug)]
@@ -162,7 +166,11 @@ impl Off {
 
 impl Status {
     pub(super) fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
-        let status = Switch::new(&self.common.config()?, tools)?.status()?;
+        let config = self.common.config()?;
+        if self.watch {
+            return switch::watch(&config, tools).map(|()| 0);
+        }
+        let status = Switch::new(&config, tools)?.status()?;
         print(&if self.json {
             status.json()
         } else {

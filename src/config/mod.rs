@@ -5,6 +5,7 @@ pub mod logs;
 pub mod names;
 pub mod network;
 pub mod nginx;
+pub mod operation;
 pub mod privileges;
 pub mod source;
 pub mod switch;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use operation::{ControlSocket, Metrics};
 pub use privileges::Identity;
 
 pub use switch::SwitchConfig;
@@ -67,6 +69,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is announced, for the page and Retry-After. No file says it: `maintd on` does.
     pub window: Window,
+    /// The control socket.
+    pub control: ControlSocket,
+    /// Where numbers are told, and whether workers answer.
+    pub metrics: Option<Metrics>,
 }
 
 impl Default for Config {
@@ -86,6 +92,8 @@ impl Default for Config {
             switch: SwitchConfig::default(),
             state_dir: STATE_DIR.into(),
             window: Window::default(),
+            control: ControlSocket::default(),
+            metrics: None,
         }
     }
 }
@@ -249,6 +257,8 @@ pub struct Endpoint {
     pub hosts: Hosts,
     /// Who wants it.
     pub asked_by: AskedBy,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 /// Who wants an endpoint, and so where it is to be changed.
@@ -258,6 +268,15 @@ pub enum AskedBy {
     Flag,
     /// The configuration file.
     File,
+}
+
+/// What an endpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To show the page.
+    Page,
+    /// To tell numbers, and whether workers answer.
+    Metrics,
 }
 
 impl Endpoint {
@@ -271,6 +290,7 @@ impl Endpoint {
             backlog: BACKLOG,
             hosts: Hosts::one(),
             asked_by: AskedBy::Flag,
+            purpose: Purpose::Page,
         }
     }
 

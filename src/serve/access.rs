@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::net::IpAddr;
 
+use super::counters::{Counters, Method, Series};
 use super::{courier, http1};
 use crate::logger::clock;
 
@@ -88,34 +89,63 @@ impl AccessLog {
     }
 }
 
-/// The access log as one connection sees it.
+/// The access log as one connection sees it, and the counters of what stands in it.
 #[derive(Debug)]
 pub struct Journal<'a> {
-    log: &'a mut AccessLog,
+    log: Option<&'a mut AccessLog>,
     peer: Peer,
+    counters: Option<Counters>,
 }
 
 impl<'a> Journal<'a> {
     /// The log with the address of who asks.
     #[must_use]
     pub const fn new(log: &'a mut AccessLog, peer: Peer) -> Self {
-        Self { log, peer }
+        Self {
+            log: Some(log),
+            peer,
+            counters: None,
+        }
+    }
+
+    /// The same where there need not be a log, and requests are counted.
+    #[must_use]
+    pub(super) const fn counting(
+        log: Option<&'a mut AccessLog>,
+        peer: Peer,
+        counters: Counters,
+    ) -> Self {
+        Self {
+            log,
+            peer,
+            counters: Some(counters),
+        }
     }
 
     /// Writes that a request with this head gets the page, of which so many bytes are sent.
     pub fn note_answer(&mut self, head: &[u8], length: usize) {
-        self.log.render(self.peer, head, b"503", length);
-        courier::tell_access(&self.log.line);
+        if let Some(counters) = self.counters {
+            counters.of(Series::Method(Method::of(head))).add(1);
+        }
+        if let Some(log) = &mut self.log {
+            log.render(self.peer, head, b"503", length);
+            courier::tell_access(&log.line);
+        }
     }
 
     /// Writes that what begins like this gets another answer.
     pub fn note_refusal(&mut self, head: &[u8], answer: &[u8]) {
         // `HTTP/1.1 400 ...`
         let status = answer.get(9..12).unwrap_or(b"000");
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        let length = end.map_or(0, |end| answer.len() - end - 4);
-        self.log.render(self.peer, head, status, length);
-        courier::tell_access(&self.log.line);
+        if let Some(counters) = self.counters {
+            counters.refuse(status);
+        }
+        if let Some(log) = &mut self.log {
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            let length = end.map_or(0, |end| answer.len() - end - 4);
+            log.render(self.peer, head, status, length);
+            courier::tell_access(&log.line);
+        }
     }
 }
 

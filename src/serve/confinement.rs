@@ -65,5 +65,8 @@ fn written(config: &Config) -> Vec<&Path> {
         Place::Unix(path) => Some(path.as_path()),
         Place::Tcp(_) => None,
     });
-    sockets.chain(logs::written(config)).collect()
+    sockets
+        .chain(config.control.path())
+        .chain(logs::written(config))
+        .collect()
 }

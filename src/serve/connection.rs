@@ -180,6 +180,9 @@ impl Connection {
         if batch.is_empty() {
             return self.follow(io, then, false);
         }
+        for site in batch.sites() {
+            io.note_answer(site);
+        }
         match batch.write(io, &sites.answers) {
             Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
                 Ok(()) => self.follow(io, then, true),

@@ -1,9 +1,9 @@
 //! What has happened so far, in numbers that any process may read while the loop counts.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod board;
 
-use crate::sys;
+use super::deadlines::Timer;
+pub use board::{Board, Counter, Counters, Figures};
 
 /// Why a connection ended. Its name is also its counter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,187 +56,208 @@ impl CloseReason {
         Self::Retired,
         Self::Broken,
     ];
-}
 
-/// One number, written by one process.
-#[derive(Clone, Copy, Debug)]
-pub struct Counter(&'static AtomicU64);
-
-impl Counter {
-    /// Counts `more`. There is one writer, so no locked instruction is needed.
-    pub fn add(self, more: u64) {
-        self.0
-            .store(self.get().wrapping_add(more), Ordering::Relaxed);
-    }
-
-    /// What has been counted so far.
+    /// Its name, as it is told.
     #[must_use]
-    pub fn get(self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What is counted beside the reasons of closes, in the order of its places.
-#[derive(Clone, Copy)]
-enum Place {
-    Accepted,
-    Answered,
-    Exhausted,
-    Died,
-    Lost,
-    FirstReason,
-}
-
-/// The numbers of one process.
-const WIDTH: usize = Place::FirstReason as usize + CloseReason::ALL.len();
-
-/// The counters of one process.
-#[derive(Clone, Copy, Debug)]
-pub struct Counters(&'static [AtomicU64]);
-
-impl Counters {
-    /// Counters that no other process can read.
-    #[must_use]
-    pub fn private() -> Self {
-        Self(Vec::leak(
-            std::iter::repeat_with(AtomicU64::default)
-                .take(WIDTH)
-                .collect(),
-        ))
-    }
-
-    /// Connections accepted.
-    #[must_use]
-    pub fn accepted(self) -> Counter {
-        self.at(Place::Accepted as usize)
-    }
-
-    /// Requests answered with the page.
-    #[must_use]
-    pub fn answered(self) -> Counter {
-        self.at(Place::Answered as usize)
-    }
-
-    /// Times that a listener had to rest: no descriptor was free, or accepting failed again and again.
-    #[must_use]
-    pub fn exhausted(self) -> Counter {
-        self.at(Place::Exhausted as usize)
-    }
-
-    /// Workers that ended without having been told to.
-    #[must_use]
-    pub fn died(self) -> Counter {
-        self.at(Place::Died as usize)
-    }
-
-    /// Lines of logs that there was no room for.
-    #[must_use]
-    pub fn lost(self) -> Counter {
-        self.at(Place::Lost as usize)
-    }
-
-    /// The connections closed for `reason`.
-    #[must_use]
-    pub fn closed(self, reason: CloseReason) -> Counter {
-        self.at(Place::FirstReason as usize + reason as usize)
-    }
-
-    fn at(self, place: usize) -> Counter {
-        Counter(&self.0[place])
-    }
-}
-
-/// The counters of all processes, which each of them may read: those of the supervisor, which are also those of
-/// all workers that are gone, and those of each worker.
-#[derive(Clone, Debug)]
-pub struct Board {
-    numbers: &'static [AtomicU64],
-    /// The rows that are nobody's, the next to be taken last.
-    free: Vec<usize>,
-}
-
-/// The row of the supervisor.
-const SUPERVISOR: usize = 0;
-
-impl Board {
-    /// Counters for the supervisor and this many workers at once, old generations included.
-    ///
-    /// # Errors
-    /// What mmap(2) says.
-    pub fn new(workers: usize) -> io::Result<Self> {
-        Ok(Self {
-            numbers: sys::shared_numbers((1 + workers) * WIDTH)?,
-            free: (1..=workers).rev().collect(),
-        })
-    }
-
-    /// The supervisor's counters, and those of all workers that are gone.
-    #[must_use]
-    pub fn supervisor(&self) -> Counters {
-        self.row(SUPERVISOR)
-    }
-
-    /// The counters of a worker.
-    #[must_use]
-    pub fn row(&self, row: usize) -> Counters {
-        Counters(&self.numbers[row * WIDTH..(row + 1) * WIDTH])
-    }
-
-    /// Takes a row for a new worker; nothing where none is left.
-    pub fn take(&mut self) -> Option<usize> {
-        self.free.pop()
-    }
-
-    /// Takes the numbers of a worker that is gone over to the supervisor's.
-    pub fn give_back(&mut self, row: usize) {
-        let (past, gone) = (self.supervisor(), self.row(row));
-        for place in 0..WIDTH {
-            past.at(place).add(gone.at(place).get());
-            gone.0[place].store(0, Ordering::Relaxed);
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ClientClosed => "client_closed",
+            Self::BodyUnread => "body_unread",
+            Self::RequestLimit => "request_limit",
+            Self::Refused => "refused",
+            Self::TlsFault => "tls_fault",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HeadTimeout => "head_timeout",
+            Self::KeepAliveTimeout => "keep_alive_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Evicted => "evicted",
+            Self::Retired => "retired",
+            Self::Broken => "broken",
         }
-        self.free.push(row);
     }
+}
+
+/// A request's method, as far as it is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+    /// OPTIONS.
+    Options,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Self; 8] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Options,
+        Self::Other,
+    ];
+
+    /// That of a head that has been read, with the empty lines before it. Methods are case-sensitive (RFC 9110 9.1).
+    #[must_use]
+    pub fn of(head: &[u8]) -> Self {
+        let start = head.iter().position(|byte| !b"\r\n".contains(byte));
+        match &head[start.unwrap_or(head.len())..] {
+            [b'G', b'E', b'T', b' ', ..] => Self::Get,
+            [b'H', b'E', b'A', b'D', b' ', ..] => Self::Head,
+            [b'P', b'O', b'S', b'T', b' ', ..] => Self::Post,
+            [b'P', b'U', b'T', b' ', ..] => Self::Put,
+            [b'P', b'A', b'T', b'C', b'H', b' ', ..] => Self::Patch,
+            [b'D', b'E', b'L', b'E', b'T', b'E', b' ', ..] => Self::Delete,
+            [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', ..] => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The statuses of refusals.
+pub const REFUSALS: [&str; 5] = ["400", "414", "431", "501", "505"];
+/// The versions of TLS.
+pub const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
+/// The hosts that are told apart. The first stands for all others.
+pub const HOSTS: usize = 64;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// Connections accepted.
+    Accepted,
+    /// Requests answered with the page.
+    Answered,
+    /// Times that a listener had to rest: no descriptor was free, or accepting failed again and again.
+    Exhausted,
+    /// Workers that ended without having been told to.
+    Died,
+    /// Lines of logs that there was no room for.
+    Lost,
+    /// Bytes written to clients, those of TLS included.
+    Sent,
+    /// TLS sessions that were resumed.
+    Resumed,
+    /// Connections closed for a reason.
+    Closed(CloseReason),
+    /// Requests answered with the page, by method.
+    Method(Method),
+    /// Requests refused, by the place of their status in [`REFUSALS`].
+    Refused(usize),
+    /// TLS handshakes, by the place of the version in [`TLS_VERSIONS`].
+    Handshake(usize),
+    /// Connections that wait for something now. It falls too.
+    Open(Timer),
+    /// Requests answered with the page, by the place of their host.
+    Host(usize),
+}
+
+const CLOSED: usize = 7;
+const METHOD: usize = CLOSED + CloseReason::ALL.len();
+const REFUSED: usize = METHOD + Method::ALL.len();
+const HANDSHAKE: usize = REFUSED + REFUSALS.len();
+const OPEN: usize = HANDSHAKE + TLS_VERSIONS.len();
+const HOST: usize = OPEN + Timer::COUNT;
+/// The numbers of one process: whole lines of the cache, so that no two processes write to one.
+const WIDTH: usize = (HOST + HOSTS).next_multiple_of(8);
+
+impl Series {
+    /// Its place in a row. What is beyond its kind's last is taken for that one.
+    const fn place(self) -> usize {
+        match self {
+            Self::Accepted => 0,
+            Self::Answered => 1,
+            Self::Exhausted => 2,
+            Self::Died => 3,
+            Self::Lost => 4,
+            Self::Sent => 5,
+            Self::Resumed => 6,
+            Self::Closed(reason) => CLOSED + reason as usize,
+            Self::Method(method) => METHOD + method as usize,
+            Self::Refused(number) => REFUSED + within(number, REFUSALS.len()),
+            Self::Handshake(number) => HANDSHAKE + within(number, TLS_VERSIONS.len()),
+            Self::Open(timer) => OPEN + timer as usize,
+            Self::Host(number) => HOST + within(number, HOSTS),
+        }
+    }
+}
+
+const fn within(number: usize, count: usize) -> usize {
+    if number < count { number } else { count - 1 }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_counter_of_its_own() {
-        let counters = Counters::private();
-        for counter in [
-            counters.accepted(),
-            counters.answered(),
-            counters.exhausted(),
-            counters.died(),
-            counters.lost(),
-        ] {
-            counter.add(100);
-        }
-        for (count, reason) in (1..).zip(CloseReason::ALL) {
-            counters.closed(reason).add(count);
-        }
-        for (count, reason) in (1..).zip(CloseReason::ALL) {
-            assert_eq!(counters.closed(reason).get(), count, "{reason:?}");
-        }
-        assert_eq!(counters.accepted().get(), 100);
-        assert_eq!(counters.died().get(), 100);
-        assert_eq!(counters.lost().get(), 100);
+    fn every_series_has_a_place_of_its_own() {
+        let mut all = vec![
+            Series::Accepted,
+            Series::Answered,
+            Series::Exhausted,
+            Series::Died,
+            Series::Lost,
+            Series::Sent,
+            Series::Resumed,
+        ];
+        all.extend(CloseReason::ALL.map(Series::Closed));
+        all.extend(Method::ALL.map(Series::Method));
+        all.extend((0..REFUSALS.len()).map(Series::Refused));
+        all.extend((0..TLS_VERSIONS.len()).map(Series::Handshake));
+        all.extend(Timer::ALL.map(Series::Open));
+        all.extend((0..HOSTS).map(Series::Host));
+        let places: Vec<usize> = all.iter().map(|series| series.place()).collect();
+        assert_eq!(places, (0..HOST + HOSTS).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_a_worker_has_counted_outlives_it() {
-        let mut board = Board::new(2).unwrap();
-        let first = board.take().unwrap();
-        board.row(first).answered().add(3);
-        let second = board.take().unwrap();
-        assert_eq!(board.row(second).answered().get(), 0);
-        assert_eq!(board.take(), None);
-        board.give_back(first);
-        assert_eq!(board.supervisor().answered().get(), 3);
-        assert_eq!(board.take(), Some(first));
-        assert_eq!(board.row(first).answered().get(), 0);
+    fn methods_are_told_apart_by_their_whole_name() {
+        for (head, method) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Method::Get),
+            (b"\r\n\nHEAD / HTTP/1.1", Method::Head),
+            (b"POST * HTTP/1.0", Method::Post),
+            (b"GETS / HTTP/1.1", Method::Other),
+            (b"get / HTTP/1.1", Method::Other),
+            (b"PROPFIND / HTTP/1.1", Method::Other),
+            (b"\r\n", Method::Other),
+        ] {
+            assert_eq!(Method::of(head), method);
+        }
+        for method in Method::ALL {
+            let head = format!("{} / HTTP/1.1", method.name());
+            assert_eq!(Method::of(head.as_bytes()), method);
+        }
     }
 }

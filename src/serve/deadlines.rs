@@ -29,6 +29,29 @@ impl Timer {
     /// How many kinds there are.
     pub const COUNT: usize = 6;
 
+    /// All kinds, in their order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Handshake,
+        Self::Head,
+        Self::KeepAlive,
+        Self::Write,
+        Self::Body,
+        Self::Linger,
+    ];
+
+    /// What a connection waits for, in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Head => "head",
+            Self::KeepAlive => "keep_alive",
+            Self::Write => "write",
+            Self::Body => "body",
+            Self::Linger => "linger",
+        }
+    }
+
     const fn index(self) -> usize {
         self as usize
     }
@@ -84,6 +107,7 @@ pub struct Deadlines {
     timeouts: Timeouts,
     links: Vec<Link>,
     queues: [Queue; Timer::COUNT],
+    lengths: [u32; Timer::COUNT],
 }
 
 impl Deadlines {
@@ -97,7 +121,14 @@ impl Deadlines {
                 first: NONE,
                 last: NONE,
             }; Timer::COUNT],
+            lengths: [0; Timer::COUNT],
         }
+    }
+
+    /// How many connections wait for what.
+    #[must_use]
+    pub const fn lengths(&self) -> [u32; Timer::COUNT] {
+        self.lengths
     }
 
     /// Starts `timer` for a connection, in place of what was armed for it before.
@@ -117,6 +148,7 @@ impl Deadlines {
         let Ok(entry) = u32::try_from(connection) else {
             return;
         };
+        self.lengths[timer.index()] += 1;
         let queue = &mut self.queues[timer.index()];
         let before = std::mem::replace(&mut queue.last, entry);
         if before == NONE {
@@ -141,6 +173,7 @@ impl Deadlines {
             return;
         };
         let Link { before, after, .. } = *link;
+        self.lengths[timer.index()] -= 1;
         let queue = &mut self.queues[timer.index()];
         if before == NONE {
             queue.first = after;

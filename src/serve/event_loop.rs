@@ -5,6 +5,7 @@
 //! has had its share of work, stand on the ready list for the next turn.
 
 mod doors;
+mod inspection;
 mod visitor;
 
 use std::io::{self, ErrorKind};
@@ -25,6 +26,8 @@ use super::orders::Order;
 use super::sites::Service;
 use super::transport::Buffers;
 use doors::{Door, DoorState};
+pub(super) use inspection::Inspection;
+use inspection::{Inspectors, Turn};
 use visitor::{Desk, Visitor};
 
 /// The events taken from the poll at once.
@@ -51,6 +54,8 @@ pub(super) struct EventLoop {
     ready: Vec<usize>,
     desk: Desk,
     counters: Counters,
+    /// Those who ask for metrics and health, where that is listened for.
+    inspectors: Option<Inspectors>,
     /// Lines of the log have not found room in the pipe.
     lines_wait: bool,
     /// The time at which this turn began.
@@ -103,11 +108,14 @@ impl EventLoop {
             ready: Vec::new(),
             desk: Desk {
                 services,
+                counters,
+                host_places: Vec::new(),
                 log: None,
                 input,
                 buffers: Buffers::default(),
             },
             counters,
+            inspectors: None,
             lines_wait: false,
             now: Instant::now(),
         })
@@ -116,6 +124,23 @@ impl EventLoop {
     /// Has every request noted in a log.
     pub(super) fn keep_log(&mut self) {
         self.desk.log = Some(AccessLog::default());
+    }
+
+    /// Answers those who ask for metrics and health.
+    pub(super) fn inspect(&mut self, inspection: Inspection) {
+        self.inspectors = Some(Inspectors::new(inspection));
+    }
+
+    /// Counts requests by their sites' hosts, which have these places.
+    pub(super) fn count_hosts(&mut self, places: Vec<usize>) {
+        self.desk.host_places = places;
+    }
+
+    const fn turn(&self) -> Turn {
+        Turn {
+            now: self.now,
+            is_quitting: matches!(self.stage, Stage::Quitting),
+        }
     }
 
     /// Serves until it is told to end, or has retired and has no connection left.
@@ -144,10 +169,14 @@ impl EventLoop {
                 }
             }
             self.expire_late();
+            if let Some(inspectors) = &mut self.inspectors {
+                inspectors.expire(self.now);
+            }
             for door in 0..self.listeners.len() {
                 self.accept(door);
             }
             self.send_lines();
+            self.counters.set_open(self.deadlines.lengths());
         }
         Ok(())
     }
@@ -194,6 +223,9 @@ impl EventLoop {
     /// How long the poll may wait: not at all with work left, else to the next deadline.
     fn patience(&self) -> Option<Duration> {
         let mut next = self.deadlines.next();
+        if let Some(limit) = self.inspectors.as_ref().and_then(Inspectors::next) {
+            next = Some(next.map_or(limit, |next| next.min(limit)));
+        }
         if self.lines_wait {
             let again = self.now + PIPE_PATIENCE;
             next = Some(next.map_or(again, |next| next.min(again)));
@@ -218,6 +250,13 @@ impl EventLoop {
         let number = event.token().0 - FIRST_LISTENER;
         if let Some(door) = self.listeners.get_mut(number) {
             door.state = DoorState::Crowded;
+            return;
+        }
+        let turn = self.turn();
+        if let Some(at) = Inspectors::number(event.token()) {
+            if let Some(inspectors) = &mut self.inspectors {
+                inspectors.attend(at, turn);
+            }
             return;
         }
         // Who has just retired has the events of its listeners still.

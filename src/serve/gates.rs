@@ -5,7 +5,7 @@ use std::mem;
 
 use super::activation::Inherited;
 use super::listener::{self, Beside, Listener, SocketFile, Within, bind_fault, is_missing_family};
-use crate::config::{Endpoint, Place};
+use crate::config::{Endpoint, Place, Purpose};
 use crate::fault::{Fault, reason};
 use crate::sys;
 
@@ -198,7 +198,8 @@ impl Gates {
     pub(super) fn turn_newcomers_away(&mut self) -> bool {
         let mut turned = false;
         for gate in &mut self.gates {
-            if self.inherited.socket(&gate.endpoint).is_none() {
+            let is_page = gate.endpoint.purpose == Purpose::Page;
+            if is_page && self.inherited.socket(&gate.endpoint).is_none() {
                 turned |= gate.turn_newcomers_away();
             }
         }
@@ -211,7 +212,10 @@ impl Gates {
         for gate in self.gates.iter_mut().filter(wanted) {
             let urls: Vec<String> = gate.sockets[0].urls().collect();
             for url in urls.iter().filter(|url| !gate.announced.contains(url)) {
-                log::info!("listening on {url}");
+                match gate.endpoint.purpose {
+                    Purpose::Page => log::info!("listening on {url}"),
+                    Purpose::Metrics => log::info!("metrics are on {url}/metrics"),
+                }
             }
             gate.announced = urls;
         }

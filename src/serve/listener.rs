@@ -15,14 +15,14 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use super::access::Peer;
-use crate::config::{AskedBy, Endpoint, Place};
+use crate::config::{AskedBy, Endpoint, Place, Purpose};
 use crate::fault::{Fault, reason};
 use crate::sys;
 pub(super) use beside::Beside;
 pub(super) use plan::takes_in;
 pub use plan::{Within, plan};
-pub(super) use socket::SocketFile;
-use socket::{bind_tcp, bind_unix, is_socket, listen_tcp, prepare_tcp};
+pub(super) use socket::{SocketFile, bind_unix, is_socket};
+use socket::{bind_tcp, listen_tcp, prepare_tcp};
 pub use stream::Stream;
 
 /// A socket that listens for one address.
@@ -78,7 +78,8 @@ impl Listener {
                 (Bound::Tcp(socket), None)
             }
             Place::Unix(path) => {
-                let (socket, file) = bind_unix(path, endpoint.backlog)?;
+                // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
+                let (socket, file) = bind_unix(path, endpoint.backlog, 0o666)?;
                 (Bound::Unix(socket), Some(file))
             }
         };
@@ -171,6 +172,12 @@ impl Listener {
         within
             .find(|within| Some(within.address.ip()) == ip)
             .map_or(self.endpoint, |within| within.endpoint)
+    }
+
+    /// It stands for this endpoint and for no other.
+    #[must_use]
+    pub(super) const fn is_for(&self, endpoint: usize) -> bool {
+        self.endpoint == endpoint && self.within.is_empty()
     }
 
     /// The URLs at which it answers.
@@ -312,6 +319,7 @@ pub(super) fn bind_fault(endpoint: &Endpoint, error: &io::Error) -> Fault {
         Place::Unix(_) | Place::Tcp(_) => "change",
     };
     let setting = match (endpoint.asked_by, endpoint.secure) {
+        _ if endpoint.purpose == Purpose::Metrics => "\"metrics\"",
         (AskedBy::File, _) => "\"listen\"",
         (AskedBy::Flag, true) => "--tls-listen",
         (AskedBy::Flag, false) => "--listen",

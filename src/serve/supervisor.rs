@@ -1,7 +1,9 @@
 //! The supervisor: it reads what there is to read, keeps the listening sockets, has workers, and takes signals. It parses no
 //! byte from the network.
 
+mod control;
 mod hiring;
+mod phase;
 mod signals;
 mod staff;
 
@@ -10,19 +12,25 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::activation::Inherited;
+use super::control::Control;
 use super::counters::Board;
 use super::descriptors::Descriptors;
 use super::gates::Gates;
+use super::hosts::Hosts;
 use super::logs::{Logs, NewLogs};
 use super::material::Material;
 use super::notify;
 use super::pid_file::PidFile;
+use super::samples::Samples;
 use super::tls::Lasting;
 use super::{announce_stand_ins, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
 use crate::logger;
-use crate::sys;
+use crate::sys::{self, Source};
+use crate::window::Window;
+use control::{add_metrics, saved_window};
+use phase::{Phase, Reloading};
 use signals::{Signal, Signals};
 use staff::Staff;
 
@@ -51,47 +59,19 @@ pub(super) struct Supervisor {
     board: Board,
     logs: Logs,
     pid_file: Option<PidFile>,
+    control: Option<Control>,
+    /// What is to be announced from the next reload on, as a client has told.
+    told: Option<Window>,
+    samples: Samples,
+    /// The hosts whose requests are counted apart, and the places of those of the sites.
+    hosts: Hosts,
+    host_places: Vec<usize>,
+    started: Instant,
     signals: Signals,
     staff: Staff,
     phase: Phase,
     /// Since when a reload waits for an old generation to go.
     pending: Option<Instant>,
-}
-
-/// How far the supervisor has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Not all of the first workers accept yet.
-    Starting,
-    /// It serves.
-    Serving,
-    /// It serves, and not all of the newest workers accept yet.
-    Reloading,
-    /// It serves, with the old workers beside the new ones until then, for those who are on their way to a place that is
-    /// listened on no more.
-    Closing(Instant),
-    /// It serves until then those who have come, and lets nobody else in.
-    LastCall(Instant),
-    /// It ends when its last worker does.
-    Leaving,
-}
-
-impl Phase {
-    /// Nothing new is begun.
-    const fn is_ending(self) -> bool {
-        match self {
-            Self::Starting | Self::Serving | Self::Reloading | Self::Closing(_) => false,
-            Self::LastCall(_) | Self::Leaving => true,
-        }
-    }
-
-    /// When the workers are to be told to go, or the old ones.
-    const fn end(self) -> Option<Instant> {
-        match self {
-            Self::Closing(end) | Self::LastCall(end) => Some(end),
-            Self::Starting | Self::Serving | Self::Reloading | Self::Leaving => None,
-        }
-    }
 }
 
 impl Supervisor {
@@ -107,6 +87,8 @@ impl Supervisor {
         let signals = Signals::new().map_err(|error| system("wait for signals", &error))?;
         let inherited = Inherited::take()?;
         inherited.replace_defaults(&mut config);
+        add_metrics(&mut config);
+        config.window = saved_window(&config.state_dir).unwrap_or_default();
         let board = Board::new(MAX_WORKERS * (MAX_OLD + 2))
             .map_err(|error| system("share memory", &error))?;
         let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
@@ -116,6 +98,10 @@ impl Supervisor {
         let gates = Gates::open(inherited, &material.config.endpoints, workers)?;
         descriptors.connections(gates.most_sockets(workers))?;
         let pid_file = material.config.pid.as_deref().map(PidFile::write);
+        let control = Control::open(&material.config.control)?;
+        let mut hosts = Hosts::default();
+        let host_places = hosts.places(&material.config.sites);
+        let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
             descriptors,
@@ -125,6 +111,12 @@ impl Supervisor {
             board,
             logs,
             pid_file: pid_file.transpose()?,
+            control,
+            told: None,
+            samples,
+            hosts,
+            host_places,
+            started: Instant::now(),
             signals,
             staff: Staff::default(),
             phase: Phase::Starting,
@@ -156,13 +148,15 @@ impl Supervisor {
             }
             for signal in self.wait()? {
                 match signal {
-                    Signal::Reload => self.reload(),
+                    Signal::Reload => drop(self.reload()),
                     Signal::Quit => self.quit(),
                     Signal::End => return self.end(),
                     Signal::Reopen => self.logs.reopen(),
                     Signal::Child => self.reap()?,
                 }
             }
+            self.samples.take(&self.board, Instant::now());
+            self.serve_clients();
             self.settle();
             if self.phase == Phase::Leaving && self.staff.is_empty() {
                 self.logs.close();
@@ -174,18 +168,33 @@ impl Supervisor {
     /// Waits for something to happen; returns the signals that have come.
     fn wait(&mut self) -> Result<Vec<Signal>, Fault> {
         let pending = self.pending.map(|since| since + PATIENCE);
-        let next = [self.staff.next_due(), pending, self.phase.end()];
+        let clients = self.control.as_ref().and_then(Control::next_due);
+        // Nobody could ask for rates without the socket.
+        let sample = self.control.as_ref().map(|_| self.samples.next());
+        let next = [
+            self.staff.next_due(),
+            pending,
+            self.phase.end(),
+            clients,
+            sample,
+        ];
         let next = next.into_iter().flatten().min();
         self.wait_for(next.map(|next| next.saturating_duration_since(Instant::now())))
     }
 
     /// Waits for something to happen, but no longer than that; takes what workers tell, and returns the signals.
     fn wait_for(&mut self, limit: Option<Duration>) -> Result<Vec<Signal>, Fault> {
-        let (pids, mut sources): (Vec<_>, Vec<_>) = self.staff.reports().unzip();
-        sources.push(self.signals.source());
-        let mut told = sys::wait_for_input(&sources, limit)
-            .map_err(|error| system("wait for workers", &error))?;
-        let signalled = told.pop().unwrap_or(false);
+        let (pids, mut sources): (Vec<_>, Vec<_>) = self
+            .staff
+            .reports()
+            .map(|(pid, pipe)| (pid, Source::Input(pipe)))
+            .unzip();
+        sources.insert(0, Source::Input(self.signals.source()));
+        sources.extend(self.control.iter().flat_map(Control::sources));
+        let told =
+            sys::wait_for(&sources, limit).map_err(|error| system("wait for workers", &error))?;
+        let mut told = told.into_iter();
+        let signalled = told.next().unwrap_or(false);
         for (pid, _) in pids.into_iter().zip(told).filter(|(_, told)| *told) {
             self.staff.listen(pid, &mut self.logs);
         }
@@ -238,7 +247,7 @@ impl Supervisor {
         }
         if let Some(since) = self.pending {
             if self.staff.generations() <= MAX_OLD {
-                self.reload();
+                drop(self.reload());
             } else if since.elapsed() >= PATIENCE {
                 let now = Instant::now();
                 self.pending = Some(now);
@@ -262,6 +271,7 @@ impl Supervisor {
                 self.gates.close_left();
                 self.staff.retire_old();
                 self.phase = Phase::Serving;
+                self.tell_waiting();
             }
             Phase::Reloading if self.gates.turn_away_where_left() => {
                 self.phase = Phase::Closing(Instant::now() + LAST_CALL);
@@ -279,32 +289,38 @@ impl Supervisor {
         log::info!("reloaded");
         notify::ready();
         self.phase = Phase::Serving;
+        self.tell_waiting();
     }
 
     /// Reads everything anew and has new workers take over; where something is faulty, the old ones stay.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Reloading {
         if self.phase.is_ending() {
-            return;
+            return Reloading::Ending;
         }
         if self.staff.generations() > MAX_OLD {
             if self.pending.is_none() {
                 log::info!("the reload waits: {MAX_OLD} older ones still have connections");
                 self.pending = Some(Instant::now());
             }
-            return;
+            return Reloading::Waits;
         }
         self.pending = None;
         if self.phase != Phase::Starting {
             notify::reloading();
         }
         match self.renew() {
-            Ok(()) if self.phase == Phase::Starting => {}
-            Ok(()) => self.phase = Phase::Reloading,
+            Ok(()) => {
+                if self.phase != Phase::Starting {
+                    self.phase = Phase::Reloading;
+                }
+                Reloading::Begun
+            }
             Err(fault) => {
                 log::error!("not reloaded: {fault}");
                 if self.phase == Phase::Serving {
                     notify::ready();
                 }
+                Reloading::Faulty(fault)
             }
         }
     }
@@ -312,9 +328,12 @@ impl Supervisor {
     fn renew(&mut self) -> Result<(), Fault> {
         let mut config = (self.reread)()?;
         self.gates.inherited().replace_defaults(&mut config);
+        add_metrics(&mut config);
+        config.window = self.window(&config.state_dir);
         let material = Material::load(config, &self.tls)?;
         let logs = NewLogs::open(&material.config.logs)?;
         let pid_file = self.new_pid_file(&material.config)?;
+        let control = self.new_control(&material.config.control)?;
         let workers = material.config.workers;
         let descriptors = self
             .descriptors
@@ -326,6 +345,11 @@ impl Supervisor {
         if let Some(pid_file) = pid_file {
             self.pid_file = pid_file;
         }
+        if let Some(control) = control {
+            self.control = control;
+        }
+        self.told = None;
+        self.host_places = self.hosts.places(&material.config.sites);
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());
         Ok(())
@@ -373,6 +397,8 @@ impl Supervisor {
     /// Ends at once.
     fn end(mut self) -> Result<(), Fault> {
         notify::stopping();
+        // Nobody is to wait for an answer.
+        self.control = None;
         let limit = Instant::now() + END_LIMIT;
         self.staff.end(limit);
         while !self.staff.is_empty() {

@@ -6,7 +6,7 @@ use mio::unix::pipe;
 
 use super::counters::Counters;
 use super::deadlines::Timeouts;
-use super::event_loop::EventLoop;
+use super::event_loop::{EventLoop, Inspection};
 use super::listener::Listener;
 use super::sites::Service;
 
@@ -24,6 +24,10 @@ pub struct Worker {
     pub access_log: bool,
     /// What it counts.
     pub counters: Counters,
+    /// The places of the sites' hosts among those that are counted.
+    pub host_places: Vec<usize>,
+    /// What it tells those who ask for metrics and health.
+    pub inspection: Option<Inspection>,
 }
 
 impl Worker {
@@ -45,6 +49,10 @@ impl Worker {
             self.max_connections,
             self.counters,
         )?;
+        event_loop.count_hosts(self.host_places);
+        if let Some(inspection) = self.inspection {
+            event_loop.inspect(inspection);
+        }
         if self.access_log {
             event_loop.keep_log();
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::command::Call;
 use super::plan::Moved;
+use crate::sys;
 
 /// What rules have counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Tools {
     pub own: Option<Vec<IpAddr>>,
     /// Only root may use them.
     pub need_root: bool,
+    /// The daemon's control socket, where the configuration names no other.
+    pub control: PathBuf,
 }
 
 impl Tools {
@@ -46,6 +49,7 @@ impl Tools {
             ss: first("ss"),
             own: None,
             need_root: true,
+            control: sys::CONTROL_SOCKET.into(),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! mod, run, status -> carry_out -> filter -> { pf, nft } -> { means, plan, command }; and probe, state, window
 //! ```
 //!
-//! It knows nothing of the server but where that is to listen, which the configuration says.
+//! It knows nothing of the server but where that is to listen, which the configuration says, and its control socket.
 
+mod announce;
 mod carry_out;
 mod command;
+mod daemon;
 mod filter;
 mod means;
 mod nft;
@@ -18,10 +20,12 @@ mod run;
 mod state;
 mod status;
 mod text;
+mod watch;
 mod window;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use carry_out::{Extent, Failure, Report, Truth, Unfinished, carry_out, take};
@@ -33,6 +37,7 @@ use plan::{Direction, Moved, Plan, Side, Step};
 pub use run::Ending;
 use state::{Saved, Store};
 pub use status::Status;
+pub use watch::watch;
 use world::System;
 
 use crate::config::Config;
@@ -41,7 +46,7 @@ use crate::config::switch::{Backend, SwitchConfig};
 use crate::fault::{Fault, reason};
 use crate::logger::clock;
 use crate::sys;
-use crate::window::Window;
+use crate::window::{MAX_MESSAGE, Window};
 
 /// What `maintd on` was asked for.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +75,8 @@ pub struct Switch {
     /// This host's own addresses.
     own: Vec<IpAddr>,
     need_root: bool,
+    /// The daemon's control socket.
+    control: PathBuf,
 }
 
 /// The rules that the packet filter needs, for `syntax` where it is pf.
@@ -114,6 +121,7 @@ impl Switch {
             settings: config.switch.clone(),
             own,
             need_root: tools.need_root,
+            control: daemon::socket(config, tools),
         })
     }
 
@@ -171,6 +179,8 @@ impl Switch {
                 }
                 tell(&report);
                 log::info!("on: {}", text::summary(&saved));
+                // Visitors are moved whatever comes of it.
+                self.announce(&saved.window);
                 Ok(())
             }
             Err(failure) => {
@@ -227,6 +237,9 @@ impl Switch {
                 )),
                 extent: Extent::Visitors,
             });
+        }
+        if is_off {
+            self.end_announcement();
         }
         let report = done.map_err(|failure| Unfinished::new(&failure, Direction::Off))?;
         tell(&report);
@@ -308,6 +321,15 @@ impl Switch {
             (None, Some(text)) => Some(window::until(text, now).map_err(wrong("--until"))?),
             (None, None) => None,
         };
+        if wish
+            .message
+            .as_ref()
+            .is_some_and(|text| text.len() > MAX_MESSAGE)
+        {
+            return Err(wrong("--message")(format!(
+                "it is over {MAX_MESSAGE} bytes; say it in fewer words"
+            )));
+        }
         Ok(Window {
             until,
             message: wish.message.clone(),

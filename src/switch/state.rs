@@ -13,10 +13,7 @@ use serde_json::{Value, json};
 use super::plan::Moved;
 use crate::config::network::Network;
 use crate::fault::reason;
-use crate::window::Window;
-
-/// The largest file that is read.
-const MAX_STATE: u64 = 1024 * 1024;
+use crate::window::{self, Window};
 
 /// How often it is looked whether the lock is free.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -44,7 +41,7 @@ impl Store {
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("state.json")
+        window::state_file(&self.0)
     }
 
     fn make_directory(&self) -> io::Result<()> {
@@ -117,15 +114,9 @@ impl Store {
                 path.display()
             )
         };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(_) if is_nothing(&path) => return Ok(None),
-            Err(error) => return Err(failed(reason(&error))),
+        let Some(text) = window::read_state(&path).map_err(&failed)? else {
+            return Ok(None);
         };
-        let mut text = String::new();
-        file.take(MAX_STATE)
-            .read_to_string(&mut text)
-            .map_err(|error| failed(reason(&error)))?;
         parse(&text)
             .map(Some)
             .ok_or_else(|| failed("it is damaged".to_owned()))
@@ -187,14 +178,13 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 fn print(saved: &Saved) -> String {
     let texts = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
-    let value = json!({
+    let mut value = json!({
         "version": 1,
         "since": saved.since,
-        "until": saved.window.until,
-        "message": saved.window.message,
         "entries": texts(&saved.moved.entries),
         "except": texts(&saved.moved.except),
     });
+    saved.window.put_into(&mut value);
     format!("{value:#}\n")
 }
 
@@ -216,13 +206,7 @@ fn parse(text: &str) -> Option<Saved> {
     };
     Some(Saved {
         since: value.get("since")?.as_u64()?,
-        window: Window {
-            until: value.get("until").and_then(Value::as_u64),
-            message: value
-                .get("message")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-        },
+        window: Window::of(&value)?,
         moved: Moved::new(networks("entries")?, networks("except")?).ok()?,
     })
 }

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::carry_out::{World as _, crowding, take};
+use super::daemon::Daemon;
 use super::means::{Count, Finding};
 use super::plan::{Moved, Side, Step};
 use super::state::Saved;
 use super::{Switch, text, window};
 use crate::config::network::Network;
+use crate::control::Failure;
 use crate::fault::Fault;
 use crate::logger::clock;
 
@@ -65,6 +67,7 @@ pub struct Status {
     room: (Option<u64>, Option<u64>),
     /// Why the state is unknown, and what else is not as it should be.
     warnings: Vec<String>,
+    daemon: Option<Daemon>,
     now: u64,
 }
 
@@ -110,6 +113,14 @@ impl Switch {
                 },
             });
         warnings.extend(crowding(room));
+        let daemon = match Daemon::ask(&self.control) {
+            Ok(daemon) => Some(daemon),
+            Err(Failure::Nobody(_)) => None,
+            Err(Failure::Failed(cause)) => {
+                warnings.push(format!("the daemon does not tell what it does: {cause}"));
+                None
+            }
+        };
         // What keeps one command from its work may keep the next from its.
         let mut seen = HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
@@ -126,6 +137,7 @@ impl Switch {
             live_servers: probed(live_servers, |server| self.world.connect(server)),
             room,
             warnings,
+            daemon,
             now: clock::seconds(),
         })
     }
@@ -259,6 +271,7 @@ impl Status {
             "live": servers(&self.live_servers),
             "states": { "used": self.room.0, "limit": self.room.1 },
             "warnings": self.warnings,
+            "daemon": self.daemon.as_ref().map(Daemon::json),
         });
         format!("{value:#}\n")
     }
@@ -301,6 +314,9 @@ impl Status {
         servers(&mut row, "live server", "accepts", &self.live_servers);
         if let (Some(used), Some(limit)) = self.room {
             row("states", &format!("{used} of {limit}"));
+        }
+        if let Some(daemon) = &self.daemon {
+            daemon.rows(&mut row);
         }
         for warning in &self.warnings {
             row("warning", warning);

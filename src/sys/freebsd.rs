@@ -10,6 +10,8 @@ use super::privileges::{self, Refusal};
 
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 512;
+/// Where the control socket is, where nothing else is said.
+pub(crate) const CONTROL_SOCKET: &str = "/var/run/maintd.sock";
 /// Where the system's syslogd is to be found (syslogd(8)).
 pub(crate) const SYSLOG_SOCKET: &str = "/var/run/log";
 /// pf(4) moves visitors.

@@ -37,6 +37,9 @@ mod seccomp {
 
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 4096;
+/// Where the control socket is, where nothing else is said.
+/// systemd gives this directory to the service, which can write to nothing else in /run.
+pub(crate) const CONTROL_SOCKET: &str = "/run/maintd/maintd.sock";
 /// Where the system's syslogd is to be found (syslogd(8)).
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// It has nftables.

@@ -72,7 +72,16 @@ pub(crate) fn unblock_signals(signals: &[libc::c_int]) -> io::Result<()> {
     }
 }
 
-/// Waits until one of `sources` can be read or has ended (poll(2)), and tells which. None of them may be, after `limit` or
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// Something to read, or an end.
+    Input(BorrowedFd<'a>),
+    /// Room to write, or nobody to write to.
+    Room(BorrowedFd<'a>),
+}
+
+/// Waits until one of `sources` has what is waited for (poll(2)), and tells which. None of them may have, after `limit` or
 /// when a signal has come.
 ///
 /// poll(2) keeps nothing in the system, so nothing is left in a copy of this process; kqueue(2) and epoll(7) do not share
@@ -80,16 +89,19 @@ pub(crate) fn unblock_signals(signals: &[libc::c_int]) -> io::Result<()> {
 ///
 /// # Errors
 /// What poll(2) says, but for `EINTR`.
-pub(crate) fn wait_for_input(
-    sources: &[BorrowedFd<'_>],
-    limit: Option<Duration>,
-) -> io::Result<Vec<bool>> {
+pub(crate) fn wait_for(sources: &[Source<'_>], limit: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<libc::pollfd> = sources
         .iter()
-        .map(|source| libc::pollfd {
-            fd: source.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
+        .map(|source| {
+            let (source, events) = match source {
+                Source::Input(source) => (source, libc::POLLIN),
+                Source::Room(source) => (source, libc::POLLOUT),
+            };
+            libc::pollfd {
+                fd: source.as_raw_fd(),
+                events,
+                revents: 0,
+            }
         })
         .collect();
     // Rounded up: who wakes too early would wait for nothing, again and again.

@@ -24,5 +24,7 @@ fn main() -> ExitCode {
             Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
         ]),
         need_root: env::var_os("MAINTD_NEED_ROOT").is_some(),
+        // That of the system may be somebody's.
+        control: PathBuf::from("/nonexistent"),
     })
 }

@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod announce;
 mod host;
 mod off;
 mod off_fails;

@@ -83,6 +83,7 @@ fn off() {
             "live": [{ "address": format!("127.0.0.1:{live}"), "answers": true, "error": null }],
             "states": { "used": 2, "limit": 100_000 },
             "warnings": [],
+            "daemon": null,
         })
     );
 }

@@ -175,7 +175,7 @@ fn configuration(
         Responder::OnLoopback => ["127.0.0.1", "[::1]"],
     };
     format!(
-        "state_dir {}/state;\nswitch {{ backend nft; }}\n\
+        "state_dir {}/state; control control.sock;\nswitch {{ backend nft; }}\n\
          server {{\n listen {v4}:8080; listen {v6}:8080; listen {v4}:8443 ssl; listen {v6}:8443 ssl;\n \
          ssl_certificate {}; ssl_certificate_key {};\n \
          keepalive_requests 1000000; keepalive_timeout 600s;\n location / {{ return 503; }}\n}}\n",

@@ -5,6 +5,7 @@ mod block;
 mod listen;
 mod location;
 mod log;
+mod operation;
 mod process;
 mod server;
 mod sites;
@@ -17,9 +18,11 @@ use std::sync::LazyLock;
 
 use super::source::{File, Tree};
 use super::syntax::{Directive, Fault, Place, Quoted};
-use super::{Config, Timeouts, workers};
+use super::{Config, ControlSocket, Timeouts, workers};
 use crate::fault;
 use block::Server;
+use operation::Operation;
+pub(crate) use operation::{METRICS_PATH, socket_path};
 pub(crate) use value::time;
 
 /// A configuration as it was read.
@@ -47,7 +50,10 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
     } = Tree::read(path)?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut reader = Reader {
-        config: Config::default(),
+        config: Config {
+            control: ControlSocket::Default,
+            ..Config::default()
+        },
         faults,
         remarks: Vec::new(),
         directory,
@@ -55,6 +61,7 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
         log_formats: Vec::new(),
         is_ours_alone: !directives.is_empty() && directives.iter().all(is_ours),
         error_log_is_set: false,
+        operation: Operation::default(),
     };
     let mut http = Server::new(Place {
         file: 0,
@@ -63,6 +70,7 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
     });
     reader.top(&mut http, &directives);
     reader.take_servers(&http);
+    reader.take_operation();
     let Reader {
         config,
         mut faults,
@@ -92,6 +100,7 @@ struct Reader {
     is_ours_alone: bool,
     /// An `error_log` has been seen.
     error_log_is_set: bool,
+    operation: Operation,
 }
 
 /// The names that nginx knows, without the third parties'.
@@ -216,6 +225,7 @@ impl Reader {
             _ if self.shared_directive(directive) => {}
             _ if self.process_directive(directive) => {}
             _ if self.switch_directive(directive) => {}
+            _ if self.operation_directive(directive) => {}
             _ => self.other(directive),
         }
     }

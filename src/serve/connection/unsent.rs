@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
+use crate::config::names::SiteNumber;
 use crate::serve::answer::{Answers, Persistence, Ready};
 use crate::serve::transport::Transport;
 
@@ -49,6 +50,11 @@ impl Batch {
     pub(super) fn push(&mut self, ready: Ready) {
         self.ready[self.length] = ready;
         self.length += 1;
+    }
+
+    /// The sites whose answers these are, one for each.
+    pub(super) fn sites(&self) -> impl Iterator<Item = SiteNumber> {
+        self.ready[..self.length].iter().map(|ready| ready.site)
     }
 
     /// Ends the batch with a refusal.

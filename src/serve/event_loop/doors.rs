@@ -3,8 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use mio::{Interest, Token};
+
+use super::inspection::Inspectors;
 use super::visitor::Visitor;
-use super::{EventLoop, Stage};
+use super::{EventLoop, FIRST_LISTENER, Stage};
 use crate::serve::access::Peer;
 use crate::serve::connection::Want;
 use crate::serve::counters::CloseReason;
@@ -47,7 +50,13 @@ impl EventLoop {
                 Ok((socket, peer)) => {
                     evicted = false;
                     let endpoint = listener.endpoint_of(&socket);
-                    self.welcome(socket, peer, endpoint);
+                    let turn = self.turn();
+                    match &mut self.inspectors {
+                        Some(inspectors) if inspectors.endpoint() == endpoint => {
+                            inspectors.welcome(socket, self.poll.registry(), turn);
+                        }
+                        Some(_) | None => self.welcome(socket, peer, endpoint),
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     *state = DoorState::Quiet;
@@ -124,7 +133,22 @@ impl EventLoop {
                 self.accept(door);
             }
         }
-        for mut door in std::mem::take(&mut self.listeners) {
+        let doors = std::mem::take(&mut self.listeners);
+        let inspected = self.inspectors.as_ref().map(Inspectors::endpoint);
+        let stays = |door: &Door| {
+            stage == Stage::Quitting
+                && inspected.is_some_and(|endpoint| door.listener.is_for(endpoint))
+        };
+        // Until the last visitor has gone it is told that no more are to be sent here.
+        let (staying, leaving): (Vec<Door>, Vec<Door>) = doors.into_iter().partition(stays);
+        self.listeners = staying;
+        for (token, door) in (FIRST_LISTENER..).map(Token).zip(&mut self.listeners) {
+            door.state = DoorState::Crowded;
+            let registry = self.poll.registry();
+            // Where that fails nobody hears of it, as where there is no such door.
+            let _ = registry.reregister(&mut door.listener, token, Interest::READABLE);
+        }
+        for mut door in leaving {
             // Other processes have the socket too, so the poll does not forget it when it is closed.
             let _ = self.poll.registry().deregister(&mut door.listener);
         }

@@ -1,19 +1,24 @@
 //! What the loop keeps of one connection, and what it lends it for a turn.
 
-use std::io;
+use std::io::{self, IoSlice, Read, Write};
 
 use mio::{Interest, Registry, Token};
 
+use crate::config::names::SiteNumber;
 use crate::serve::access::{AccessLog, Journal, Peer};
 use crate::serve::connection::{Connection, Want};
+use crate::serve::counters::{Counters, Series};
 use crate::serve::listener::Stream;
 use crate::serve::sites::Service;
-use crate::serve::transport::{Buffers, Plain, Tls, TlsStream};
+use crate::serve::transport::{Agreed, Buffers, Plain, Socket, Tls, TlsStream};
 
 /// What all connections use in turn.
 pub(super) struct Desk {
     /// By the endpoints' numbers.
     pub(super) services: Vec<Service>,
+    pub(super) counters: Counters,
+    /// The places of the sites' hosts among those that are counted.
+    pub(super) host_places: Vec<usize>,
     pub(super) log: Option<AccessLog>,
     pub(super) input: Box<[u8]>,
     pub(super) buffers: Buffers,
@@ -64,23 +69,30 @@ impl Visitor {
     pub(super) fn advance(&mut self, desk: &mut Desk) -> Want {
         let Desk {
             services,
+            counters,
+            host_places,
             log,
             input,
             buffers,
         } = desk;
-        let mut journal = log.as_mut().map(|log| Journal::new(log, self.peer));
-        let journal = journal.as_mut();
+        let mut journal = Journal::counting(log.as_mut(), self.peer, *counters);
+        let journal = Some(&mut journal);
+        let mut socket = Metered {
+            socket: &mut self.socket,
+            counters: *counters,
+            host_places,
+        };
         let Service {
             sites,
             tls: settings,
         } = &services[self.endpoint];
         match (&mut self.tls, settings) {
             (Some(tls), Some(settings)) => {
-                let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, self.closing);
+                let mut io = TlsStream::new(&mut socket, tls, buffers, settings, self.closing);
                 self.connection.advance(&mut io, sites, input, journal)
             }
             (None, _) | (_, None) => {
-                let mut io = Plain::new(&mut self.socket, self.closing);
+                let mut io = Plain::new(&mut socket, self.closing);
                 self.connection.advance(&mut io, sites, input, journal)
             }
         }
@@ -132,5 +144,54 @@ impl Visitor {
         self.socket.watch(registry, token, interest, anew)?;
         self.watched = watch;
         Ok(())
+    }
+}
+
+/// A socket whose bytes are counted, and what they are.
+struct Metered<'a> {
+    socket: &'a mut Stream,
+    counters: Counters,
+    host_places: &'a [usize],
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Metered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write(bytes)?;
+        self.counters.of(Series::Sent).add(written as u64);
+        Ok(written)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.socket.write_vectored(slices)?;
+        self.counters.of(Series::Sent).add(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl Socket for Metered<'_> {
+    fn note_answer(&mut self, site: SiteNumber) {
+        let place = self.host_places.get(usize::from(site));
+        let place = place.copied().unwrap_or(0);
+        self.counters.of(Series::Host(place)).add(1);
+    }
+
+    fn note_session(&mut self, Agreed { is_1_3, is_resumed }: Agreed) {
+        let version = Series::Handshake(usize::from(is_1_3));
+        self.counters.of(version).add(1);
+        self.counters.of(Series::Resumed).add(is_resumed.into());
+    }
+
+    fn shutdown(&mut self) {
+        self.socket.shutdown();
     }
 }

@@ -92,7 +92,12 @@ pub(super) fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::R
     Ok(TcpListener::from_std(socket.into()))
 }
 
-pub(super) fn bind_unix(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
+/// A socket at `path` with these permissions. One that was left behind by a process that is gone makes room.
+pub(in crate::serve) fn bind_unix(
+    path: &Path,
+    backlog: i32,
+    mode: u32,
+) -> io::Result<(UnixListener, SocketFile)> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     let address = SockAddr::unix(path)?;
@@ -105,13 +110,13 @@ pub(super) fn bind_unix(path: &Path, backlog: i32) -> io::Result<(UnixListener, 
     }
     // Removed again where one of the next steps fails.
     let file = SocketFile::made(path)?;
-    // As nginx does: a proxy in front is another user, and there is nothing here to keep from anybody.
-    std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    // Nobody can connect before it listens.
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((UnixListener::from_std(socket.into()), file))
 }
 
-pub(super) fn is_socket(path: &Path) -> bool {
+pub(in crate::serve) fn is_socket(path: &Path) -> bool {
     path.symlink_metadata()
         .is_ok_and(|data| data.file_type().is_socket())
 }
@@ -137,7 +142,7 @@ mod tests {
     fn a_socket_that_comes_to_nothing_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        let (socket, file) = bind_unix(&path, 1).unwrap();
+        let (socket, file) = bind_unix(&path, 1, 0o600).unwrap();
         assert!(file.is_there());
         drop((file, socket));
         assert!(!path.exists());
@@ -147,10 +152,10 @@ mod tests {
     fn a_file_in_the_place_of_ours_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        let (_socket, file) = bind_unix(&path, 1).unwrap();
+        let (_socket, file) = bind_unix(&path, 1, 0o600).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!file.is_there());
-        let (_other, others) = bind_unix(&path, 1).unwrap();
+        let (_other, others) = bind_unix(&path, 1, 0o600).unwrap();
         assert!(others.is_there() && !file.is_there());
         drop(file);
         assert!(others.is_there());

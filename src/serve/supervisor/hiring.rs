@@ -9,6 +9,7 @@ use mio::unix::pipe;
 use super::Supervisor;
 use super::signals::SUPERVISORS;
 use crate::fault::Fault;
+use crate::serve::event_loop::Inspection;
 use crate::serve::worker::Worker;
 use crate::serve::{confinement, courier, system};
 use crate::sys;
@@ -53,6 +54,7 @@ impl Supervisor {
     /// What a worker does, in its own process, from its first breath to its last.
     pub(super) fn work(self, post: Post) -> ! {
         sys::ignore_signals(&SUPERVISORS);
+        let inspection = self.inspection();
         let Self {
             descriptors,
             material,
@@ -61,14 +63,20 @@ impl Supervisor {
             signals,
             staff,
             logs,
+            control,
+            host_places,
             ..
         } = self;
+        if let Some(control) = control {
+            control.forget();
+        }
         // The other workers' pipes are closed with this: theirs must end when the supervisor does. The logs are its own.
         drop((staff, signals, logs));
         courier::start(post.reports);
         let run = || -> Result<(), Fault> {
             let listeners = gates.lend(post.slot, material.config.workers);
-            let possible = descriptors.connections(listeners.len())?;
+            let inspectors = inspection.as_ref().map_or(0, |_| Inspection::DESCRIPTORS);
+            let possible = descriptors.connections(listeners.len() + inspectors)?;
             let wanted = material.config.max_connections.unwrap_or(u32::MAX);
             let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
             descriptors.hold()?;
@@ -80,6 +88,8 @@ impl Supervisor {
                 max_connections,
                 access_log: material.config.logs.access.is_some(),
                 counters: board.row(post.row),
+                host_places,
+                inspection,
             };
             worker
                 .run(post.orders, courier::tell_ready)

@@ -235,10 +235,17 @@ impl Staff {
 
     /// Every place of the newest generation has a worker that accepts.
     pub(super) fn is_complete(&self) -> bool {
-        let serving = self.members.iter().filter(|member| {
-            member.generation == self.generation && member.standing == Standing::Serving
-        });
-        serving.count() == self.places.len()
+        self.serving() == self.places.len()
+    }
+
+    /// How many workers of the newest generation accept.
+    pub(super) fn serving(&self) -> usize {
+        let members = self.members.iter();
+        members
+            .filter(|member| {
+                member.generation == self.generation && member.standing == Standing::Serving
+            })
+            .count()
     }
 
     /// No worker is left.

@@ -8,6 +8,8 @@ mod tls;
 
 use std::io::{self, Read, Write};
 
+use crate::config::names::SiteNumber;
+
 pub use plain::Plain;
 pub use tls::{Buffers, Tls, TlsStream};
 
@@ -39,6 +41,9 @@ pub trait Transport: Read + Write {
         false
     }
 
+    /// An answer of this site is about to be written: for whoever counts what goes through here.
+    fn note_answer(&mut self, _site: SiteNumber) {}
+
     /// Says after the last byte that it was the last: sends all that waits, and the `close_notify` of TLS.
     ///
     /// # Errors
@@ -57,8 +62,23 @@ pub trait Transport: Read + Write {
     fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
+/// What a TLS handshake has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// It is TLS 1.3, and else 1.2.
+    pub is_1_3: bool,
+    /// An earlier session is resumed.
+    pub is_resumed: bool,
+}
+
 /// A socket as transports use it: a stream whose sending half can be closed.
 pub trait Socket: Read + Write {
+    /// As [`Transport::note_answer`].
+    fn note_answer(&mut self, _site: SiteNumber) {}
+
+    /// TLS has been agreed upon.
+    fn note_session(&mut self, _session: Agreed) {}
+
     /// Closes the sending half (shutdown(2)), which errors only where the connection has gone.
     fn shutdown(&mut self);
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, Read, Write};
 
 use super::{Socket, Transport};
+use crate::config::names::SiteNumber;
 
 /// A socket for one turn.
 pub struct Plain<'a, S> {
@@ -48,6 +49,10 @@ impl<S: Socket> Write for Plain<'_, S> {
 impl<S: Socket> Transport for Plain<'_, S> {
     fn is_drained(&self) -> bool {
         self.short_read && !self.closing
+    }
+
+    fn note_answer(&mut self, site: SiteNumber) {
+        self.socket.note_answer(site);
     }
 
     fn shutdown(&mut self) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::{BROKEN_PROTOCOL, Socket, Transport};
+use crate::config::names::SiteNumber;
 use session::{Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, has_whole_record};
 
 /// The most bytes taken from a socket at once.
@@ -175,14 +176,17 @@ impl<'a, S: Socket> TlsStream<'a, S> {
                 Ok((ciphertext.len(), ciphertext.len()))
             }
             Phase::Session(session) if has_whole_record(ciphertext) => {
-                session
-                    .decrypt(ciphertext, buffer, &mut self.buffers.staged)
-                    .map_err(|fault| {
-                        // The alert goes on its way; should it not arrive, that is the peer's loss.
-                        let _ = self.flush();
-                        self.tls.phase = Phase::Over;
-                        io::Error::new(BROKEN_PROTOCOL, fault)
-                    })
+                let was_handshaking = session.is_handshaking();
+                let read = session.decrypt(ciphertext, buffer, &mut self.buffers.staged);
+                if was_handshaking && let Some(agreed) = session.agreed() {
+                    self.socket.note_session(agreed);
+                }
+                read.map_err(|fault| {
+                    // The alert goes on its way; should it not arrive, that is the peer's loss.
+                    let _ = self.flush();
+                    self.tls.phase = Phase::Over;
+                    io::Error::new(BROKEN_PROTOCOL, fault)
+                })
             }
             Phase::Session(_) => Ok((0, 0)),
         }
@@ -332,6 +336,10 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
             self.tls.phase = Phase::Over;
         }
         self.flush()
+    }
+
+    fn note_answer(&mut self, site: SiteNumber) {
+        self.socket.note_answer(site);
     }
 
     fn shutdown(&mut self) {

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
 };
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
-use crate::serve::transport::BROKEN_PROTOCOL;
+use crate::serve::transport::{Agreed, BROKEN_PROTOCOL};
 
 /// A TLS record is a header and at most a plaintext of 2^14 bytes with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
 const RECORD_HEADER: usize = 5;
@@ -103,6 +103,15 @@ impl Session {
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// What the handshake has come to, once it is over.
+    pub(super) fn agreed(&self) -> Option<Agreed> {
+        let version = self.tls.protocol_version()?;
+        (!self.is_handshaking()).then(|| Agreed {
+            is_1_3: version == ProtocolVersion::TLSv1_3,
+            is_resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
+        })
     }
 
     /// The peer has sent its `close_notify`.

@@ -1,0 +1,102 @@
+//! What `on` and `off` tell a running daemon: what is announced, so that the page shows it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::common::{Server, maintd};
+use crate::host::Host;
+
+/// A daemon with a control socket where the host's configuration has it, and its state where the switch writes it.
+fn daemon(host: &Host) -> Server {
+    let path = host.path("daemon.conf");
+    let text = "server { listen 127.0.0.1:0; return 503; } control control.sock; state_dir state;";
+    fs::write(&path, text).unwrap();
+    let conf = fs::read_to_string(host.path("maintd.conf")).unwrap();
+    host.configure_all(&format!("{conf} control control.sock;"));
+    let mut command = maintd();
+    command.args(["serve", "-c"]).arg(path);
+    Server::start_command(command, 1)
+}
+
+/// What the daemon announces, as `status --json` has it.
+fn announced(host: &Host) -> Value {
+    let status = host.maintd(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    status["daemon"]["announced"].clone()
+}
+
+#[test]
+fn the_daemon_shows_what_is_announced_until_off() {
+    let host = Host::new();
+    let server = daemon(&host);
+    let ended = host.done(&["on", "--for", "2h", "--message", "new disks"]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    let told = announced(&host);
+    assert_eq!(told["message"], "new disks");
+    assert!(told["until"].as_str().unwrap().contains('T'), "{told}");
+    // It serves by then.
+    server.wait_for_stderr("maintd: reloaded\n");
+    let table = host.done(&["status"]).stdout;
+    assert!(table.contains("\ndaemon        maintd "), "{table}");
+    assert!(table.contains("\nrequests      "), "{table}");
+
+    host.done(&["on"]);
+    assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+    host.done(&["on", "--message", "again"]);
+    host.done(&["off"]);
+    assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+}
+
+#[test]
+fn resume_announces_what_was_announced() {
+    let host = Host::new();
+    host.done(&["on", "--message", "new disks"]);
+    let _server = daemon(&host);
+    host.set_table(&[]);
+    // Read from the state at the start, and told again.
+    assert_eq!(announced(&host)["message"], "new disks");
+    let ended = host.done(&["on", "--resume"]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    assert_eq!(announced(&host)["message"], "new disks");
+}
+
+#[test]
+fn without_a_daemon_one_warning_says_so_where_there_is_something_to_show() {
+    let host = Host::new();
+    let ended = host.done(&["on", "--message", "new disks"]);
+    let warning = "maintd: warning: the page does not show what is announced: no daemon at \"/nonexistent\": no such file or directory; give \"maintd serve\" a configuration or --control, or send it HUP\n";
+    assert_eq!(
+        ended.stderr.matches("warning").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.ends_with(warning), "{}", ended.stderr);
+    for words in [&["on"][..], &["off"]] {
+        let ended = host.done(words);
+        assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_show_it_says_why() {
+    let host = Host::new();
+    let server = daemon(&host);
+    fs::write(host.path("daemon.conf"), "server { listen 127.0.0.1:0; }").unwrap();
+    let ended = host.done(&["on", "--message", "new disks"]);
+    let warning = "maintd: warning: the page does not show what is announced: its configuration cannot be read anew: ";
+    assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+    drop(server);
+}
+
+#[test]
+fn a_message_that_is_too_long_is_wrong_usage() {
+    let host = Host::new();
+    let ended = host.maintd(&["on", "--message", &"x".repeat(4097)]);
+    assert_eq!(ended.status, Some(2));
+    assert_eq!(
+        ended.stderr,
+        "maintd: wrong value for --message: it is over 4096 bytes; say it in fewer words\n"
+    );
+}
