@@ -170,7 +170,9 @@ pub(super) fn row(daemon: &Daemon, now: u64, with_head: bool) -> String {
         text.push_str("    time  requests/s  connections/s     sent/s  turned away/s   open\n");
     }
     let last = |name| daemon.seconds(name).last().copied().unwrap_or(0);
-    let away: f64 = daemon.turned_away().iter().map(|line| line.rate).sum();
+    let lines = daemon.turned_away().into_iter();
+    // The sum of no floats is -0.
+    let away = lines.fold(0.0, |sum, line| sum + line.rate);
     let open: u64 = daemon.open().iter().map(|(_, count)| count).sum();
     let sent = format!("{}B", short(daemon.line("sent_bytes").rate));
     text.push_str(&format!(
@@ -288,6 +290,13 @@ mod tests {
             assert!(text.contains(expected), "{expected}:\n{text}");
         }
         assert!(!text.contains("refused: 431"), "{text}");
+    }
+
+    #[test]
+    fn a_row_of_a_quiet_daemon_is_noughts() {
+        let row = row(&Daemon::test(json!({})), NOW, false);
+        let numbers: Vec<&str> = row.split_whitespace().skip(1).collect();
+        assert_eq!(numbers, ["0", "0", "0", "B", "0", "0"]);
     }
 
     #[test]
