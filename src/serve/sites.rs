@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::answer::{self, Answers, Content};
-use super::http1::HostPart;
+use super::http1::Part;
 use super::tls::{self, Lasting};
 use super::{page, system};
 use crate::config::names::{Hosts, SiteNumber};
@@ -40,7 +40,7 @@ impl Sites {
 
     /// The site that answers to the host in a request; where there is but one, the host is not even looked at.
     #[must_use]
-    pub fn choose(&self, input: &[u8], host: HostPart) -> SiteNumber {
+    pub fn choose(&self, input: &[u8], host: Part) -> SiteNumber {
         let default = self.hosts.default_site();
         if self.hosts.is_one() {
             return default;

@@ -1,6 +1,7 @@
-//! The few fields that matter: who is asked, where the body ends, whether the connection stays.
+//! The few fields that matter: who is asked, where the body ends, whether the connection stays, what is wanted.
 
-use super::Refusal;
+use super::accept::{self, Accept, AcceptEncoding};
+use super::{Form, Refusal};
 
 /// What the field lines of one head amount to.
 #[derive(Default)]
@@ -12,18 +13,35 @@ pub(super) struct Fields<'a> {
     /// Content-Length, saturated (RFC 9110 8.6).
     pub(super) length: Option<u64>,
     /// Transfer-Encoding (RFC 9112 6.1).
-    pub(super) coding: Coding,
+    pub(super) coding: Transfer,
     /// `Connection: close`.
     pub(super) close: bool,
     /// `Connection: keep-alive`.
     pub(super) keep_alive: bool,
     /// `Expect: 100-continue`.
     pub(super) expects_continue: bool,
+    /// What the client would rather have.
+    pub(super) wishes: Wishes<'a>,
+}
+
+/// What the field lines of one head say of the answer that is wanted.
+#[derive(Default)]
+pub(super) struct Wishes<'a> {
+    accept: Accept,
+    /// `Sec-Fetch-Dest` names an image, a script or the like.
+    is_material: bool,
+    pub(super) accept_encoding: AcceptEncoding,
+    /// The first Accept-Language.
+    pub(super) languages: &'a [u8],
+    /// The first Origin.
+    pub(super) origin: &'a [u8],
+    /// There is an Access-Control-Request-Method.
+    pub(super) asks_for_method: bool,
 }
 
 /// What the Transfer-Encoding lines come to.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum Transfer {
     #[default]
     None,
     /// Just `chunked`.
@@ -34,7 +52,7 @@ pub(super) enum Coding {
     Unknown,
 }
 
-impl Coding {
+impl Transfer {
     fn and(self, value: &[u8]) -> Self {
         match (self, trim(value).eq_ignore_ascii_case(b"chunked")) {
             (Self::None, true) => Self::Chunked,
@@ -45,7 +63,7 @@ impl Coding {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the lines. The first byte decides for most of them that they do not matter.
+    /// Reads the lines. The first byte decides for most of them that they do not matter, or the length.
     pub(super) fn read(lines: &[httparse::Header<'a>]) -> Result<Self, Refusal> {
         let mut fields = Self::default();
         for line in lines {
@@ -72,10 +90,41 @@ impl<'a> Fields<'a> {
                 Some(b'e') if is(line, "expect") => {
                     fields.expects_continue |= has_token(line.value, "100-continue");
                 }
+                Some(b'a') => fields.wishes.read(line),
+                Some(b's') if line.name.len() == 14 && is(line, "sec-fetch-dest") => {
+                    fields.wishes.is_material = accept::is_material(line.value);
+                }
+                Some(b'o') if fields.wishes.origin.is_empty() && is(line, "origin") => {
+                    fields.wishes.origin = trim(line.value);
+                }
                 _ => {}
             }
         }
         Ok(fields)
+    }
+}
+
+impl<'a> Wishes<'a> {
+    /// Reads one of the fields that begin with an A.
+    fn read(&mut self, line: &httparse::Header<'a>) {
+        match line.name.len() {
+            6 if is(line, "accept") => self.accept.read(line.value),
+            15 if is(line, "accept-encoding") => self.accept_encoding.read(line.value),
+            15 if self.languages.is_empty() && is(line, "accept-language") => {
+                self.languages = line.value;
+            }
+            29 => self.asks_for_method |= is(line, "access-control-request-method"),
+            _ => {}
+        }
+    }
+
+    /// The form that is wanted. What a browser fetches for a place where no page can be gets none, whatever it accepts.
+    pub(super) fn form(&self) -> Form {
+        if self.is_material {
+            Form::Empty
+        } else {
+            self.accept.form()
+        }
     }
 }
 
@@ -84,7 +133,7 @@ fn is(line: &httparse::Header<'_>, name: &str) -> bool {
 }
 
 /// RFC 9110 5.6.3: optional whitespace is spaces and tabs.
-fn trim(mut value: &[u8]) -> &[u8] {
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

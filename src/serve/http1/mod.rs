@@ -3,13 +3,15 @@
 //! The strictness is that of RFC 9112 wherever two readings of one message could differ (request smuggling), and the
 //! leniency is that of its section 2.2 elsewhere: a maintenance page is worth more than a lecture.
 
+mod accept;
 mod body;
 mod field;
 
 use std::mem::MaybeUninit;
 
+pub use accept::{Coding, Form, language};
 pub use body::{BodySkip, Skipped};
-use field::{Coding, Fields};
+use field::{Fields, Transfer};
 
 /// The most bytes of a head, with the empty lines before it.
 pub const MAX_HEAD: usize = 32 * 1024;
@@ -34,30 +36,49 @@ pub struct Request {
     /// What follows the head.
     pub body: Body,
     /// Where the name of the host that is asked stands.
-    pub host: HostPart,
+    ///
+    /// In the authority of an absolute target, without its port, where there is one (RFC 9112 3.2.2), else in the Host field;
+    /// nowhere where no host is named.
+    pub host: Part,
+    /// What the client would rather have.
+    pub wants: Wants,
 }
 
-/// The part of a request's bytes that names the host, without its port: in the authority of an absolute target, where
-/// there is one (RFC 9112 3.2.2), else in the Host field. It is empty where no host is named.
+/// What a client would rather have, and what a browser says of who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostPart {
+pub struct Wants {
+    /// By `Accept` and `Sec-Fetch-Dest`.
+    pub form: Form,
+    /// By `Accept-Encoding`.
+    pub coding: Coding,
+    /// Where the value of `Accept-Language` stands.
+    pub languages: Part,
+    /// Where the value of `Origin` stands.
+    pub origin: Part,
+    /// It is a preflight: OPTIONS with an origin that asks whether it may send a method (Fetch, CORS-preflight request).
+    pub is_preflight: bool,
+}
+
+/// A part of a request's bytes, by its place; an empty one is nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
     // Within MAX_HEAD, and small, for a verdict is handed from function to function.
     start: u16,
     end: u16,
 }
 
-impl HostPart {
-    /// The place of `host` within `input`, of which it is a part; nowhere, if that is beyond any head.
-    fn within(input: &[u8], host: &[u8]) -> Self {
-        let start = host.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
-        let end = start.wrapping_add(host.len());
+impl Part {
+    /// The place of `part` within `input`; nowhere, if that is beyond any head.
+    fn within(input: &[u8], part: &[u8]) -> Self {
+        let start = part.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
+        let end = start.wrapping_add(part.len());
         match (u16::try_from(start), u16::try_from(end)) {
             (Ok(start), Ok(end)) if start < end => Self { start, end },
             (Ok(_) | Err(_), _) => Self::default(),
         }
     }
 
-    /// The host's name as it was sent, in the bytes that the request was parsed from.
+    /// The part itself, of the bytes that the request was parsed from.
     #[must_use]
     pub fn of(self, input: &[u8]) -> &[u8] {
         input
@@ -306,19 +327,20 @@ fn understand(input: &[u8], head: &httparse::Request<'_, '_>) -> Result<Request,
         return Err(Refusal::Malformed);
     }
     let body = match (fields.coding, fields.length) {
-        (Coding::None, length) => Body::Length(length.unwrap_or(0)),
+        (Transfer::None, length) => Body::Length(length.unwrap_or(0)),
         // RFC 9112 6.1: a length beside a coding, or a coding where 1.0 knew none, is an attempt at smuggling.
         (_, Some(_)) => return Err(Refusal::Malformed),
         _ if version == Version::V1_0 => return Err(Refusal::Malformed),
-        (Coding::Unknown, None) => return Err(Refusal::UnknownTransferCoding),
+        (Transfer::Unknown, None) => return Err(Refusal::UnknownTransferCoding),
         // RFC 9112 7.1: chunked must not be applied twice.
-        (Coding::ChunkedTwice, None) => return Err(Refusal::Malformed),
-        (Coding::Chunked, None) => Body::Chunked,
+        (Transfer::ChunkedTwice, None) => return Err(Refusal::Malformed),
+        (Transfer::Chunked, None) => Body::Chunked,
     };
     let host = match head.path {
         Some(target) if !target.starts_with('/') => authority(target).unwrap_or(fields.host),
         Some(_) | None => fields.host,
     };
+    let wishes = &fields.wishes;
     Ok(Request {
         head: head.method == Some("HEAD"),
         version,
@@ -326,7 +348,16 @@ fn understand(input: &[u8], head: &httparse::Request<'_, '_>) -> Result<Request,
         // RFC 9110 10.1.1: ignored from a 1.0 client.
         expects_continue: fields.expects_continue && version == Version::V1_1,
         body,
-        host: HostPart::within(input, host),
+        host: Part::within(input, host),
+        wants: Wants {
+            form: wishes.form(),
+            coding: wishes.accept_encoding.coding(),
+            languages: Part::within(input, wishes.languages),
+            origin: Part::within(input, wishes.origin),
+            is_preflight: wishes.asks_for_method
+                && !wishes.origin.is_empty()
+                && head.method == Some("OPTIONS"),
+        },
     })
 }
 

@@ -28,7 +28,7 @@ fn in_pieces(input: &[u8], lengths: &[usize]) -> Parsed {
 fn bare(parsed: Parsed) -> Parsed {
     match parsed {
         Parsed::Request(request, length) => {
-            let host = HostPart::default();
+            let host = Part::default();
             Parsed::Request(Request { host, ..request }, length)
         }
         Parsed::Partial | Parsed::Refusal(_) => parsed,
@@ -50,7 +50,14 @@ const GET: Request = Request {
     keep_alive: true,
     expects_continue: false,
     body: Body::Length(0),
-    host: HostPart { start: 0, end: 0 },
+    host: Part { start: 0, end: 0 },
+    wants: Wants {
+        form: Form::Page,
+        coding: Coding::Identity,
+        languages: Part { start: 0, end: 0 },
+        origin: Part { start: 0, end: 0 },
+        is_preflight: false,
+    },
 };
 
 /// A head with the given field lines.
