@@ -125,8 +125,10 @@ pub struct SiteConfig {
     pub charset: Option<String>,
     /// Field lines of the 503 beside our own.
     pub headers: Vec<(String, String)>,
-    /// What Retry-After says.
+    /// What Retry-After says where no window is announced.
     pub retry_after: Duration,
+    /// Which origins' scripts may read the answers.
+    pub cors: Cors,
     /// The certificates for its names, the preferred one first. Without one it is that of the endpoint's default site,
     /// and a throw-away one where that has none either.
     pub certificates: Vec<CertificateFiles>,
@@ -143,11 +145,27 @@ impl Default for SiteConfig {
             charset: None,
             headers: Vec::new(),
             retry_after: Duration::from_secs(300),
+            cors: Cors::None,
             certificates: Vec::new(),
             tls: TlsConfig::default(),
         }
     }
 }
+
+/// Which origins' scripts may read the answers (Fetch, CORS protocol).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// No other than the site's own.
+    #[default]
+    None,
+    /// All.
+    Any,
+    /// These, each as a browser sends it, and no more than [`MAX_ORIGINS`].
+    Origins(Vec<String>),
+}
+
+/// The most origins of a site.
+pub const MAX_ORIGINS: usize = 32;
 
 /// How TLS is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::names::ServerName;
 use crate::config::syntax::Place;
-use crate::config::{Endpoint, Target, TlsVersions};
+use crate::config::{Cors, Endpoint, Target, TlsVersions};
 
 /// What a `listen` says.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub(super) struct Server {
     pub(super) default_type: Option<String>,
     pub(super) charset: Option<String>,
     pub(super) retry_after: Option<Duration>,
+    pub(super) cors: Option<Cors>,
     pub(super) versions: Option<TlsVersions>,
     pub(super) session_timeout: Option<Duration>,
     pub(super) session_tickets: Option<bool>,
@@ -61,6 +62,7 @@ impl Server {
             default_type: None,
             charset: None,
             retry_after: None,
+            cors: None,
             versions: None,
             session_timeout: None,
             session_tickets: None,
@@ -78,6 +80,7 @@ impl Server {
             .or_else(|| http.default_type.clone());
         self.charset = self.charset.take().or_else(|| http.charset.clone());
         self.retry_after = self.retry_after.or(http.retry_after);
+        self.cors = self.cors.take().or_else(|| http.cors.clone());
         self.versions = self.versions.or(http.versions);
         self.session_timeout = self.session_timeout.or(http.session_timeout);
         self.session_tickets = self.session_tickets.or(http.session_tickets);

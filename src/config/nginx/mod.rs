@@ -2,6 +2,7 @@
 //! is to be said of it out.
 
 mod block;
+mod cors;
 mod listen;
 mod location;
 mod log;

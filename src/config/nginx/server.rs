@@ -78,6 +78,7 @@ impl Reader {
                     server.retry_after = Some(Duration::from_secs(seconds.into()));
                 }
             }
+            "cors_origin" => self.cors_origin(server, directive),
             _ => return false,
         }
         true

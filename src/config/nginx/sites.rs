@@ -8,7 +8,7 @@ use super::listen::place;
 use crate::config::names::{Hosts, ServerName, SiteNumber};
 use crate::config::syntax::Place;
 use crate::config::{
-    self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
+    self, AskedBy, CertificateFiles, Cors, Endpoint, SiteConfig, TlsConfig, TlsVersions,
 };
 
 /// An endpoint in the making.
@@ -25,10 +25,9 @@ impl Reader {
         let mut servers = std::mem::take(&mut self.servers);
         if servers.is_empty() && self.is_ours_alone {
             // Only the switch and the like are set: the server is the one without a file.
-            if let (Some(retry_after), Some(site)) =
-                (http.retry_after, self.config.sites.first_mut())
-            {
-                site.retry_after = retry_after;
+            if let Some(site) = self.config.sites.first_mut() {
+                site.retry_after = http.retry_after.unwrap_or(site.retry_after);
+                site.cors = http.cors.clone().unwrap_or_default();
             }
             return;
         }
@@ -202,6 +201,7 @@ impl Reader {
                 ticket_lifetime: server.session_timeout,
                 tickets: server.session_tickets.unwrap_or(true),
             },
+            cors: server.cors.clone().unwrap_or_default(),
             ..SiteConfig::default()
         };
         if let Some(retry_after) = server.retry_after {
@@ -249,6 +249,13 @@ impl Reader {
                 self.remark(
                     server.place,
                     format!("add_header {name} is ignored: maintd says that itself"),
+                );
+            } else if site.cors != Cors::None
+                && name.to_ascii_lowercase().starts_with("access-control-")
+            {
+                self.remark(
+                    server.place,
+                    format!("add_header {name} is ignored: cors_origin says that"),
                 );
             } else {
                 site.headers.push((name.clone(), value.clone()));
