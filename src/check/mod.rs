@@ -67,11 +67,11 @@ fn faulty(file: &Path, count: &str) -> Fault {
 pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     let mut faults = Vec::new();
     faults.extend(serve::tls::faults(config));
-    let pages = serve::sites::page_files(config).into_iter();
-    faults.extend(pages.filter_map(|path| serve::page::read(path).err()));
+    let (pages, wrong) = serve::forms::look(config);
+    faults.extend(wrong);
     faults.extend(serve::look_at_logs(config));
     look_at_certificates(config);
-    look_at_pages(config);
+    look_at_pages(&pages);
     let last = faults.pop();
     for fault in faults {
         log::error!("{fault}");
@@ -112,13 +112,9 @@ fn tell(warnings: &[String]) {
 }
 
 /// Tells what the pages want from their own site, which answers that with 503.
-fn look_at_pages(config: &Config) {
-    for path in serve::sites::page_files(config) {
-        // A page that cannot be read is a fault, and has been told.
-        let Ok(page) = serve::page::read(path) else {
-            continue;
-        };
-        for target in references::of_page(&page) {
+fn look_at_pages(pages: &[(PathBuf, Vec<u8>)]) {
+    for (path, page) in pages {
+        for target in references::of_page(page) {
             log::warn!(
                 "page \"{}\" wants \"{target}\" from this site, which gets 503 too; put it into the page",
                 path.display()

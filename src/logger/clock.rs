@@ -36,6 +36,44 @@ pub(crate) fn access(seconds: u64) -> String {
     )
 }
 
+/// `2026-11-24 03:47 (UTC+01:00)`, for visitors in whatever language.
+pub(crate) fn told(seconds: u64) -> String {
+    let time = sys::local_time(seconds);
+    let zone = match time.ahead {
+        0 => String::new(),
+        ahead => zone(ahead),
+    };
+    format!(
+        "{}-{:02}-{:02} {:02}:{:02} (UTC{zone})",
+        time.year,
+        time.month + 1,
+        time.day,
+        time.hour,
+        time.minute,
+    )
+}
+
+/// `2026-11-24T03:47:47+01:00`, as RFC 3339 5.6 has it.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    let time = sys::local_time(seconds);
+    format!(
+        "{}-{:02}-{:02}T{:02}:{:02}:{:02}{}",
+        time.year,
+        time.month + 1,
+        time.day,
+        time.hour,
+        time.minute,
+        time.second,
+        zone(time.ahead),
+    )
+}
+
+/// How far ahead of UTC a zone is, in minutes.
+fn zone(ahead: i64) -> String {
+    let sign = if ahead < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", ahead.abs() / 60, ahead.abs() % 60)
+}
+
 /// `2026/11/24 03:47:47`, as nginx has it in its error log.
 pub(super) fn error(seconds: u64) -> String {
     let time = sys::local_time(seconds);
@@ -87,6 +125,12 @@ mod tests {
         assert_eq!(shape(&error(noon)), "0000/00/00 00:00:00");
         assert!(error(noon).starts_with("2026/11/2"));
         assert_eq!(shape(&syslog(noon)), "aaa 00 00:00:00");
+        assert_eq!(shape(&rfc3339(noon)), "0000+00+00a00:00:00+00:00");
+        assert!(told(noon).starts_with("2026-11-2") && told(noon).contains(" (UTC"));
+        assert_eq!(
+            (zone(60), zone(-210)),
+            ("+01:00".to_owned(), "-03:30".to_owned())
+        );
         assert_eq!(&syslog(noon - 18 * 86400)[..5], "Nov  ");
     }
 }

@@ -133,8 +133,8 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Writes that what begins like this gets another answer.
-    pub fn note_refusal(&mut self, head: &[u8], answer: &[u8]) {
+    /// Writes that what begins like this gets an answer of its own.
+    pub fn note_own(&mut self, head: &[u8], answer: &[u8]) {
         // `HTTP/1.1 400 ...`
         let status = answer.get(9..12).unwrap_or(b"000");
         if let Some(counters) = self.counters {
@@ -300,7 +300,7 @@ mod tests {
     fn a_refusal_is_told_with_its_status_and_length() {
         let mut log = AccessLog::default();
         let mut journal = Journal::new(&mut log, Peer::Unix);
-        journal.note_refusal(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
+        journal.note_own(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
         let line = String::from_utf8(log.line).unwrap();
         assert!(line.ends_with(r#""x" 414 4 "-" "-""#), "{line}");
     }

@@ -183,7 +183,7 @@ impl Connection {
         for site in batch.sites() {
             io.note_answer(site);
         }
-        match batch.write(io, &sites.answers) {
+        match batch.write(io, sites) {
             Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
                 Ok(()) => self.follow(io, then, true),
                 Err(error) if is_temporary(&error) => self.block(unsent, then),
@@ -215,7 +215,7 @@ impl Connection {
         let written = if blocked.unsent.is_empty() {
             conclude(io, then).map(|()| true)
         } else {
-            blocked.unsent.write(io, &sites.answers).map(|()| false)
+            blocked.unsent.write(io, sites).map(|()| false)
         };
         match written {
             Ok(true) => self.follow(io, then, true),

@@ -152,6 +152,7 @@ impl EventLoop {
                 Ok(()) | Err(_) => {}
             }
             self.now = Instant::now();
+            self.desk.renew(self.now);
             let waiting = std::mem::take(&mut self.ready);
             // First, so that who asks in this very turn is told of the end with the answer.
             let is_ordered = events.iter().any(|event| event.token() == ORDERS);

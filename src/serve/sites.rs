@@ -1,16 +1,16 @@
 //! What is answered and how TLS is spoken at each endpoint: the sites of a configuration, loaded.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::answer::{self, Answers, Content};
-use super::http1::Part;
+use super::answer::{Answers, Persistence, Ready};
+use super::countdown::Countdown;
+use super::http1::{Part, Request};
 use super::tls::{self, Lasting};
-use super::{page, system};
+use super::{forms, system};
+use crate::config::Config;
 use crate::config::names::{Hosts, SiteNumber};
-use crate::config::{Config, PageSource, SiteConfig};
 use crate::fault::Fault;
 
 /// What a connection is answered with, and how often: the sites of its endpoint.
@@ -24,6 +24,8 @@ pub struct Sites {
     pub max_requests: u32,
     /// The worker is to end: the next request of each connection is its last.
     pub draining: bool,
+    /// What Retry-After says while a window is announced.
+    pub countdown: Option<Countdown>,
 }
 
 impl Sites {
@@ -35,6 +37,7 @@ impl Sites {
             hosts: Hosts::one(),
             max_requests,
             draining: false,
+            countdown: None,
         }
     }
 
@@ -46,6 +49,30 @@ impl Sites {
             return default;
         }
         self.hosts.find(host.of(input)).unwrap_or(default)
+    }
+
+    /// The ready answer to a request, of which `head` is the bytes.
+    #[must_use]
+    pub fn ready(&self, request: &Request, head: &[u8]) -> Ready {
+        let site = self.choose(head, request.host);
+        Ready {
+            persistence: Persistence::Stays,
+            with_body: !request.head,
+            site,
+            variant: self.answers.choose(site, request.wants, head),
+            turn: self.countdown.as_ref().map_or(0, Countdown::take),
+        }
+    }
+
+    /// The bytes of an answer: its head, the end of that where Retry-After is counted down, and its body.
+    #[must_use]
+    pub fn bytes(&self, ready: Ready) -> [&[u8]; 3] {
+        let [head, body] = self.answers.bytes(ready);
+        let tail = self
+            .countdown
+            .as_ref()
+            .map_or(&[][..], |countdown| countdown.tail(ready.turn));
+        [head, tail, body]
     }
 }
 
@@ -73,6 +100,7 @@ pub fn load(config: &Config, lasting: &Lasting) -> Result<Vec<Service>, Fault> {
                 hosts: endpoint.hosts.clone(),
                 max_requests: config.max_requests,
                 draining: false,
+                countdown: config.window.until.map(Countdown::new),
             },
             tls,
         })
@@ -84,49 +112,6 @@ pub fn load(config: &Config, lasting: &Lasting) -> Result<Vec<Service>, Fault> {
 /// # Errors
 /// A page cannot be read, or there is no memory for it.
 pub fn answers(config: &Config) -> Result<Answers, Fault> {
-    let mut read: Vec<(&Path, Vec<u8>)> = Vec::new();
-    for path in page_files(config) {
-        read.push((path, page::read(path)?));
-    }
-    let contents: Vec<_> = config
-        .sites
-        .iter()
-        .map(|site| content(site, &read))
-        .collect();
-    Answers::of_sites(&contents).map_err(|error| system("keep the page in memory", &error))
-}
-
-/// The files of the pages, each once.
-pub(crate) fn page_files(config: &Config) -> Vec<&Path> {
-    let mut paths: Vec<&Path> = Vec::new();
-    for site in &config.sites {
-        match &site.page {
-            PageSource::File(path) if !paths.contains(&path.as_path()) => paths.push(path),
-            PageSource::File(_) | PageSource::Embedded | PageSource::Text(_) => {}
-        }
-    }
-    paths
-}
-
-/// What a site answers, its page among those that were read.
-fn content<'a>(site: &'a SiteConfig, read: &'a [(&Path, Vec<u8>)]) -> Content<'a> {
-    let or_default = |other: &'static str| site.default_type.as_deref().unwrap_or(other);
-    let (page, media_type) = match &site.page {
-        PageSource::Embedded => (page::EMBEDDED, "text/html"),
-        PageSource::File(path) => {
-            let found = read.iter().find(|(other, _)| other == path);
-            (
-                found.map_or(&[][..], |(_, page)| page),
-                answer::media_type(path).unwrap_or(or_default("text/html")),
-            )
-        }
-        PageSource::Text(text) => (text.as_bytes(), or_default("text/plain")),
-    };
-    let charset = site.charset.as_deref().filter(|charset| *charset != "off");
-    Content {
-        page,
-        content_type: answer::content_type(media_type, charset.unwrap_or("utf-8")),
-        retry_after: site.retry_after,
-        fields: &site.headers,
-    }
+    Answers::of_sites(&forms::contents(config)?)
+        .map_err(|error| system("keep the page in memory", &error))
 }

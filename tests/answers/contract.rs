@@ -23,6 +23,12 @@ fn assert_contract(answer: &Answer) {
     assert!(content_type.starts_with("text/html;"), "{content_type}");
     assert!(content_type.contains("charset=utf-8"), "{content_type}");
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    assert_eq!(
+        answer
+            .header("Vary")
+            .map(|vary| vary.replace(", Accept-Encoding", "")),
+        Some("Accept, Sec-Fetch-Dest".to_owned())
+    );
     assert_eq!(answer.header("ETag"), None);
     assert_eq!(answer.header("Last-Modified"), None);
     // RFC 9110 6.6.1 lets a 5xx go without.
@@ -44,7 +50,7 @@ fn the_503_is_the_same_bytes_for_everyone(site: &Site) {
     let first = site.keeps(GET);
     for other in [
         "POST /x?y HTTP/1.1\r\nHost: other.example\r\nContent-Length: 2\r\n\r\nab",
-        "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\nIf-None-Match: *\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nIf-None-Match: *\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n",
     ] {

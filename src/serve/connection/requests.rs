@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use super::unsent::Batch;
 use super::{Connection, State, Step, Then, Want, settle};
-use crate::config::names::SiteNumber;
 use crate::serve::access::Journal;
 use crate::serve::answer::{self, Persistence, Ready};
 use crate::serve::counters::CloseReason;
@@ -135,54 +134,61 @@ impl Connection {
                 Parsed::Partial => return (at, Then::ReadHead(scan)),
                 Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
                 Parsed::Request(request, length) => {
-                    let site = sites.choose(&input[at..], request.host);
-                    if let Some(journal) = &mut journal {
-                        let [_, sent] = sites.answers.bytes(Ready {
-                            persistence: Persistence::Stays,
-                            with_body: !request.head,
-                            site,
-                        });
-                        journal.note_answer(&input[at..at + length], sent.len());
-                    }
+                    let head = &input[at..at + length];
+                    let ready = sites.ready(&request, head);
                     at += length;
                     scan = Scan::default();
-                    body = Some(BodySkip::new(request.body));
+                    let skip = BodySkip::new(request.body);
+                    body = Some(skip);
                     let all = all && request.body == Body::Length((input.len() - at) as u64);
-                    if let Some(then) = self.answer(request, all, sites, site, batch) {
-                        return (input.len(), then);
+                    let then = self.after(request, all, sites, ready);
+                    let ready = Ready {
+                        persistence: persistence(request, then.is_some()),
+                        ..ready
+                    };
+                    if request.wants.is_preflight
+                        && let Some(answer) = preflight(request, sites, ready, head)
+                    {
+                        if let Some(journal) = &mut journal {
+                            journal.note_own(head, &answer);
+                        }
+                        batch.end_with(answer);
+                        return then.map_or((at, Then::SkipBody(skip)), |then| (input.len(), then));
                     }
-                    continue;
+                    if let Some(journal) = &mut journal {
+                        let [.., sent] = sites.bytes(ready);
+                        journal.note_answer(head, sent.len());
+                    }
+                    batch.push(ready);
+                    match then {
+                        Some(then) => return (input.len(), then),
+                        None => continue,
+                    }
                 }
                 Parsed::Refusal(refusal) => refusal,
             };
             let with_body = !http1::is_head(&input[at..]);
             let answer = answer::refusal(refusal, with_body, SystemTime::now());
             if let Some(journal) = &mut journal {
-                journal.note_refusal(&input[at..], &answer);
+                journal.note_own(&input[at..], &answer);
             }
-            batch.refuse(answer);
+            batch.end_with(answer);
             return (input.len(), Then::Linger(CloseReason::Refused));
         }
     }
 
-    /// Adds a site's answer to a request, and returns what follows it where that is the end of the connection.
+    /// What follows the answer to a request, where that is the end of the connection.
     ///
     /// `all` says that the request, body included, is all the input there is. Then the socket can be closed at once, if the
     /// answer needs no help of the client's to arrive: what it may yet send would be answered by a reset, and a reset
     /// throws away what is still under way.
-    fn answer(
-        &mut self,
-        request: Request,
-        all: bool,
-        sites: &Sites,
-        site: SiteNumber,
-        batch: &mut Batch,
-    ) -> Option<Then> {
+    fn after(&mut self, request: Request, all: bool, sites: &Sites, ready: Ready) -> Option<Then> {
         self.answered += 1;
         let long = matches!(request.body, Body::Length(length) if length > MAX_BODY);
-        let then = if request.expects_continue || long {
+        let is_short = || sites.answers.is_short(ready.site, ready.variant);
+        if request.expects_continue || long {
             Some(Then::Linger(CloseReason::BodyUnread))
-        } else if !request.keep_alive && all && self.answered == 1 && sites.answers.is_short(site) {
+        } else if !request.keep_alive && all && self.answered == 1 && is_short() {
             Some(Then::Close(CloseReason::Answered))
         } else if !request.keep_alive {
             Some(Then::Linger(CloseReason::Answered))
@@ -192,17 +198,23 @@ impl Connection {
             Some(Then::Linger(CloseReason::Retired))
         } else {
             None
-        };
-        let persistence = match then {
-            Some(_) => Persistence::Close,
-            None if request.version == Version::V1_0 => Persistence::KeepAlive,
-            None => Persistence::Stays,
-        };
-        batch.push(Ready {
-            persistence,
-            with_body: !request.head,
-            site,
-        });
-        then
+        }
     }
+}
+
+/// What an answer says of the connection.
+const fn persistence(request: Request, is_last: bool) -> Persistence {
+    match (is_last, request.version) {
+        (true, _) => Persistence::Close,
+        (false, Version::V1_0) => Persistence::KeepAlive,
+        (false, Version::V1_1) => Persistence::Stays,
+    }
+}
+
+/// The answer to a preflight, where the site has one.
+#[cold]
+fn preflight(request: Request, sites: &Sites, ready: Ready, head: &[u8]) -> Option<Vec<u8>> {
+    let origin = request.wants.origin.of(head);
+    let cors = sites.answers.cors(ready.site);
+    answer::preflight(cors, origin, head, ready.persistence, SystemTime::now())
 }

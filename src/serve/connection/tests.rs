@@ -68,13 +68,8 @@ fn statuses(mut output: &[u8]) -> Vec<u16> {
 /// However little room there is, every answer is that of the host that was asked.
 #[test]
 fn answers_of_several_sites_come_in_order_through_any_room() {
-    let contents =
-        [("text/html", "first"), ("text/plain", "second one")].map(|(kind, page)| Content {
-            page: page.as_bytes(),
-            content_type: kind.to_owned(),
-            retry_after: Duration::from_secs(300),
-            fields: &[],
-        });
+    let contents = [("text/html", "first"), ("text/plain", "second one")]
+        .map(|(kind, page)| Content::of_page(page.as_bytes(), kind, Duration::from_secs(300)));
     let names = ["a", "b"].map(|name| [name.parse().unwrap()]);
     let sites = Sites {
         hosts: Hosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),

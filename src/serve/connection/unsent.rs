@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
 use crate::config::names::SiteNumber;
-use crate::serve::answer::{Answers, Persistence, Ready};
+use crate::serve::answer::{Persistence, Ready};
+use crate::serve::sites::Sites;
 use crate::serve::transport::Transport;
 
 /// The answers that go out by one write.
 const MAX_ANSWERS: usize = 16;
-/// A head and a body each, and a refusal at the end.
-const MAX_SLICES: usize = 2 * MAX_ANSWERS + 1;
+/// A head, its end where that is counted down, and a body.
+const SLICES: usize = 3;
+/// Those of each answer, and one that was made for a request at the end.
+const MAX_SLICES: usize = SLICES * MAX_ANSWERS + 1;
 /// The writes of one round; a TLS record each.
 const MAX_WRITES: usize = 4;
 
@@ -19,7 +22,8 @@ const MAX_WRITES: usize = 4;
 pub(super) struct Batch {
     ready: [Ready; MAX_ANSWERS],
     length: usize,
-    refusal: Vec<u8>,
+    /// What was made for a request: a refusal, or the answer to a preflight.
+    own: Vec<u8>,
 }
 
 impl Default for Batch {
@@ -28,18 +32,20 @@ impl Default for Batch {
             persistence: Persistence::Close,
             with_body: false,
             site: 0,
+            variant: 0,
+            turn: 0,
         };
         Self {
             ready: [nothing; MAX_ANSWERS],
             length: 0,
-            refusal: Vec::new(),
+            own: Vec::new(),
         }
     }
 }
 
 impl Batch {
     pub(super) const fn is_empty(&self) -> bool {
-        self.length == 0 && self.refusal.is_empty()
+        self.length == 0 && self.own.is_empty()
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -57,23 +63,23 @@ impl Batch {
         self.ready[..self.length].iter().map(|ready| ready.site)
     }
 
-    /// Ends the batch with a refusal.
-    pub(super) fn refuse(&mut self, refusal: Vec<u8>) {
-        self.refusal = refusal;
+    /// Ends the batch with an answer that was made for its request.
+    pub(super) fn end_with(&mut self, own: Vec<u8>) {
+        self.own = own;
     }
 
     /// Writes all answers, and returns what there was no room for.
     ///
     /// # Errors
     /// Those of the transport, but for `WouldBlock`.
-    pub(super) fn write(self, io: &mut impl Transport, answers: &Answers) -> io::Result<Unsent> {
+    pub(super) fn write(self, io: &mut impl Transport, sites: &Sites) -> io::Result<Unsent> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let ready = &self.ready[..self.length];
-        for (pair, ready) in slices.chunks_exact_mut(2).zip(ready) {
-            pair.copy_from_slice(&answers.bytes(*ready).map(IoSlice::new));
+        for (three, ready) in slices.chunks_exact_mut(SLICES).zip(ready) {
+            three.copy_from_slice(&sites.bytes(*ready).map(IoSlice::new));
         }
-        slices[2 * self.length] = IoSlice::new(&self.refusal);
-        let mut left = &mut slices[..=2 * self.length];
+        slices[SLICES * self.length] = IoSlice::new(&self.own);
+        let mut left = &mut slices[..=SLICES * self.length];
         let mut sent = 0;
         for _ in 0..MAX_WRITES {
             IoSlice::advance_slices(&mut left, 0);
@@ -91,7 +97,7 @@ impl Batch {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Unsent::after(sent, ready, self.refusal, answers))
+        Ok(Unsent::after(sent, ready, self.own, sites))
     }
 }
 
@@ -112,38 +118,38 @@ enum Piece {
 }
 
 impl Piece {
-    fn bytes<'a>(&'a self, answers: &'a Answers) -> &'a [u8] {
+    fn bytes<'a>(&'a self, sites: &'a Sites) -> &'a [u8] {
         match self {
             Self::Own(bytes) => bytes,
-            Self::Body(ready) => answers.bytes(*ready)[1],
+            Self::Body(ready) => sites.answers.bytes(*ready)[1],
         }
     }
 }
 
 impl Unsent {
     /// All answers of a batch but for the first `sent` bytes.
-    fn after(sent: usize, ready: &[Ready], refusal: Vec<u8>, answers: &Answers) -> Self {
+    fn after(sent: usize, ready: &[Ready], own: Vec<u8>, sites: &Sites) -> Self {
         let mut unsent = Self::default();
         let mut gone = 0;
         for ready in ready {
-            let [head, body] = answers.bytes(*ready);
-            gone += head.len();
+            let [head, tail, body] = sites.bytes(*ready);
+            gone += head.len() + tail.len();
             if gone > sent {
-                unsent.pieces.push_back(Piece::Own(head.to_vec()));
+                unsent.pieces.push_back(Piece::Own([head, tail].concat()));
             }
             gone += body.len();
             if gone > sent && !body.is_empty() {
                 unsent.pieces.push_back(Piece::Body(*ready));
             }
         }
-        gone += refusal.len();
-        if gone > sent && !refusal.is_empty() {
-            unsent.pieces.push_back(Piece::Own(refusal));
+        gone += own.len();
+        if gone > sent && !own.is_empty() {
+            unsent.pieces.push_back(Piece::Own(own));
         }
         let kept: usize = unsent
             .pieces
             .iter()
-            .map(|piece| piece.bytes(answers).len())
+            .map(|piece| piece.bytes(sites).len())
             .sum();
         unsent.sent = sent - (gone - kept);
         unsent
@@ -157,11 +163,11 @@ impl Unsent {
     ///
     /// # Errors
     /// Those of the transport, `WouldBlock` among them.
-    pub(super) fn write(&mut self, io: &mut impl Transport, answers: &Answers) -> io::Result<()> {
+    pub(super) fn write(&mut self, io: &mut impl Transport, sites: &Sites) -> io::Result<()> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = self.pieces.len().min(MAX_SLICES);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece.bytes(answers));
+            *slice = IoSlice::new(piece.bytes(sites));
         }
         let mut left = &mut slices[..count];
         IoSlice::advance_slices(&mut left, self.sent);
@@ -171,9 +177,9 @@ impl Unsent {
         }
         self.sent += written;
         while let Some(piece) = self.pieces.front()
-            && self.sent >= piece.bytes(answers).len()
+            && self.sent >= piece.bytes(sites).len()
         {
-            self.sent -= piece.bytes(answers).len();
+            self.sent -= piece.bytes(sites).len();
             self.pieces.pop_front();
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What the loop keeps of one connection, and what it lends it for a turn.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::time::Instant;
 
 use mio::{Interest, Registry, Token};
 
@@ -22,6 +23,17 @@ pub(super) struct Desk {
     pub(super) log: Option<AccessLog>,
     pub(super) input: Box<[u8]>,
     pub(super) buffers: Buffers,
+}
+
+impl Desk {
+    /// Renders anew what a second has made wrong. Between turns nobody waits for it, so time alone need not wake the loop.
+    pub(super) fn renew(&mut self, now: Instant) {
+        for service in &mut self.services {
+            if let Some(countdown) = &mut service.sites.countdown {
+                countdown.renew(now);
+            }
+        }
+    }
 }
 
 /// A connection with its socket.

@@ -1,0 +1,311 @@
+//! The forms of each site's answer, as they are loaded: the page, what lies beside it, and what stands in for that.
+//!
+//! Beside `maintenance.html` that is `maintenance.json`, `maintenance.txt`, and `maintenance.de.html` for each language.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::answer::{Content, Representation, content_type, media_type};
+use super::page;
+use super::placeholders::{self, Escape, Values};
+use crate::config::names::ServerName;
+use crate::config::{Config, PageSource, SiteConfig};
+use crate::fault::Fault;
+use crate::logger::clock;
+use crate::window::Window;
+
+/// The files of the pages and of what lies beside them, each once.
+#[derive(Default)]
+struct Library {
+    beside: Vec<(PathBuf, Beside)>,
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Library {
+    /// Reads what can be read; the rest is told of.
+    fn read(config: &Config) -> (Self, Vec<Fault>) {
+        let mut library = Self::default();
+        let mut faults = Vec::new();
+        for site in &config.sites {
+            if let PageSource::File(page) = &site.page
+                && !library.beside.iter().any(|(other, _)| other == page)
+            {
+                let beside = Beside::look(page);
+                for path in std::iter::once(page).chain(beside.files()) {
+                    library.add(path, &mut faults);
+                }
+                library.beside.push((page.clone(), beside));
+            }
+        }
+        (library, faults)
+    }
+
+    fn add(&mut self, path: &Path, faults: &mut Vec<Fault>) {
+        if self.files.iter().any(|(other, _)| other == path) {
+            return;
+        }
+        let bytes = page::read(path).unwrap_or_else(|fault| {
+            faults.push(fault);
+            Vec::new()
+        });
+        let wrong = placeholders::faults(&bytes).into_iter();
+        faults.extend(wrong.map(|(line, column, what)| {
+            Fault::Failed(format!("{}:{line}:{column}: {what}", path.display()))
+        }));
+        self.files.push((path.to_owned(), bytes));
+    }
+
+    fn get(&self, path: &Path) -> &[u8] {
+        let found = self.files.iter().find(|(other, _)| other == path);
+        found.map_or(&[], |(_, bytes)| bytes)
+    }
+
+    fn beside(&self, page: &Path) -> Option<&Beside> {
+        let found = self.beside.iter().find(|(other, _)| other == page);
+        found.map(|(_, beside)| beside)
+    }
+}
+
+/// What lies beside a page.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Beside {
+    json: Option<PathBuf>,
+    plain: Option<PathBuf>,
+    /// Pages in other languages, in the order of those.
+    languages: Vec<(String, PathBuf)>,
+}
+
+impl Beside {
+    /// Looks for it. What cannot be listed has nothing beside it.
+    fn look(page: &Path) -> Self {
+        let mut beside = Self::default();
+        let (Some(directory), Some(stem)) =
+            (page.parent(), page.file_stem().and_then(|it| it.to_str()))
+        else {
+            return beside;
+        };
+        let directory = if directory.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            directory
+        };
+        let is_html = media_type(page).is_none_or(|kind| kind == "text/html");
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        for path in entries.map(|entry| page.with_file_name(entry.file_name())) {
+            let rest = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_prefix(stem)?.strip_prefix('.'));
+            match rest {
+                Some(_) if path == page => {}
+                Some("json") => beside.json = Some(path),
+                Some("txt") => beside.plain = Some(path),
+                Some(rest) if is_html => {
+                    if let Some((language, "html" | "htm")) = rest.split_once('.')
+                        && is_language(language)
+                    {
+                        beside.languages.push((language.to_owned(), path));
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+        beside.languages.sort();
+        beside
+            .languages
+            .dedup_by(|one, other| one.0.eq_ignore_ascii_case(&other.0));
+        beside
+    }
+
+    /// All of it.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let languages = self.languages.iter().map(|(_, path)| path);
+        self.json.iter().chain(&self.plain).chain(languages)
+    }
+}
+
+/// RFC 5646, as far as two letters begin it: with three, `old` and `bak` would be languages.
+fn is_language(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let is_primary =
+        |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_part = |part: &str| {
+        (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    parts.next().is_some_and(is_primary) && parts.all(is_part)
+}
+
+/// The language that an HTML page says of itself.
+fn language(page: &[u8]) -> Option<String> {
+    let start = String::from_utf8_lossy(&page[..page.len().min(4096)]).to_ascii_lowercase();
+    let (_, tag) = start.split_once("<html")?;
+    let (attributes, _) = tag.split_once('>')?;
+    let (_, value) = attributes.split_once(" lang=")?;
+    let value = value.trim_start_matches(['"', '\'']);
+    let end = value.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-'));
+    let value = &value[..end.unwrap_or(value.len())];
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// The files of the pages and of what lies beside them with what they hold, each once, and what is wrong with them.
+#[must_use]
+pub(crate) fn look(config: &Config) -> (Vec<(PathBuf, Vec<u8>)>, Vec<Fault>) {
+    let (library, faults) = Library::read(config);
+    (library.files, faults)
+}
+
+/// Reads what each site answers.
+///
+/// # Errors
+/// The first file that cannot be used.
+pub(super) fn contents(config: &Config) -> Result<Vec<Content<'_>>, Fault> {
+    let (library, faults) = Library::read(config);
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => {
+            let content = |site| content(site, &config.window, &library);
+            Ok(config.sites.iter().map(content).collect())
+        }
+    }
+}
+
+/// What a site answers.
+fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Content<'a> {
+    let values = Values {
+        until: window.until.map(clock::told).unwrap_or_default(),
+        message: window.message.clone().unwrap_or_default(),
+        host: site
+            .names
+            .iter()
+            .find_map(host)
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let retry_after = window.until.is_none().then_some(site.retry_after);
+    let pages = pages(site, &values, library);
+    let is = |kind: &str| pages[0].content_type.starts_with(kind);
+    let beside = match &site.page {
+        PageSource::File(path) => library.beside(path),
+        PageSource::Embedded | PageSource::Text(_) => None,
+    };
+    let of_file = |path: &PathBuf, escape, content_type: &str| Representation {
+        body: placeholders::fill(library.get(path), &values, escape),
+        content_type: content_type.to_owned(),
+        language: None,
+    };
+    let json = beside.and_then(|beside| beside.json.as_ref());
+    let json = json.map(|path| of_file(path, Escape::Json, "application/json"));
+    let plain = beside.and_then(|beside| beside.plain.as_ref());
+    let plain = plain.map(|path| of_file(path, Escape::Plain, PLAIN));
+    Content {
+        // What the page is already needs nothing beside it.
+        json: (!is("application/json"))
+            .then(|| json.unwrap_or_else(|| problem(window, retry_after))),
+        plain: (!is("text/plain")).then(|| plain.unwrap_or_else(|| text(&values))),
+        pages,
+        retry_after,
+        fields: &site.headers,
+        cors: &site.cors,
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const SHORTLY: &str = "This site is down for maintenance and will be back shortly.";
+const DOWN: &str = "This site is down for maintenance.";
+
+/// The name that a page is shown for; a pattern has the part of it that is fixed.
+fn host(name: &ServerName) -> Option<&str> {
+    match name {
+        ServerName::Exact(name) if name == "_" => None,
+        ServerName::Exact(name)
+        | ServerName::Below(name)
+        | ServerName::AndBelow(name)
+        | ServerName::Begins(name) => Some(name.as_str()).filter(|name| !name.is_empty()),
+    }
+}
+
+/// The page of a site in each of its languages.
+fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Representation> {
+    let or_default = |other: &'static str| site.default_type.as_deref().unwrap_or(other);
+    let (page, media_type) = match &site.page {
+        PageSource::Embedded => (page::EMBEDDED, "text/html"),
+        PageSource::File(path) => {
+            let kind = media_type(path).unwrap_or(or_default("text/html"));
+            (library.get(path), kind)
+        }
+        PageSource::Text(text) => (text.as_bytes(), or_default("text/plain")),
+    };
+    let charset = site.charset.as_deref().filter(|charset| *charset != "off");
+    let content_type = content_type(media_type, charset.unwrap_or("utf-8"));
+    let escape = if media_type.ends_with("html") || media_type.ends_with("xml") {
+        Escape::Html
+    } else if media_type.ends_with("json") {
+        Escape::Json
+    } else {
+        Escape::Plain
+    };
+    let representation = |page: &[u8], language: Option<String>| Representation {
+        body: placeholders::fill(page, values, escape),
+        content_type: content_type.clone(),
+        language,
+    };
+    let languages = match &site.page {
+        PageSource::File(path) => library.beside(path).map(|beside| &beside.languages[..]),
+        PageSource::Embedded | PageSource::Text(_) => None,
+    };
+    let others = languages.unwrap_or_default();
+    // A page that does not say its language is English, if there is no other that is.
+    let english = || {
+        Some("en".to_owned())
+            .filter(|_| !others.iter().any(|(tag, _)| tag.eq_ignore_ascii_case("en")))
+    };
+    let own = language(page).or_else(english);
+    let mut pages = vec![representation(page, own)];
+    pages.extend(
+        others
+            .iter()
+            .map(|(tag, path)| representation(library.get(path), Some(tag.clone()))),
+    );
+    pages
+}
+
+/// RFC 9457. What counts down is not in it: its Retry-After would be wrong a second later, and the window's end tells the same.
+fn problem(window: &Window, retry_after: Option<Duration>) -> Representation {
+    let mut problem = json!({
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": window.message.as_deref().unwrap_or(if window.until.is_some() { DOWN } else { SHORTLY }),
+    });
+    if let Some(time) = retry_after {
+        problem["retry-after"] = time.as_secs().into();
+    }
+    if let Some(until) = window.until {
+        problem["until"] = clock::rfc3339(until).into();
+    }
+    Representation {
+        body: format!("{problem}\n").into_bytes(),
+        content_type: "application/problem+json".to_owned(),
+        language: None,
+    }
+}
+
+/// What a terminal shows.
+fn text(values: &Values) -> Representation {
+    let template = format!(
+        "503 Service Unavailable\n\n\
+         {{{{#until}}}}{DOWN}{{{{/until}}}}{{{{^until}}}}{SHORTLY}{{{{/until}}}}\n\
+         {{{{#message}}}}{{{{message}}}}\n{{{{/message}}}}\
+         {{{{#until}}}}Expected back: {{{{until}}}}\n{{{{/until}}}}"
+    );
+    Representation {
+        body: placeholders::fill(template.as_bytes(), values, Escape::Plain),
+        content_type: PLAIN.to_owned(),
+        language: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use super::*;
+
+/// A configuration with a page in a directory of these files, the first of which it is.
+fn config(directory: &Path, files: &[(&str, &str)]) -> Config {
+    for (name, text) in files {
+        fs::write(directory.join(name), text).unwrap();
+    }
+    let site = SiteConfig {
+        page: PageSource::File(directory.join(files[0].0)),
+        names: vec!["_".parse().unwrap(), "*.a.example".parse().unwrap()],
+        ..SiteConfig::default()
+    };
+    Config {
+        sites: vec![site],
+        ..Config::default()
+    }
+}
+
+fn body(representation: Option<&Representation>) -> &str {
+    std::str::from_utf8(&representation.unwrap().body).unwrap()
+}
+
+const END: u64 = 1_795_521_600;
+
+fn window() -> Window {
+    Window {
+        until: Some(END),
+        message: Some("Bigger <disks>".to_owned()),
+    }
+}
+
+#[test]
+fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [
+        (
+            "down.html",
+            "<html class=a lang='en-GB'>{{host}}: {{message}}",
+        ),
+        ("down.json", r#"{"x": "{{message}} {{host}}"}"#),
+        ("down.txt", "{{message}} {{host}}"),
+        ("down.de.html", "deutsch"),
+        ("down.pt-BR.html", "brasileiro"),
+        ("down.old.html", "old"),
+        ("down.html.orig", "orig"),
+        ("other.json", "{{other}}"),
+    ];
+    let mut config = config(directory.path(), &files);
+    config.window.message = Some("\"<b>\"".to_owned());
+    let contents = contents(&config).unwrap();
+    let [content] = contents.as_slice() else {
+        unreachable!()
+    };
+    let languages: Vec<_> = content
+        .pages
+        .iter()
+        .map(|page| page.language.as_deref())
+        .collect();
+    assert_eq!(languages, [Some("en-gb"), Some("de"), Some("pt-BR")]);
+    assert_eq!(
+        content
+            .pages
+            .iter()
+            .map(|page| body(Some(page)))
+            .collect::<Vec<_>>(),
+        [
+            "<html class=a lang='en-GB'>a.example: &#34;&#60;b&#62;&#34;",
+            "deutsch",
+            "brasileiro"
+        ]
+    );
+    assert_eq!(body(content.json.as_ref()), r#"{"x": "\"<b>\" a.example"}"#);
+    assert_eq!(
+        content.json.as_ref().unwrap().content_type,
+        "application/json"
+    );
+    assert_eq!(body(content.plain.as_ref()), "\"<b>\" a.example");
+}
+
+#[test]
+fn a_page_alone_is_accompanied_by_what_is_embedded() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), &[("page.html", "<p>page")]);
+    let alone = contents(&config).unwrap();
+    assert_eq!(alone[0].pages.len(), 1);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(body(alone[0].json.as_ref())).unwrap(),
+        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": SHORTLY, "retry-after": 300})
+    );
+    assert_eq!(
+        body(alone[0].plain.as_ref()),
+        format!("503 Service Unavailable\n\n{SHORTLY}\n")
+    );
+    drop(alone);
+    config.window = window();
+    let announced = contents(&config).unwrap();
+    assert_eq!(announced[0].retry_after, None);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
+        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
+    );
+    assert_eq!(
+        body(announced[0].plain.as_ref()),
+        format!(
+            "503 Service Unavailable\n\n{DOWN}\nBigger <disks>\nExpected back: {}\n",
+            clock::told(END)
+        )
+    );
+}
+
+#[test]
+fn a_page_that_is_a_form_itself_is_that_form() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, json, plain) in [("a.json", None, true), ("b.txt", Some(true), false)] {
+        let config = config(directory.path(), &[(name, "x")]);
+        let contents = contents(&config).unwrap();
+        assert_eq!(contents[0].json.is_some(), json.is_some(), "{name}");
+        assert_eq!(contents[0].plain.is_some(), plain, "{name}");
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [
+        ("page.html", "<p>\n  {{who}} {{until}}"),
+        ("page.de.html", "{{#until}}"),
+        ("page.txt", ""),
+    ];
+    let config = config(directory.path(), &files);
+    let mut told: Vec<String> = look(&config).1.iter().map(ToString::to_string).collect();
+    told.sort();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    assert_eq!(
+        told,
+        [
+            format!(
+                "{}:1:1: a part of \"until\" without its end; add {{{{/until}}}}",
+                at("page.de.html")
+            ),
+            format!(
+                "{}:2:3: unknown placeholder \"who\" in braces; write {{{{until}}}}, {{{{message}}}} or {{{{host}}}}",
+                at("page.html")
+            ),
+            format!("page \"{}\" is empty; put the page into it", at("page.txt")),
+        ]
+    );
+    assert!(contents(&config).is_err());
+}
+
+#[test]
+fn a_language_is_what_the_page_says() {
+    for (page, expected) in [
+        ("<!DOCTYPE html>\n<html lang=\"en\">", Some("en")),
+        ("<HTML class=x LANG=de-AT>", Some("de-at")),
+        ("<html>", None),
+        ("<html lang=\"\">", None),
+        ("<p lang=en>", None),
+        ("", None),
+    ] {
+        assert_eq!(language(page.as_bytes()).as_deref(), expected, "{page}");
+    }
+}
