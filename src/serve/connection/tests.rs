@@ -2,13 +2,16 @@
 
 mod script;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::names::{Hosts, ServerName};
+use crate::logger::clock;
 use crate::serve::answer::{Answers, Content};
+use crate::serve::countdown::Countdown;
 use script::{Event, Script};
 
 const PAGE: &str = "<p>Back soon</p>\n";
@@ -99,6 +102,42 @@ fn answers_of_several_sites_come_in_order_through_any_room() {
         io.room = 0;
         run(&sites, &mut io);
         assert_eq!(String::from_utf8(io.output).unwrap(), whole, "{room}");
+    }
+}
+
+/// What Retry-After says may change while an answer waits for room: what has begun is sent as it was.
+#[test]
+fn a_head_that_is_counted_down_is_whole_through_any_room() {
+    let content = Content {
+        retry_after: None,
+        ..Content::of_page(PAGE.as_bytes(), "text/html", Duration::ZERO)
+    };
+    let answers = Arc::new(Answers::of_sites(&[content]).unwrap());
+    let announcing = |until: u64| Sites {
+        answers: Arc::clone(&answers),
+        countdown: Some(Countdown::new(until)),
+        ..site()
+    };
+    let end = clock::seconds() + 1000;
+    for room in [1, 7, 100, 250] {
+        let mut io = Script::new(vec![Event::Input(GET.repeat(3)), Event::Room(room)]);
+        io.room = 0;
+        let (mut connection, want) = run(&announcing(end), &mut io);
+        assert_eq!(want, Want::Room);
+        io.room = usize::MAX;
+        let later = announcing(end + 1_000_000);
+        go_on(&mut connection, &later, &mut io);
+        assert_eq!(statuses(&io.output), [503; 3], "{room}");
+        let output = String::from_utf8(io.output).unwrap();
+        let told = output
+            .lines()
+            .filter_map(|line| line.strip_prefix("Retry-After: "));
+        let told: Vec<u64> = told.map(|seconds| seconds.parse().unwrap()).collect();
+        assert!(
+            told.iter().all(|seconds| (990..=1200).contains(seconds)),
+            "{told:?}"
+        );
+        assert!(told[0] != told[1] && told[1] != told[2], "{told:?}");
     }
 }
 

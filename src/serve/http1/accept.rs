@@ -185,7 +185,16 @@ impl Accept {
 
     /// The form that is wanted most. Where several are wanted alike it is the one whose name stands first, before those that
     /// only a star speaks of; and the page where none is.
+    #[inline]
     pub(super) fn form(&self) -> Form {
+        if self.members == 0 || self.members == 1 && self.html.quality == FULL {
+            Form::Page
+        } else {
+            self.weigh()
+        }
+    }
+
+    fn weigh(&self) -> Form {
         let mut best = (0, false, 0);
         let mut form = None;
         for (candidate, named, any_of_kind) in [
@@ -245,7 +254,19 @@ pub(super) struct AcceptEncoding {
 
 impl AcceptEncoding {
     /// Reads a line.
+    #[inline]
     pub(super) fn read(&mut self, value: &[u8]) {
+        match value {
+            // What browsers send, to the byte.
+            b"gzip, deflate, br, zstd" | b"gzip, deflate, br" => {
+                (self.gzip, self.brotli) = (Some(FULL), Some(FULL));
+            }
+            b"gzip, deflate" | b"gzip" => self.gzip = Some(FULL),
+            _ => self.read_list(value),
+        }
+    }
+
+    fn read_list(&mut self, value: &[u8]) {
         for member in members(value) {
             let (name, quality) = weighed(member);
             let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -264,6 +285,7 @@ impl AcceptEncoding {
 
     /// The coding that is wanted most, the smallest where several are. A star alone means what everybody knows: gzip. Where
     /// none is acceptable it is none (RFC 9110 12.5.3), which is better than no answer.
+    #[inline]
     pub(super) fn coding(&self) -> Coding {
         let gzip = self.gzip.or(self.any).unwrap_or(0);
         let brotli = self.brotli.unwrap_or(0);
