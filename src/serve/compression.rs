@@ -7,8 +7,10 @@ use flate2::write::GzEncoder;
 
 /// What is shorter fits into one packet anyway.
 const SMALLEST: usize = 512;
-/// So many bytes of all pages are worth the slowest compression, which takes a second for them.
-const BEST: usize = 512 * 1024;
+/// What is longer is no page that one reads, but a load or reload would wait for it.
+const LONGEST: usize = 1024 * 1024;
+/// So many bytes of all pages are worth the slowest compression, which takes half a second for them.
+const BEST: usize = 128 * 1024;
 
 /// Compresses bodies, and sees to it that many of them do not hold up the start.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ impl Press {
     /// A body in both codings, if each of them saves an eighth of it.
     pub(super) fn press(&mut self, body: &[u8]) -> Option<Pressed> {
         let saves = |smaller: &Vec<u8>| smaller.len() <= body.len() - body.len() / 8;
-        if body.len() < SMALLEST {
+        if !(SMALLEST..=LONGEST).contains(&body.len()) {
             return None;
         }
         // The faster one tells whether there is anything to be saved.
@@ -108,6 +110,7 @@ pub(super) mod tests {
         let mut press = Press::default();
         assert!(press.press(&noise).is_none());
         assert!(press.press(&[b'x'; SMALLEST - 1]).is_none());
+        assert!(press.press(&vec![b'x'; LONGEST + 1]).is_none());
         assert!(press.press(b"").is_none());
     }
 }

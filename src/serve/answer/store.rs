@@ -69,11 +69,35 @@ impl Store {
             });
             stride += if is_compressed { CODINGS.len() } else { 1 };
         }
+        let variants = self.variants(content, &all, &bodies, &groups);
+        let languages = pages.iter().filter(|_| pages.len() > 1);
+        Rendered {
+            variants,
+            stride: number(stride),
+            groups: groups.into_boxed_slice(),
+            languages: languages
+                .map(|page| page.language.as_deref().unwrap_or_default().into())
+                .collect(),
+            json,
+            plain,
+            empty,
+            cors: content.cors.clone(),
+        }
+    }
+
+    /// Renders the variants of each representation, for nobody's origin first and then for each that is named.
+    fn variants(
+        &self,
+        content: &Content<'_>,
+        all: &[Option<&Representation>],
+        bodies: &[[usize; CODINGS.len()]],
+        groups: &[Group],
+    ) -> Box<[Variant]> {
         let template = Template::new(content, groups.iter().any(|group| group.is_compressed));
         let mut variants = Vec::new();
         let origins = content.origins().iter().map(|origin| Some(origin.as_str()));
         for origin in std::iter::once(None).chain(origins) {
-            for ((representation, codings), group) in all.iter().zip(&bodies).zip(&groups) {
+            for ((representation, codings), group) in all.iter().zip(bodies).zip(groups) {
                 let count = if group.is_compressed {
                     CODINGS.len()
                 } else {
@@ -92,19 +116,7 @@ impl Store {
                 }
             }
         }
-        let languages = pages.iter().filter(|_| pages.len() > 1);
-        Rendered {
-            variants: variants.into_boxed_slice(),
-            stride: number(stride),
-            groups: groups.into_boxed_slice(),
-            languages: languages
-                .map(|page| page.language.as_deref().unwrap_or_default().into())
-                .collect(),
-            json,
-            plain,
-            empty,
-            cors: content.cors.clone(),
-        }
+        variants.into_boxed_slice()
     }
 
     /// Seals all bodies.

@@ -135,34 +135,17 @@ impl Connection {
                 Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
                 Parsed::Request(request, length) => {
                     let head = &input[at..at + length];
-                    let ready = sites.ready(&request, head);
                     at += length;
                     scan = Scan::default();
-                    let skip = BodySkip::new(request.body);
-                    body = Some(skip);
+                    body = Some(BodySkip::new(request.body));
                     let all = all && request.body == Body::Length((input.len() - at) as u64);
-                    let then = self.after(request, all, sites, ready);
-                    let ready = Ready {
-                        persistence: persistence(request, then.is_some()),
-                        ..ready
-                    };
-                    if request.wants.is_preflight
-                        && let Some(answer) = preflight(request, sites, ready, head)
-                    {
-                        if let Some(journal) = &mut journal {
-                            journal.note_own(head, &answer);
-                        }
-                        batch.end_with(answer);
-                        return then.map_or((at, Then::SkipBody(skip)), |then| (input.len(), then));
-                    }
-                    if let Some(journal) = &mut journal {
-                        let [.., sent] = sites.bytes(ready);
-                        journal.note_answer(head, sent.len());
-                    }
-                    batch.push(ready);
-                    match then {
-                        Some(then) => return (input.len(), then),
+                    let journal = journal.as_deref_mut();
+                    match self.answer(request, head, all, sites, batch, journal) {
                         None => continue,
+                        Some(then @ (Then::SkipBody(_) | Then::ReadHead(_))) => return (at, then),
+                        Some(then @ (Then::Close(_) | Then::Linger(_))) => {
+                            return (input.len(), then);
+                        }
                     }
                 }
                 Parsed::Refusal(refusal) => refusal,
@@ -175,6 +158,39 @@ impl Connection {
             batch.end_with(answer);
             return (input.len(), Then::Linger(CloseReason::Refused));
         }
+    }
+
+    /// Adds the answer to a request, and returns what follows it where no other request is read before that is sent.
+    fn answer(
+        &mut self,
+        request: Request,
+        head: &[u8],
+        all: bool,
+        sites: &Sites,
+        batch: &mut Batch,
+        journal: Option<&mut Journal<'_>>,
+    ) -> Option<Then> {
+        let ready = sites.ready(&request, head);
+        let then = self.after(request, all, sites, ready);
+        let ready = Ready {
+            persistence: persistence(request, then.is_some()),
+            ..ready
+        };
+        if request.wants.is_preflight
+            && let Some(answer) = preflight(request, sites, ready, head)
+        {
+            if let Some(journal) = journal {
+                journal.note_own(head, &answer);
+            }
+            batch.end_with(answer);
+            return then.or(Some(Then::SkipBody(BodySkip::new(request.body))));
+        }
+        if let Some(journal) = journal {
+            let [.., sent] = sites.bytes(ready);
+            journal.note_answer(head, sent.len());
+        }
+        batch.push(ready);
+        then
     }
 
     /// What follows the answer to a request, where that is the end of the connection.
