@@ -5,13 +5,12 @@
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maintd::config::names::{Hosts, ServerName};
-use maintd::config::{nginx, syntax};
-use maintd::serve::answer::{Answers, Content, Persistence, Ready};
+use maintd::config::{Config, PageSource, SiteConfig, nginx, syntax};
+use maintd::serve::answer::Answers;
 use maintd::serve::connection::Connection;
 use maintd::serve::deadlines::{Deadlines, Timeouts, Timer};
 use maintd::serve::http1::{Parsed, Scan, parse};
@@ -132,24 +131,22 @@ fn answers(criterion: &mut Criterion) {
                 .collect()
         })
         .collect();
-    let pages: Vec<String> = (0..100).map(|number| format!("<p>{number}")).collect();
-    let contents: Vec<Content<'_>> = pages
-        .iter()
-        .map(|page| Content {
-            page: page.as_bytes(),
-            content_type: "text/html; charset=utf-8".to_owned(),
-            retry_after: Duration::from_secs(300),
-            fields: &[],
-        })
-        .collect();
-    let many = Sites {
-        answers: Arc::new(Answers::of_sites(&contents).expect("memory")),
-        hosts: Hosts::all(names.iter().map(Vec::as_slice)),
-        max_requests: 1000,
-        draining: false,
+    let site = |number: usize| SiteConfig {
+        page: PageSource::Text(format!("<p>{number}")),
+        ..SiteConfig::default()
     };
-    let one = Answers::of_sites(&contents[..1]).expect("memory");
-    let one = Sites::one(one, 1000);
+    let ready = |count: usize| {
+        let config = Config {
+            sites: (0..count).map(site).collect(),
+            ..Config::default()
+        };
+        maintd::serve::sites::answers(&config).expect("memory")
+    };
+    let many = Sites {
+        hosts: Hosts::all(names.iter().map(Vec::as_slice)),
+        ..Sites::one(ready(100), 1000)
+    };
+    let one = Sites::one(ready(1), 1000);
     let input = BROWSER.replace("www.example.org\r\nUser", "site77.example\r\nUser");
     let Parsed::Request(request, _) = parse(input.as_bytes(), &mut Scan::default()) else {
         return;
@@ -157,13 +154,8 @@ fn answers(criterion: &mut Criterion) {
     for (name, sites) in [("one site", one), ("a hundred sites", many)] {
         criterion.bench_function(&format!("choose the answer: {name}"), |bench| {
             bench.iter(|| {
-                let site = sites.choose(black_box(input.as_bytes()), request.host);
-                let ready = Ready {
-                    persistence: Persistence::Stays,
-                    with_body: true,
-                    site,
-                };
-                black_box(sites.answers.bytes(ready));
+                let ready = sites.ready(&request, black_box(input.as_bytes()));
+                black_box(sites.bytes(ready));
             });
         });
     }
