@@ -164,6 +164,19 @@ fn counted_turn(
     connection.advance(&mut Plain::new(socket, false), sites, buffer, None)
 }
 
+/// It is a 503 with the body that it promises, in whatever coding.
+fn is_page(answer: &[u8]) -> bool {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let Some((head, body)) = end.map(|end| answer.split_at(end + 4)) else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(head);
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "));
+    head.starts_with("HTTP/1.1 503 ") && !body.is_empty() && length == Some(&body.len().to_string())
+}
+
 fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<()> {
     let mut socket = Memory::default();
     socket.output.reserve(8192);
@@ -177,7 +190,7 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
         } else {
             counted_connection(&mut socket, sites, &mut buffer)
         });
-        if !socket.output.ends_with(page::EMBEDDED) {
+        if !is_page(&socket.output) {
             return Err(io::Error::other("no answer"));
         }
     }
@@ -260,7 +273,7 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    if answer[..length].ends_with(page::EMBEDDED) {
+    if is_page(&answer[..length]) {
         Ok(())
     } else {
         Err(io::Error::other("no answer"))
