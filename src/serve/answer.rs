@@ -97,6 +97,7 @@ struct Variant {
     /// The number of its body; equal ones are kept once.
     body: usize,
     is_short: bool,
+    form: Form,
 }
 
 impl Rendered {
@@ -174,6 +175,12 @@ impl Answers {
     #[must_use]
     pub fn is_short(&self, site: SiteNumber, variant: u16) -> bool {
         self.variant(site, variant).is_short
+    }
+
+    /// The form of an answer.
+    #[must_use]
+    pub fn form(&self, ready: Ready) -> Form {
+        self.variant(ready.site, ready.variant).form
     }
 
     /// Which origins' scripts may read a site's answers.

@@ -180,8 +180,8 @@ impl Connection {
         if batch.is_empty() {
             return self.follow(io, then, false);
         }
-        for site in batch.sites() {
-            io.note_answer(site);
+        for ready in batch.ready() {
+            io.note_answer(ready.site, sites.answers.form(*ready));
         }
         match batch.write(io, sites) {
             Ok(unsent) if unsent.is_empty() => match conclude(io, then) {

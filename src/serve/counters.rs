@@ -3,6 +3,7 @@
 mod board;
 
 use super::deadlines::Timer;
+use super::http1::Form;
 pub use board::{Board, Counter, Counters, Figures};
 
 /// Why a connection ended. Its name is also its counter's.
@@ -179,6 +180,8 @@ pub enum Series {
     Handshake(usize),
     /// Connections that wait for something now. It falls too.
     Open(Timer),
+    /// Requests answered with the page, by its form.
+    Form(Form),
     /// Requests answered with the page, by the place of their host.
     Host(usize),
 }
@@ -188,7 +191,8 @@ const METHOD: usize = CLOSED + CloseReason::ALL.len();
 const REFUSED: usize = METHOD + Method::ALL.len();
 const HANDSHAKE: usize = REFUSED + REFUSALS.len();
 const OPEN: usize = HANDSHAKE + TLS_VERSIONS.len();
-const HOST: usize = OPEN + Timer::COUNT;
+const FORM: usize = OPEN + Timer::COUNT;
+const HOST: usize = FORM + Form::ALL.len();
 /// The numbers of one process: whole lines of the cache, so that no two processes write to one.
 const WIDTH: usize = (HOST + HOSTS).next_multiple_of(8);
 
@@ -208,6 +212,7 @@ impl Series {
             Self::Refused(number) => REFUSED + within(number, REFUSALS.len()),
             Self::Handshake(number) => HANDSHAKE + within(number, TLS_VERSIONS.len()),
             Self::Open(timer) => OPEN + timer as usize,
+            Self::Form(form) => FORM + form as usize,
             Self::Host(number) => HOST + within(number, HOSTS),
         }
     }
@@ -237,6 +242,7 @@ mod tests {
         all.extend((0..REFUSALS.len()).map(Series::Refused));
         all.extend((0..TLS_VERSIONS.len()).map(Series::Handshake));
         all.extend(Timer::ALL.map(Series::Open));
+        all.extend(Form::ALL.map(Series::Form));
         all.extend((0..HOSTS).map(Series::Host));
         let places: Vec<usize> = all.iter().map(|series| series.place()).collect();
         assert_eq!(places, (0..HOST + HOSTS).collect::<Vec<_>>());

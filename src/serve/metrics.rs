@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::counters::{CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS};
 use super::deadlines::Timer;
 use super::hosts::Hosts;
+use super::http1::Form;
 
 /// The type of the text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -86,28 +87,7 @@ pub(super) fn render(figures: &Figures, hosts: &Hosts, started: u64, until: Opti
         "The announced end of the maintenance, in seconds since 1970; 0 without one.",
         until.unwrap_or(0),
     );
-    text.labelled(
-        (
-            "counter",
-            "requests_total",
-            "Requests answered with the page, by method.",
-        ),
-        "method",
-        Method::ALL
-            .into_iter()
-            .map(|method| (method.name(), figures.get(Series::Method(method)))),
-    );
-    text.labelled(
-        (
-            "counter",
-            "host_requests_total",
-            "Requests answered with the page, by the first server_name of their site.",
-        ),
-        "host",
-        hosts
-            .iter()
-            .map(|(place, name)| (name, figures.get(Series::Host(place)))),
-    );
+    requests(&mut text, figures, hosts);
     text.labelled(
         ("counter", "refusals_total", "Requests refused, by status."),
         "status",
@@ -157,6 +137,42 @@ pub(super) fn render(figures: &Figures, hosts: &Hosts, started: u64, until: Opti
         text.counter(name, help, figures.get(series));
     }
     text.0
+}
+
+fn requests(text: &mut Text, figures: &Figures, hosts: &Hosts) {
+    text.labelled(
+        (
+            "counter",
+            "requests_total",
+            "Requests answered with the page, by method.",
+        ),
+        "method",
+        Method::ALL
+            .into_iter()
+            .map(|method| (method.name(), figures.get(Series::Method(method)))),
+    );
+    text.labelled(
+        (
+            "counter",
+            "form_requests_total",
+            "Requests answered with the page, by the form that it had.",
+        ),
+        "form",
+        Form::ALL
+            .into_iter()
+            .map(|form| (form.name(), figures.get(Series::Form(form)))),
+    );
+    text.labelled(
+        (
+            "counter",
+            "host_requests_total",
+            "Requests answered with the page, by the first server_name of their site.",
+        ),
+        "host",
+        hosts
+            .iter()
+            .map(|(place, name)| (name, figures.get(Series::Host(place)))),
+    );
 }
 
 fn connections(text: &mut Text, figures: &Figures) {

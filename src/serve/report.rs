@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::counters::{CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS};
 use super::deadlines::Timer;
 use super::hosts::Hosts;
+use super::http1::Form;
 use super::samples::Samples;
 use crate::window::Window;
 
@@ -49,6 +50,7 @@ impl Report<'_> {
     fn numbers(&self, value: &impl Fn(Series) -> Value) -> Value {
         let closes = CloseReason::ALL.map(|reason| (reason.name(), Series::Closed(reason)));
         let methods = Method::ALL.map(|method| (method.name(), Series::Method(method)));
+        let forms = Form::ALL.map(|form| (form.name(), Series::Form(form)));
         let hosts = self.hosts.iter();
         let hosts = hosts.map(|(place, name)| (name, Series::Host(place)));
         let refusals = (0..).zip(REFUSALS);
@@ -59,6 +61,7 @@ impl Report<'_> {
             "connections": value(Series::Accepted),
             "requests": value(Series::Answered),
             "methods": object(methods, value),
+            "forms": object(forms, value),
             "hosts": object(hosts, value),
             "refusals": object(refusals, value),
             "closes": object(closes, value),

@@ -62,6 +62,7 @@ fn requests_are_counted_by_method_host_and_status() {
             "connections": 8,
             "requests": 5,
             "methods": { "GET": 2, "POST": 1, "OPTIONS": 1, "other": 1, "HEAD": 0 },
+            "forms": { "page": 5, "json": 0, "text": 0, "empty": 0 },
             "hosts": { "a.example": 4, "*.b.example": 1, "other": 0 },
             "refusals": { "400": 2, "414": 1, "431": 0, "501": 0, "505": 0 },
             "closes": { "refused": 3, "answered": 5 },
@@ -83,6 +84,27 @@ fn pipelined_requests_count_each() {
         &daemon,
         "totals",
         &json!({ "connections": 1, "requests": 41, "methods": { "GET": 40, "HEAD": 1 }, "hosts": { "_": 41 } }),
+    );
+}
+
+#[test]
+fn forms_are_counted() {
+    let daemon = Daemon::plain();
+    for (fields, count) in [
+        ("Accept: application/json", 3),
+        ("Accept: text/plain", 2),
+        ("Accept: image/png", 4),
+        ("Accept: text/html", 1),
+    ] {
+        let get = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\nConnection: close\r\n\r\n");
+        for _ in 0..count {
+            assert_eq!(send(&daemon, Port::Clear, &get), 503);
+        }
+    }
+    assert_comes_to(
+        &daemon,
+        "totals",
+        &json!({ "requests": 10, "forms": { "page": 1, "json": 3, "text": 2, "empty": 4 } }),
     );
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use super::content::Template;
 use super::{Content, Group, Persistence, Rendered, Representation, SHORT, Variant};
 use crate::serve::compression::Press;
+use crate::serve::http1::Form;
 use crate::serve::page::Bodies;
 
 /// The languages that are chosen from, at most.
@@ -47,17 +48,24 @@ impl Store {
     /// Renders the answers of one site.
     pub(super) fn render(&mut self, content: &Content<'_>) -> Rendered {
         let pages = &content.pages[..content.pages.len().min(MAX_LANGUAGES)];
-        let mut all: Vec<Option<&Representation>> = pages.iter().map(Some).collect();
-        let mut add = |representation: Option<_>| {
-            all.push(representation);
+        let mut all: Vec<(Form, Option<&Representation>)> =
+            pages.iter().map(|page| (Form::Page, Some(page))).collect();
+        let mut add = |form, representation: Option<_>| {
+            all.push((form, representation));
             number(all.len() - 1)
         };
-        let json = content.json.as_ref().map_or(0, |json| add(Some(json)));
-        let plain = content.plain.as_ref().map_or(0, |plain| add(Some(plain)));
-        let empty = add(None);
+        let json = content
+            .json
+            .as_ref()
+            .map_or(0, |json| add(Form::Json, Some(json)));
+        let plain = content
+            .plain
+            .as_ref()
+            .map_or(0, |plain| add(Form::Plain, Some(plain)));
+        let empty = add(Form::Empty, None);
         let bodies: Vec<[usize; CODINGS.len()]> = all
             .iter()
-            .map(|it| self.keep_all(it.map_or(&[], |it| &it.body)))
+            .map(|(_, it)| self.keep_all(it.map_or(&[], |it| &it.body)))
             .collect();
         let mut groups = Vec::with_capacity(all.len());
         let mut stride = 0;
@@ -89,7 +97,7 @@ impl Store {
     fn variants(
         &self,
         content: &Content<'_>,
-        all: &[Option<&Representation>],
+        all: &[(Form, Option<&Representation>)],
         bodies: &[[usize; CODINGS.len()]],
         groups: &[Group],
     ) -> Box<[Variant]> {
@@ -97,7 +105,7 @@ impl Store {
         let mut variants = Vec::new();
         let origins = content.origins().iter().map(|origin| Some(origin.as_str()));
         for origin in std::iter::once(None).chain(origins) {
-            for ((representation, codings), group) in all.iter().zip(bodies).zip(groups) {
+            for (((form, representation), codings), group) in all.iter().zip(bodies).zip(groups) {
                 let count = if group.is_compressed {
                     CODINGS.len()
                 } else {
@@ -112,6 +120,7 @@ impl Store {
                         heads: Persistence::ALL.map(head),
                         body: *body,
                         is_short: length <= SHORT,
+                        form: *form,
                     });
                 }
             }

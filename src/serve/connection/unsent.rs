@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-use crate::config::names::SiteNumber;
 use crate::serve::answer::{Persistence, Ready};
 use crate::serve::sites::Sites;
 use crate::serve::transport::Transport;
@@ -58,9 +57,9 @@ impl Batch {
         self.length += 1;
     }
 
-    /// The sites whose answers these are, one for each.
-    pub(super) fn sites(&self) -> impl Iterator<Item = SiteNumber> {
-        self.ready[..self.length].iter().map(|ready| ready.site)
+    /// The answers that were ready.
+    pub(super) fn ready(&self) -> &[Ready] {
+        &self.ready[..self.length]
     }
 
     /// Ends the batch with an answer that was made for its request.

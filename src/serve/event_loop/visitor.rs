@@ -9,6 +9,7 @@ use crate::config::names::SiteNumber;
 use crate::serve::access::{AccessLog, Journal, Peer};
 use crate::serve::connection::{Connection, Want};
 use crate::serve::counters::{Counters, Series};
+use crate::serve::http1::Form;
 use crate::serve::listener::Stream;
 use crate::serve::sites::Service;
 use crate::serve::transport::{Agreed, Buffers, Plain, Socket, Tls, TlsStream};
@@ -191,10 +192,11 @@ impl Write for Metered<'_> {
 }
 
 impl Socket for Metered<'_> {
-    fn note_answer(&mut self, site: SiteNumber) {
+    fn note_answer(&mut self, site: SiteNumber, form: Form) {
         let place = self.host_places.get(usize::from(site));
         let place = place.copied().unwrap_or(0);
         self.counters.of(Series::Host(place)).add(1);
+        self.counters.of(Series::Form(form)).add(1);
     }
 
     fn note_session(&mut self, Agreed { is_1_3, is_resumed }: Agreed) {

@@ -17,6 +17,22 @@ pub enum Form {
     Empty,
 }
 
+impl Form {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Page, Self::Json, Self::Plain, Self::Empty];
+
+    /// Its name, as it is told.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Json => "json",
+            Self::Plain => "text",
+            Self::Empty => "empty",
+        }
+    }
+}
+
 /// The codings in which a body can be sent, in the order of their numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {

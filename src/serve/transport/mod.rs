@@ -9,6 +9,7 @@ mod tls;
 use std::io::{self, Read, Write};
 
 use crate::config::names::SiteNumber;
+use crate::serve::http1::Form;
 
 pub use plain::Plain;
 pub use tls::{Buffers, Tls, TlsStream};
@@ -41,8 +42,8 @@ pub trait Transport: Read + Write {
         false
     }
 
-    /// An answer of this site is about to be written: for whoever counts what goes through here.
-    fn note_answer(&mut self, _site: SiteNumber) {}
+    /// An answer of this site, in this form, is about to be written: for whoever counts what goes through here.
+    fn note_answer(&mut self, _site: SiteNumber, _form: Form) {}
 
     /// Says after the last byte that it was the last: sends all that waits, and the `close_notify` of TLS.
     ///
@@ -74,7 +75,7 @@ pub struct Agreed {
 /// A socket as transports use it: a stream whose sending half can be closed.
 pub trait Socket: Read + Write {
     /// As [`Transport::note_answer`].
-    fn note_answer(&mut self, _site: SiteNumber) {}
+    fn note_answer(&mut self, _site: SiteNumber, _form: Form) {}
 
     /// TLS has been agreed upon.
     fn note_session(&mut self, _session: Agreed) {}

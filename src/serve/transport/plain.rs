@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 
 use super::{Socket, Transport};
 use crate::config::names::SiteNumber;
+use crate::serve::http1::Form;
 
 /// A socket for one turn.
 pub struct Plain<'a, S> {
@@ -51,8 +52,8 @@ impl<S: Socket> Transport for Plain<'_, S> {
         self.short_read && !self.closing
     }
 
-    fn note_answer(&mut self, site: SiteNumber) {
-        self.socket.note_answer(site);
+    fn note_answer(&mut self, site: SiteNumber, form: Form) {
+        self.socket.note_answer(site, form);
     }
 
     fn shutdown(&mut self) {

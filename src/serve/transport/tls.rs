@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 
 use super::{BROKEN_PROTOCOL, Socket, Transport};
 use crate::config::names::SiteNumber;
+use crate::serve::http1::Form;
 use session::{Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, has_whole_record};
 
 /// The most bytes taken from a socket at once.
@@ -338,8 +339,8 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         self.flush()
     }
 
-    fn note_answer(&mut self, site: SiteNumber) {
-        self.socket.note_answer(site);
+    fn note_answer(&mut self, site: SiteNumber, form: Form) {
+        self.socket.note_answer(site, form);
     }
 
     fn shutdown(&mut self) {
