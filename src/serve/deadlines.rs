@@ -125,6 +125,13 @@ impl Deadlines {
         }
     }
 
+    /// Reserves room for so many connections.
+    #[must_use]
+    pub fn with_room(mut self, connections: usize) -> Self {
+        self.links.reserve_exact(connections);
+        self
+    }
+
     /// How many connections wait for what.
     #[must_use]
     pub const fn lengths(&self) -> [u32; Timer::COUNT] {

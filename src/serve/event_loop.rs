@@ -32,6 +32,9 @@ use visitor::{Desk, Visitor};
 
 /// The events taken from the poll at once.
 const EVENTS_A_TURN: usize = 1024;
+/// The connections for which room is reserved at the start. The system gives memory only for what is used of it; what grows
+/// instead leaves all its smaller selves behind.
+const RESERVED: usize = 65_536;
 /// How long lines wait for a pipe that had no room for them, if nothing else happens.
 const PIPE_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -102,9 +105,9 @@ impl EventLoop {
             first_connection: FIRST_LISTENER + doors.len(),
             listeners: doors,
             stage: Stage::Serving,
-            connections: Slab::new(),
+            connections: Slab::with_capacity(max_connections.min(RESERVED)),
             max_connections,
-            deadlines: Deadlines::new(timeouts),
+            deadlines: Deadlines::new(timeouts).with_room(max_connections.min(RESERVED)),
             ready: Vec::new(),
             desk: Desk {
                 services,
