@@ -29,7 +29,7 @@ fn a_pipe_gets_a_row_each_second_across_a_restart() {
     assert!(child.wait().unwrap().success());
 }
 
-/// script(1) of util-linux is the terminal.
+/// script(1) of util-linux is the terminal. Ctrl-C is the shell's too, which is to outlive it, whichever shell that is.
 #[test]
 fn a_terminal_is_drawn_on_and_left_as_it_was() {
     if !require_tool("script") {
@@ -37,7 +37,7 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
     }
     let daemon = Daemon::plain();
     let watch = format!(
-        "stty rows 24 cols 80; before=$(stty -g); '{}' status --watch -c '{}'; echo \"status $?\"; test \"$before\" = \"$(stty -g)\" && echo restored",
+        "trap : INT; stty rows 24 cols 80; before=$(stty -g); '{}' status --watch -c '{}'; echo \"status $?\"; test \"$before\" = \"$(stty -g)\" && echo restored",
         env!("CARGO_BIN_EXE_maintd"),
         daemon.path("maintd.conf").display()
     );
@@ -45,6 +45,7 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
         let mut child = Command::new("script")
             .args(["-q", "-c", &watch, "/dev/null"])
             .env("LC_ALL", "C.UTF-8")
+            .env("SHELL", "/bin/sh")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
