@@ -311,6 +311,7 @@ fn linger(io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> St
     }
     match io.discard(buffer) {
         Ok(0) => Step::Done(Want::Close(reason)),
+        Ok(_) if io.is_at_end() => Step::Done(Want::Close(reason)),
         Ok(_) => Step::On,
         Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Input),
         Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,

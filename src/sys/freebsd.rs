@@ -95,6 +95,9 @@ pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     super::socket_count(socket, FIONWRITE)
 }
 
+/// The flag of bytes that go along with what follows them: there is none here.
+pub(crate) const MORE_FOLLOWS: libc::c_int = 0;
+
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = true;
 

@@ -107,6 +107,9 @@ pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     super::socket_count(socket, libc::TIOCOUTQ)
 }
 
+/// The flag of bytes that go along with what follows them (`MSG_MORE`, send(2)); the close of a socket sends them too.
+pub(crate) const MORE_FOLLOWS: libc::c_int = libc::MSG_MORE;
+
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = true;
 

@@ -79,6 +79,9 @@ pub(crate) fn unacknowledged(_socket: &impl std::os::fd::AsRawFd) -> usize {
     0
 }
 
+/// The flag of bytes that go along with what follows them: there is none here.
+pub(crate) const MORE_FOLLOWS: libc::c_int = 0;
+
 /// Several sockets can listen on one address and share its connections.
 pub(crate) const SPREADS_CONNECTIONS: bool = false;
 

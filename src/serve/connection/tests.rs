@@ -182,6 +182,17 @@ fn an_answer_that_needs_the_clients_help_to_arrive_is_lingered_over() {
 }
 
 #[test]
+fn who_is_lingered_over_is_read_once_more_where_the_end_is_known() {
+    let mut io = Script::new(vec![
+        Event::Input(CLOSE.into()),
+        Event::InputAndEnd("\r\n".into()),
+    ]);
+    let (_, want) = run(&site_with(&[b'x'; 20_000]), &mut io);
+    assert_eq!(want, Want::Close(CloseReason::Answered));
+    assert_eq!((io.reads, io.shut), (2, true));
+}
+
+#[test]
 fn every_split_of_a_request_is_answered_once() {
     for request in [
         GET,

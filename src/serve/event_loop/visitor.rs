@@ -205,6 +205,12 @@ impl Socket for Metered<'_> {
         self.counters.of(Series::Resumed).add(is_resumed.into());
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write_last(bytes)?;
+        self.counters.of(Series::Sent).add(written as u64);
+        Ok(written)
+    }
+
     fn shutdown(&mut self) {
         self.socket.shutdown();
     }

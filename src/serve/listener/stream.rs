@@ -5,6 +5,7 @@ use std::net::Shutdown;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::serve::transport;
 use crate::sys;
@@ -78,6 +79,15 @@ impl Write for Stream {
 }
 
 impl transport::Socket for Stream {
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            // As std's own writes: no signal where the client has gone.
+            Self::Tcp(stream) => SockRef::from(&*stream)
+                .send_with_flags(bytes, sys::MORE_FOLLOWS | libc::MSG_NOSIGNAL),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
     fn shutdown(&mut self) {
         // It fails only where the client has gone, and then there is nothing to close.
         let _ = match self {

@@ -56,6 +56,11 @@ pub trait Transport: Read + Write {
     /// Closes the sending half of the socket. Errors are none: the connection is given up anyway.
     fn shutdown(&mut self);
 
+    /// The peer is known to have closed, and the last read has taken the last of what it has sent.
+    fn is_at_end(&self) -> bool {
+        false
+    }
+
     /// Reads and forgets; returns 0 at the end.
     ///
     /// # Errors
@@ -79,6 +84,15 @@ pub trait Socket: Read + Write {
 
     /// TLS has been agreed upon.
     fn note_session(&mut self, _session: Agreed) {}
+
+    /// Writes what will be followed by [`Self::shutdown`] or a close and nothing else: it may wait for that, so that both
+    /// travel in one segment.
+    ///
+    /// # Errors
+    /// Those of a write.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
 
     /// Closes the sending half (shutdown(2)), which errors only where the connection has gone.
     fn shutdown(&mut self);

@@ -52,6 +52,10 @@ impl<S: Socket> Transport for Plain<'_, S> {
         self.short_read && !self.closing
     }
 
+    fn is_at_end(&self) -> bool {
+        self.short_read && self.closing
+    }
+
     fn note_answer(&mut self, site: SiteNumber, form: Form) {
         self.socket.note_answer(site, form);
     }

@@ -80,6 +80,9 @@ enum Phase {
     Over,
 }
 
+/// How a socket is written to.
+type WriteOf<S> = fn(&mut S, &[u8]) -> io::Result<usize>;
+
 /// TLS over a socket for one turn.
 pub struct TlsStream<'a, S> {
     socket: &'a mut S,
@@ -204,9 +207,9 @@ impl<'a, S: Socket> TlsStream<'a, S> {
     }
 
     /// Writes what is left from turns before.
-    fn write_unsent(&mut self) -> io::Result<()> {
+    fn write_unsent(&mut self, write: WriteOf<S>) -> io::Result<()> {
         while self.tls.sent < self.tls.unsent.len() {
-            match self.socket.write(&self.tls.unsent[self.tls.sent..])? {
+            match write(self.socket, &self.tls.unsent[self.tls.sent..])? {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 length => self.tls.sent += length,
             }
@@ -214,6 +217,26 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         self.tls.unsent = Vec::new();
         self.tls.sent = 0;
         Ok(())
+    }
+
+    /// Sends what is staged; what the socket has no room for becomes the connection's own.
+    fn send(&mut self, write: WriteOf<S>) -> io::Result<()> {
+        let mut start = 0;
+        let sent = self.write_unsent(write).and_then(|()| {
+            let staged = self.buffers.staged.filled();
+            while start < staged.len() {
+                match write(self.socket, &staged[start..])? {
+                    0 => return Err(ErrorKind::WriteZero.into()),
+                    length => start += length,
+                }
+            }
+            Ok(())
+        });
+        self.tls
+            .unsent
+            .extend_from_slice(&self.buffers.staged.filled()[start..]);
+        self.buffers.staged.clear();
+        sent
     }
 
     /// Encrypts one record of what `slices` begin with into the staged bytes, and returns how much that was.
@@ -288,30 +311,18 @@ impl<S: Socket> Write for TlsStream<'_, S> {
         self.encrypt(slices)
     }
 
-    /// Sends what is staged; what the socket has no room for becomes the connection's own.
     fn flush(&mut self) -> io::Result<()> {
-        let mut start = 0;
-        let sent = self.write_unsent().and_then(|()| {
-            let staged = self.buffers.staged.filled();
-            while start < staged.len() {
-                match self.socket.write(&staged[start..])? {
-                    0 => return Err(ErrorKind::WriteZero.into()),
-                    length => start += length,
-                }
-            }
-            Ok(())
-        });
-        self.tls
-            .unsent
-            .extend_from_slice(&self.buffers.staged.filled()[start..]);
-        self.buffers.staged.clear();
-        sent
+        self.send(S::write)
     }
 }
 
 impl<S: Socket> Transport for TlsStream<'_, S> {
     fn is_drained(&self) -> bool {
         self.short_read && !self.closing && !self.has_peer_closed()
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.short_read && self.closing
     }
 
     fn is_handshaking(&self) -> bool {
@@ -336,7 +347,7 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
             session.close(&mut self.tls.partial, &mut self.buffers.staged);
             self.tls.phase = Phase::Over;
         }
-        self.flush()
+        self.send(S::write_last)
     }
 
     fn note_answer(&mut self, site: SiteNumber, form: Form) {

@@ -140,6 +140,10 @@ impl Transport for Script {
         self.short_read && !self.closing
     }
 
+    fn is_at_end(&self) -> bool {
+        self.short_read && self.closing
+    }
+
     fn is_handshaking(&self) -> bool {
         self.handshaking
     }
