@@ -40,9 +40,11 @@ fn common(site: &Site, [clear, p256, rsa]: [u16; 3]) -> String {
 pub fn maintd(site: &Site, ports: [u16; 3]) -> String {
     let directory = site.directory.display();
     format!(
-        "worker_processes 1;\nworker_rlimit_nofile {};\ncontrol {directory}/maintd.sock;\n\
+        "worker_processes {};\nworker_rlimit_nofile {};\ncontrol {directory}/maintd-{}.sock;\n\
          events {{ worker_connections {MAX_CONNECTIONS}; }}\nhttp {{\n{}}}\n",
+        site.workers,
         site.descriptors,
+        ports[0],
         common(site, ports)
     )
 }
@@ -50,10 +52,11 @@ pub fn maintd(site: &Site, ports: [u16; 3]) -> String {
 pub fn nginx(site: &Site, ports: [u16; 3]) -> String {
     let directory = site.directory.display();
     format!(
-        "daemon off;\nworker_processes 1;\nworker_rlimit_nofile {};\npid {directory}/nginx.pid;\n\
+        "daemon off;\nworker_processes {};\nworker_rlimit_nofile {};\npid {directory}/nginx.pid;\n\
          error_log {directory}/nginx.errors crit;\nevents {{ worker_connections {MAX_CONNECTIONS}; }}\n\
          http {{\n    client_body_temp_path {directory}/temp; proxy_temp_path {directory}/temp; \
          fastcgi_temp_path {directory}/temp; uwsgi_temp_path {directory}/temp; scgi_temp_path {directory}/temp;\n{}}}\n",
+        site.workers,
         site.descriptors,
         common(site, ports)
     )

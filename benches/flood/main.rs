@@ -39,6 +39,8 @@ mod servers;
 #[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
+mod workers;
+#[cfg(target_os = "linux")]
 mod works;
 
 #[cfg(target_os = "linux")]

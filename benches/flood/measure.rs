@@ -8,7 +8,6 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::load::{AT_ONCE, Limit, Plan, Ring, Visit};
-use crate::pace::{Latency, visit_at_rate};
 use crate::process;
 use crate::report::{Figure, Row, median};
 use crate::servers::{Kind, Port, Server, Site};
@@ -37,14 +36,14 @@ const MAX_NEW: u64 = 20_000;
 /// Fewer answers tell nothing, should the machine have had other things to do.
 const LEAST: u64 = 1000;
 
-fn limit(plan: &Plan, time: Duration) -> Limit {
+pub fn limit(plan: &Plan, time: Duration) -> Limit {
     let most = if plan.depth == 0 { MAX_NEW } else { u64::MAX };
     let least = LEAST;
     Limit { time, least, most }
 }
 
 /// The CPU time of one answer in microseconds, and the answers a second.
-fn cost(server: &Server, ring: &mut Ring, limit: Limit) -> io::Result<(f64, f64)> {
+pub fn cost(server: &Server, ring: &mut Ring, limit: Limit) -> io::Result<(f64, f64)> {
     let before = process::settled_cpu_time(&server.pids);
     let outcome = ring.run(limit)?;
     let spent = process::settled_cpu_time(&server.pids) - before;
@@ -55,7 +54,7 @@ fn cost(server: &Server, ring: &mut Ring, limit: Limit) -> io::Result<(f64, f64)
 }
 
 /// Those servers that can do a work, with what `prepare` makes of them.
-fn able<'a, T>(
+pub fn able<'a, T>(
     work: &Work,
     servers: &'a [Server],
     row: &mut Row,
@@ -108,49 +107,6 @@ pub fn cpu(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Row> {
     Ok(row)
 }
 
-/// Takes one figure out of many.
-type Part = fn(&Latency) -> f64;
-
-/// The time to an answer at half of the rate that the slowest of the servers reaches: the same rate for all of them.
-pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Vec<Row>> {
-    const PARTS: [(&str, Part); 3] = [
-        ("p50", |latency| latency.p50),
-        ("p99", |latency| latency.p99),
-        ("p99.9", |latency| latency.p999),
-    ];
-    let mut rows: Vec<Row> = PARTS
-        .iter()
-        .map(|(part, _)| {
-            let goals = if *part == "p99" { work.goals } else { &[] };
-            let title = format!("{part} at half load, {}", work.title);
-            Row::new(&format!("{}-{part}", work.name), &title, "us", goals)
-        })
-        .collect();
-    let able = able(work, servers, &mut rows[0], Ok)?;
-    let mut rates = Vec::new();
-    for (server, plan) in &able {
-        let mut ring = Ring::new(plan.clone(), AT_ONCE)?;
-        rates.push(cost(server, &mut ring, limit(plan, extent.time))?.1);
-    }
-    let rate = rates.into_iter().fold(f64::MAX, f64::min) / 2.0;
-    let figures = rows[0].figures.clone();
-    for row in &mut rows {
-        row.figures.clone_from(&figures);
-    }
-    rows[0]
-        .notes
-        .push(format!("at {rate:.0} connections a second"));
-    for _ in 0..extent.rounds {
-        for (number, (_, plan)) in able.iter().enumerate() {
-            let latency = visit_at_rate(plan, rate, extent.time * 2)?;
-            for (row, (_, part)) in rows.iter_mut().zip(PARTS) {
-                row.figures[number].rounds.push(part(&latency));
-            }
-        }
-    }
-    Ok(rows)
-}
-
 /// What a new connection costs while many idle ones are held, as a share of what it costs without them.
 pub fn crowded(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Row> {
     let title = format!("{} with {} idle held", work.title, extent.held);
@@ -189,7 +145,7 @@ pub fn crowded(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Ro
 
 /// Connections that have had an answer each and stay. They come from addresses of their own, a new one for each thousand,
 /// so that they take no port from those who come and go, and none is looked for in vain.
-fn hold(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
+pub fn hold(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let mut buffer = vec![0; 64 * 1024];
     let mut held = Vec::with_capacity(count);

@@ -16,8 +16,10 @@ use crate::answer;
 use crate::chart;
 use crate::load::AT_ONCE;
 use crate::measure::{self, Extent};
+use crate::pace;
 use crate::report::{self, Machine, Row};
 use crate::servers::{self, Kind, Server, Site};
+use crate::workers;
 use crate::works::{HELD, PACED, WORKS};
 
 /// Set in the process that is on its CPU and has its descriptors: `SERVERS' CPU`.
@@ -204,9 +206,12 @@ fn set_up(directory: &Path, cpu: usize, descriptors: u64) -> io::Result<Site> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     }
     servers::prepare(directory)?;
+    let own: Vec<String> = allowed_cpus()?.iter().map(usize::to_string).collect();
     Ok(Site {
         directory: directory.to_owned(),
-        cpu,
+        all_cpus: format!("{cpu},{}", own.join(",")),
+        cpus: cpu.to_string(),
+        workers: 1,
         descriptors,
         request_length: answer::KEEP.len(),
     })
@@ -249,7 +254,7 @@ fn measure_all(
         }
     }
     for work in PACED.iter().filter(|work| arguments.wants(work.name)) {
-        measure::latency(work, &servers, extent)?
+        pace::latency(work, &servers, extent)?
             .into_iter()
             .for_each(&mut add);
     }
@@ -261,6 +266,11 @@ fn measure_all(
         .collect();
     for held in HELD.iter().filter(|held| arguments.wants(held.name)) {
         add(measure::memory(held, &alone, site, extent)?);
+    }
+    if arguments.wants("workers") {
+        workers::shared(new, &alone, site, extent)?
+            .into_iter()
+            .for_each(&mut add);
     }
     if arguments.wants("start") || arguments.wants("resident") {
         measure::starts(&alone, site, extent)?

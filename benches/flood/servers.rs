@@ -80,10 +80,14 @@ pub enum Port {
 }
 
 /// What all servers are started with: files, and the CPU.
+#[derive(Clone)]
 pub struct Site {
     pub directory: PathBuf,
-    /// The CPU of the servers; the load has another one.
-    pub cpu: usize,
+    /// The CPU of the servers, as taskset(1) takes it; the load has another one.
+    pub cpus: String,
+    /// That one and the load's.
+    pub all_cpus: String,
+    pub workers: u32,
     /// What each may open.
     pub descriptors: u64,
     pub request_length: usize,
@@ -109,13 +113,7 @@ impl Server {
         let began = Instant::now();
         // Should this process be killed, the server ends too.
         let child = Command::new("setpriv")
-            .args([
-                "--pdeathsig",
-                "TERM",
-                "taskset",
-                "-c",
-                &site.cpu.to_string(),
-            ])
+            .args(["--pdeathsig", "TERM", "taskset", "-c", &site.cpus])
             .args(&words)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
