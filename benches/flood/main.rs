@@ -39,6 +39,9 @@ mod servers;
 #[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
+#[path = "../../tests/common/trusting.rs"]
+mod trusting;
+#[cfg(target_os = "linux")]
 mod workers;
 #[cfg(target_os = "linux")]
 mod works;

@@ -16,6 +16,8 @@
     reason = "a bench prints"
 )]
 
+#[path = "../../tests/common/trusting.rs"]
+mod trusting;
 mod work;
 
 use std::env;

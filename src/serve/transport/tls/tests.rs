@@ -8,7 +8,7 @@ use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::ServerName;
 use rustls::{
     ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
-    RootCertStore, SupportedCipherSuite,
+    RootCertStore, SignatureScheme, SupportedCipherSuite,
 };
 
 use super::*;
@@ -18,6 +18,10 @@ use crate::serve::connection::{Connection, Want};
 use crate::serve::counters::CloseReason;
 use crate::serve::sites::Sites;
 use crate::serve::tls::{self as tls_settings, Lasting};
+use trusting::Trusting;
+
+#[path = "../../../../tests/common/trusting.rs"]
+mod trusting;
 
 const PAGE: &[u8] = &[b'x'; 100_000];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -169,57 +173,15 @@ fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Serve
         .with_no_client_auth();
     config
         .dangerous()
-        .set_certificate_verifier(Arc::new(trust::Anybody));
+        .set_certificate_verifier(Arc::new(Trusting(vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+        ])));
     config.enable_secret_extraction = true;
     let name = ServerName::try_from("localhost").unwrap();
     let tls = ClientConnection::new(Arc::new(config), name).unwrap();
     Client {
         tls,
         plaintext: Vec::new(),
-    }
-}
-
-mod trust {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug)]
-    pub(super) struct Anybody;
-
-    impl ServerCertVerifier for Anybody {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-        }
     }
 }
 
