@@ -1,4 +1,4 @@
-//! Debian's nginx, to be compared with.
+//! Debian's nginx, to be compared with, or to come back.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
