@@ -146,9 +146,15 @@ impl Socket for Memory {
 
 /// One connection from accept to its close or its wait.
 #[inline(never)]
-fn counted_connection(socket: &mut Memory, sites: &Sites, buffer: &mut [u8]) -> Want {
+fn counted_connection(
+    socket: &mut Memory,
+    buffers: &mut Buffers,
+    sites: &Sites,
+    buffer: &mut [u8],
+) -> Want {
     let mut connection = Connection::new(false);
-    connection.advance(&mut Plain::new(socket, false), sites, buffer, None)
+    let mut io = Plain::new(socket, buffers, false);
+    connection.advance(&mut io, sites, buffer, None)
 }
 
 /// One turn of a connection that is there.
@@ -156,10 +162,12 @@ fn counted_connection(socket: &mut Memory, sites: &Sites, buffer: &mut [u8]) -> 
 fn counted_turn(
     connection: &mut Connection,
     socket: &mut Memory,
+    buffers: &mut Buffers,
     sites: &Sites,
     buffer: &mut [u8],
 ) -> Want {
-    connection.advance(&mut Plain::new(socket, false), sites, buffer, None)
+    let mut io = Plain::new(socket, buffers, false);
+    connection.advance(&mut io, sites, buffer, None)
 }
 
 /// It is a 503 with the body that it promises, in whatever coding.
@@ -179,14 +187,21 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
     let mut socket = Memory::default();
     socket.output.reserve(8192);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
+    let mut buffers = Buffers::default();
     let mut connection = Connection::new(false);
     for _ in 0..times {
         socket.put(request);
         socket.output.clear();
         black_box(if stays {
-            counted_turn(&mut connection, &mut socket, sites, &mut buffer)
+            counted_turn(
+                &mut connection,
+                &mut socket,
+                &mut buffers,
+                sites,
+                &mut buffer,
+            )
         } else {
-            counted_connection(&mut socket, sites, &mut buffer)
+            counted_connection(&mut socket, &mut buffers, sites, &mut buffer)
         });
         if !is_page(&socket.output) {
             return Err(io::Error::other("no answer"));

@@ -72,7 +72,20 @@ impl Batch {
     /// # Errors
     /// Those of the transport, but for `WouldBlock`.
     pub(super) fn write(self, io: &mut impl Transport, sites: &Sites) -> io::Result<Unsent> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        if self.length <= 1 {
+            self.write_slices::<{ SLICES + 1 }>(io, sites)
+        } else {
+            self.write_slices::<MAX_SLICES>(io, sites)
+        }
+    }
+
+    /// The same with room for so many slices.
+    fn write_slices<const COUNT: usize>(
+        self,
+        io: &mut impl Transport,
+        sites: &Sites,
+    ) -> io::Result<Unsent> {
+        let mut slices = [IoSlice::new(&[]); COUNT];
         let ready = &self.ready[..self.length];
         for (three, ready) in slices.chunks_exact_mut(SLICES).zip(ready) {
             three.copy_from_slice(&sites.bytes(*ready).map(IoSlice::new));

@@ -105,7 +105,7 @@ impl Visitor {
                 self.connection.advance(&mut io, sites, input, journal)
             }
             (None, _) | (_, None) => {
-                let mut io = Plain::new(&mut socket, self.closing);
+                let mut io = Plain::new(&mut socket, buffers, self.closing);
                 self.connection.advance(&mut io, sites, input, journal)
             }
         }
@@ -125,9 +125,10 @@ impl Visitor {
                 let mut io = TlsStream::new(&mut self.socket, tls, buffers, settings, false);
                 self.connection.expire(&mut io)
             }
-            (None, _) | (_, None) => self
-                .connection
-                .expire(&mut Plain::new(&mut self.socket, false)),
+            (None, _) | (_, None) => {
+                self.connection
+                    .expire(&mut Plain::new(&mut self.socket, &mut desk.buffers, false))
+            }
         }
     }
 

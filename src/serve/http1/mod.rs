@@ -221,9 +221,11 @@ pub fn is_head(input: &[u8]) -> bool {
 
 /// Puts the limits before any other verdict on a head.
 fn limited(input: &[u8], parsed: Parsed) -> Parsed {
-    let (length, parsed) = match parsed {
-        Parsed::Request(_, length) => (length, parsed),
-        Parsed::Partial | Parsed::Refusal(_) => (input.len(), parsed),
+    let length = match parsed {
+        // No line is longer than its head.
+        Parsed::Request(_, length) if length <= MAX_REQUEST_LINE => return parsed,
+        Parsed::Request(_, length) => length,
+        Parsed::Partial | Parsed::Refusal(_) => input.len(),
     };
     if request_line(&input[..length]).len() > MAX_REQUEST_LINE {
         Parsed::Refusal(Refusal::RequestLineTooLong)

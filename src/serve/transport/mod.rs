@@ -6,7 +6,7 @@
 mod plain;
 mod tls;
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use crate::config::names::SiteNumber;
 use crate::serve::http1::Form;
@@ -66,6 +66,17 @@ pub trait Transport: Read + Write {
     /// # Errors
     /// Those of a read.
     fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Copies what `slices` begin with into `plain`, and returns how much that is.
+fn gather(slices: &[IoSlice<'_>], plain: &mut [u8]) -> usize {
+    let mut length = 0;
+    for slice in slices {
+        let part = slice.len().min(plain.len() - length);
+        plain[length..length + part].copy_from_slice(&slice[..part]);
+        length += part;
+    }
+    length
 }
 
 /// What a TLS handshake has come to.

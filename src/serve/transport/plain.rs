@@ -2,13 +2,18 @@
 
 use std::io::{self, IoSlice, Read, Write};
 
-use super::{Socket, Transport};
+use super::{Buffers, Socket, Transport, gather};
 use crate::config::names::SiteNumber;
 use crate::serve::http1::Form;
+
+/// The most bytes that are copied together for one send(2), which costs less than writev(2): the system looks at one piece
+/// where it had to fetch a list of them. Beyond that the copy costs more.
+const GATHERED: usize = 8 * 1024;
 
 /// A socket for one turn.
 pub struct Plain<'a, S> {
     socket: &'a mut S,
+    buffers: &'a mut Buffers,
     /// The peer has closed, as the poll has told: reading must go on to the end, since no event will tell again.
     closing: bool,
     short_read: bool,
@@ -16,9 +21,10 @@ pub struct Plain<'a, S> {
 
 impl<'a, S: Socket> Plain<'a, S> {
     /// A view of `socket`. `closing` says that the peer is known to have closed its sending half.
-    pub fn new(socket: &'a mut S, closing: bool) -> Self {
+    pub fn new(socket: &'a mut S, buffers: &'a mut Buffers, closing: bool) -> Self {
         Self {
             socket,
+            buffers,
             closing,
             short_read: false,
         }
@@ -39,7 +45,13 @@ impl<S: Socket> Write for Plain<'_, S> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.write_vectored(slices)
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length > GATHERED {
+            return self.socket.write_vectored(slices);
+        }
+        let gathered = &mut self.buffers.plain[..length];
+        gather(slices, gathered);
+        self.socket.write(gathered)
     }
 
     fn flush(&mut self) -> io::Result<()> {

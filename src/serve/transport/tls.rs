@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::{BROKEN_PROTOCOL, Socket, Transport};
+use super::{BROKEN_PROTOCOL, Socket, Transport, gather};
 use crate::config::names::SiteNumber;
 use crate::serve::http1::Form;
 use session::{Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, has_whole_record};
@@ -23,12 +23,12 @@ const MAX_PARTIAL: usize = READ;
 /// The reads of one turn that may bring nothing but TLS's own messages.
 const READS_WITHOUT_DATA: usize = 4;
 
-/// The memory that all TLS connections of a worker share, each for one turn.
+/// The memory that all connections of a worker share, each for one turn.
 pub struct Buffers {
     /// Ciphertext as it is read.
     incoming: Box<[u8]>,
-    /// Plaintext that is gathered for one record.
-    plain: Box<[u8]>,
+    /// Plaintext that is gathered for one record, or one write.
+    pub(super) plain: Box<[u8]>,
     staged: Staged,
 }
 
@@ -255,17 +255,6 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         session.encrypt(&mut self.tls.partial, plaintext, staged)?;
         Ok(plaintext.len())
     }
-}
-
-/// Copies what `slices` begin with into `plain`, and returns how much that is.
-fn gather(slices: &[IoSlice<'_>], plain: &mut [u8]) -> usize {
-    let mut length = 0;
-    for slice in slices {
-        let part = slice.len().min(plain.len() - length);
-        plain[length..length + part].copy_from_slice(&slice[..part]);
-        length += part;
-    }
-    length
 }
 
 impl<S: Socket> Read for TlsStream<'_, S> {
