@@ -133,20 +133,35 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Writes that what begins like this gets an answer of its own.
-    pub fn note_own(&mut self, head: &[u8], answer: &[u8]) {
-        // `HTTP/1.1 400 ...`
-        let status = answer.get(9..12).unwrap_or(b"000");
+    /// Writes that what begins like this is refused with this answer.
+    pub fn note_refusal(&mut self, head: &[u8], answer: &[u8]) {
         if let Some(counters) = self.counters {
-            counters.refuse(status);
+            counters.refuse(status(answer));
         }
+        self.tell_own(head, answer);
+    }
+
+    /// Writes that the preflight with this head gets this answer, which is a request like any other.
+    pub fn note_preflight(&mut self, head: &[u8], answer: &[u8]) {
+        if let Some(counters) = self.counters {
+            counters.of(Series::Method(Method::of(head))).add(1);
+        }
+        self.tell_own(head, answer);
+    }
+
+    fn tell_own(&mut self, head: &[u8], answer: &[u8]) {
         if let Some(log) = &mut self.log {
             let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
             let length = end.map_or(0, |end| answer.len() - end - 4);
-            log.render(self.peer, head, status, length);
+            log.render(self.peer, head, status(answer), length);
             courier::tell_access(&log.line);
         }
     }
+}
+
+/// The status of an answer: `HTTP/1.1 400 ...`.
+fn status(answer: &[u8]) -> &[u8] {
+    answer.get(9..12).unwrap_or(b"000")
 }
 
 /// The fields that a line tells of, the first of each name.
@@ -300,7 +315,7 @@ mod tests {
     fn a_refusal_is_told_with_its_status_and_length() {
         let mut log = AccessLog::default();
         let mut journal = Journal::new(&mut log, Peer::Unix);
-        journal.note_own(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
+        journal.note_refusal(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
         let line = String::from_utf8(log.line).unwrap();
         assert!(line.ends_with(r#""x" 414 4 "-" "-""#), "{line}");
     }

@@ -158,7 +158,7 @@ pub const HOSTS: usize = 64;
 pub enum Series {
     /// Connections accepted.
     Accepted,
-    /// Requests answered with the page.
+    /// Requests answered with the page, and preflights.
     Answered,
     /// Times that a listener had to rest: no descriptor was free, or accepting failed again and again.
     Exhausted,
@@ -172,7 +172,7 @@ pub enum Series {
     Resumed,
     /// Connections closed for a reason.
     Closed(CloseReason),
-    /// Requests answered with the page, by method.
+    /// The same by method.
     Method(Method),
     /// Requests refused, by the place of their status in [`REFUSALS`].
     Refused(usize),

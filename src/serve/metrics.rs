@@ -144,7 +144,7 @@ fn requests(text: &mut Text, figures: &Figures, hosts: &Hosts) {
         (
             "counter",
             "requests_total",
-            "Requests answered with the page, by method.",
+            "Requests answered with the page, and preflights, by method.",
         ),
         "method",
         Method::ALL

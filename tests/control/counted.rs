@@ -73,6 +73,33 @@ fn requests_are_counted_by_method_host_and_status() {
 }
 
 #[test]
+fn a_preflight_is_a_request_and_no_refusal() {
+    let daemon = Daemon::start(
+        "server { listen 127.0.0.1:0; cors_origin https://app.example; return 503; }",
+        "",
+    );
+    let preflight = "OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\
+                     Access-Control-Request-Method: PUT\r\nConnection: close\r\n\r\n";
+    for _ in 0..3 {
+        assert_eq!(send(&daemon, Port::Clear, preflight), 204);
+    }
+    let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_eq!(send(&daemon, Port::Clear, get), 503);
+    assert_comes_to(
+        &daemon,
+        "totals",
+        &json!({
+            "requests": 4,
+            "methods": { "GET": 1, "OPTIONS": 3 },
+            // The page went out once.
+            "forms": { "page": 1, "json": 0, "text": 0, "empty": 0 },
+            "hosts": { "_": 1 },
+            "refusals": { "400": 0, "414": 0, "431": 0, "501": 0, "505": 0 },
+        }),
+    );
+}
+
+#[test]
 fn pipelined_requests_count_each() {
     let daemon = Daemon::plain();
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -162,10 +189,12 @@ fn totals_outlive_workers_and_reloads() {
         "",
     );
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let json = "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
     for _ in 0..3 {
         for _ in 0..4 {
             send(&daemon, Port::Clear, request);
         }
+        send(&daemon, Port::Clear, json);
         daemon.reload();
     }
     let status = daemon.status();
@@ -173,7 +202,7 @@ fn totals_outlive_workers_and_reloads() {
     assert_comes_to(
         &daemon,
         "totals",
-        &json!({ "requests": 12, "hosts": { "a": 12 }, "died": 0 }),
+        &json!({ "requests": 15, "hosts": { "a": 15 }, "forms": { "page": 12, "json": 3 }, "died": 0 }),
     );
     // Nothing is open in workers that are gone.
     assert_comes_to(

@@ -153,7 +153,7 @@ impl Connection {
             let with_body = !http1::is_head(&input[at..]);
             let answer = answer::refusal(refusal, with_body, SystemTime::now());
             if let Some(journal) = &mut journal {
-                journal.note_own(&input[at..], &answer);
+                journal.note_refusal(&input[at..], &answer);
             }
             batch.end_with(answer);
             return (input.len(), Then::Linger(CloseReason::Refused));
@@ -180,7 +180,7 @@ impl Connection {
             && let Some(answer) = preflight(request, sites, ready, head)
         {
             if let Some(journal) = journal {
-                journal.note_own(head, &answer);
+                journal.note_preflight(head, &answer);
             }
             batch.end_with(answer);
             return then.or(Some(Then::SkipBody(BodySkip::new(request.body))));

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::{CloseReason, HOST, OPEN, REFUSALS, Series, WIDTH};
+use super::{CloseReason, FORM, OPEN, REFUSALS, Series, WIDTH};
 use crate::serve::deadlines::Timer;
 use crate::sys;
 
@@ -56,7 +56,7 @@ impl Counters {
         self.of(Series::Accepted)
     }
 
-    /// Requests answered with the page.
+    /// Requests answered with the page, and preflights.
     #[must_use]
     pub fn answered(self) -> Counter {
         self.of(Series::Answered)
@@ -86,10 +86,12 @@ impl Counters {
         self.of(Series::Closed(reason))
     }
 
-    /// Counts a request that is refused with this status.
+    /// Counts a request that is refused with this status; nothing where that is none of a refusal.
     pub fn refuse(self, status: &[u8]) {
         let number = REFUSALS.iter().position(|known| known.as_bytes() == status);
-        self.of(Series::Refused(number.unwrap_or(0))).add(1);
+        if let Some(number) = number {
+            self.of(Series::Refused(number)).add(1);
+        }
     }
 
     /// Says how many connections wait for what now.
@@ -169,7 +171,7 @@ impl Board {
         self.numbers[MOVES].fetch_add(1, Ordering::AcqRel);
         for (place, gone) in gone.0.iter().enumerate() {
             // What is open is closed with the worker.
-            if !(OPEN..HOST).contains(&place) {
+            if !(OPEN..FORM).contains(&place) {
                 Counter(&past.0[place]).add(gone.load(Ordering::Relaxed));
             }
             gone.store(0, Ordering::Relaxed);
@@ -259,5 +261,28 @@ mod tests {
         board.give_back(rows[0]);
         let sums = board.figures();
         assert_eq!((sums.get(Series::Answered), sums.get(open)), (4, 1));
+    }
+
+    #[test]
+    fn only_what_is_open_goes_with_a_worker() {
+        let mut board = Board::new(1).unwrap();
+        let row = board.take().unwrap();
+        for number in board.row(row).0 {
+            number.store(1, Ordering::Relaxed);
+        }
+        board.give_back(row);
+        let left = board.figures().0;
+        let gone: Vec<usize> = (0..WIDTH).filter(|place| left[*place] == 0).collect();
+        let open = Timer::ALL.map(|timer| Series::Open(timer).place());
+        assert_eq!(gone, open);
+    }
+
+    #[test]
+    fn a_status_that_is_no_refusal_is_not_counted_as_one() {
+        let counters = Counters::private();
+        counters.refuse(b"204");
+        counters.refuse(b"414");
+        let refused = |number| counters.of(Series::Refused(number)).get();
+        assert_eq!([0, 1, 2, 3, 4].map(refused), [0, 1, 0, 0, 0]);
     }
 }
