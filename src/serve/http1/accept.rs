@@ -122,26 +122,18 @@ impl Accept {
     /// Reads a line.
     #[inline]
     pub(super) fn read(&mut self, value: &[u8]) {
-        // Nothing behind it could make another form of it. So begin the lines of browsers, and this is the one of most tools.
-        if let [b'*', b'/', b'*']
-        | [
-            b't',
-            b'e',
-            b'x',
-            b't',
-            b'/',
-            b'h',
-            b't',
-            b'm',
-            b'l',
-            b',',
-            ..,
-        ] = value
-            && self.members == 0
-        {
-            self.members = 1;
-            self.html.or(FULL, 1);
-            return;
+        // The lines of most tools, and the beginning of those of browsers, behind which nothing could make another form of it.
+        if self.members == 0 {
+            let wish = match value {
+                b"*/*" => Some(&mut self.any),
+                _ if value.starts_with(b"text/html,") => Some(&mut self.html),
+                _ => None,
+            };
+            if let Some(wish) = wish {
+                self.members = 1;
+                wish.or(FULL, 1);
+                return;
+            }
         }
         self.read_list(value);
     }
@@ -176,6 +168,8 @@ impl Accept {
                 b"*" => Some(&mut self.any_text),
                 _ if is(name, "html") => Some(&mut self.html),
                 _ if is(name, "plain") => Some(&mut self.plain),
+                // What JSON was called before it had a name of its own.
+                _ if is(name, "json") => Some(&mut self.json),
                 _ if is(name, "css") || is(name, "javascript") => Some(&mut self.material),
                 _ => None,
             }
@@ -203,7 +197,8 @@ impl Accept {
     /// only a star speaks of; and the page where none is.
     #[inline]
     pub(super) fn form(&self) -> Form {
-        if self.members == 0 || self.members == 1 && self.html.quality == FULL {
+        let is_page = || self.html.quality == FULL || self.any.quality == FULL;
+        if self.members == 0 || self.members == 1 && is_page() {
             Form::Page
         } else {
             self.weigh()

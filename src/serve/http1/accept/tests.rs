@@ -66,6 +66,7 @@ fn the_form_is_the_one_that_is_wanted_most() {
         ("text/*", Form::Page),
         ("application/json", Form::Json),
         ("application/problem+json", Form::Json),
+        ("text/json", Form::Json),
         ("application/vnd.api+json; version=2", Form::Json),
         ("application/*", Form::Json),
         ("application/json, text/plain, */*", Form::Json),
@@ -109,6 +110,29 @@ fn the_form_is_the_one_that_is_wanted_most() {
     accept.read(b"application/json;q=0.5");
     accept.read(b"text/plain;q=0.6");
     assert_eq!(accept.form(), Form::Plain);
+}
+
+/// RFC 9110 5.3.
+#[test]
+fn several_lines_are_one_list() {
+    for lines in [
+        &["*/*", "application/json"][..],
+        &["application/json", "*/*"],
+        &["*/*", "text/plain;q=0.5", "application/json;q=0.7"],
+        &["*/*", "image/png"],
+        &["*/*", "text/html;q=0.5"],
+        &["text/html,x/y", "application/json"],
+        &["*/*", "*/*"],
+        &["*/*;q=0.5", "text/plain"],
+    ] {
+        let mut accept = Accept::default();
+        for line in lines {
+            accept.read(line.as_bytes());
+        }
+        let mut list = Accept::default();
+        list.read_list(lines.join(", ").as_bytes());
+        assert_eq!(accept.form(), list.form(), "{lines:?}");
+    }
 }
 
 #[test]
