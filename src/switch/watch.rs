@@ -61,14 +61,7 @@ fn draw(socket: &Path) -> io::Result<()> {
         let size = sys::terminal_size().unwrap_or(USUAL_SIZE);
         let seen = Daemon::ask(socket).map_err(|failure| told(socket, failure));
         let lines = screen::render(&seen, size, clock::seconds(), screen::is_utf8());
-        // One write, from the top: nothing flickers, and what is left of another size is cleared.
-        let mut bytes = String::from("\x1b[H");
-        for (number, line) in lines.iter().enumerate() {
-            bytes.push_str(if number == 0 { "" } else { "\r\n" });
-            bytes.push_str(line);
-            bytes.push_str("\x1b[K");
-        }
-        bytes.push_str("\x1b[J");
+        let bytes = drawn_over(&lines);
         let mut stdout = io::stdout().lock();
         let written = stdout
             .write_all(bytes.as_bytes())
@@ -82,6 +75,23 @@ fn draw(socket: &Path) -> io::Result<()> {
     let left = left.and_then(|()| io::stdout().flush());
     drop(keys);
     drawn.and(left)
+}
+
+/// What draws these lines over what is there: one write, from the top, so that nothing flickers.
+fn drawn_over(lines: &[String]) -> String {
+    let mut bytes = String::from("\x1b[H");
+    for (number, line) in (1..).zip(lines) {
+        // What is left of another size is cleared before the line, and with the last one all that is below: behind a line as
+        // wide as the screen the cursor stands on its last letter.
+        bytes.push_str(if number < lines.len() {
+            "\x1b[K"
+        } else {
+            "\x1b[J"
+        });
+        bytes.push_str(line);
+        bytes.push_str(if number < lines.len() { "\r\n" } else { "" });
+    }
+    bytes
 }
 
 /// Prints a row of a table each second.
@@ -146,5 +156,18 @@ impl Pause {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line as wide as the screen leaves the cursor on its last letter, which would be cleared with what is behind it.
+    #[test]
+    fn nothing_is_cleared_behind_a_line() {
+        let lines = ["one", "two", "three"].map(str::to_owned);
+        let bytes = drawn_over(&lines);
+        assert_eq!(bytes, "\x1b[H\x1b[Kone\r\n\x1b[Ktwo\r\n\x1b[Jthree");
     }
 }
