@@ -53,7 +53,11 @@ pub(super) fn until(text: &str, now: u64) -> Result<u64, String> {
             ahead: 0,
         };
         match zone {
-            None => sys::seconds_of(&time),
+            None => sys::seconds_of(&time).filter(|seconds| {
+                // Where the clock is put forward it leaves times out, for which that has others.
+                let shown = sys::local_time(*seconds);
+                (shown.hour, shown.minute) == (hour, minute)
+            }),
             Some(ahead) => utc_seconds(&time)?.checked_add_signed(-60 * ahead),
         }
     };
@@ -65,13 +69,7 @@ pub(super) fn until(text: &str, now: u64) -> Result<u64, String> {
                     sys::utc_time(seconds.saturating_add_signed(60 * ahead))
                 })
             };
-            let date_of = |time: LocalTime| (time.year, time.month, time.day);
-            let today = at(date_of(shift(now))).ok_or_else(wrong)?;
-            if today > now {
-                today
-            } else {
-                at(date_of(shift(now + DAY))).ok_or_else(wrong)?
-            }
+            next(shift, now, at).ok_or_else(wrong)?
         }
     };
     if end <= now {
@@ -81,6 +79,22 @@ pub(super) fn until(text: &str, now: u64) -> Result<u64, String> {
         ));
     }
     not_too_far(end, now, text)
+}
+
+/// The next time after `now` that `at` has for a day, of today and some that follow: one day may leave it out. Days are
+/// counted from noon to noon, since not all of them have 24 hours.
+fn next(
+    shift: impl Fn(u64) -> LocalTime,
+    now: u64,
+    at: impl Fn((i32, usize, i32)) -> Option<u64>,
+) -> Option<u64> {
+    let today = shift(now);
+    let since_noon = i64::from((today.hour - 12) * 3600 + today.minute * 60 + today.second);
+    let noon = now.checked_add_signed(-since_noon)?;
+    (0..3).find_map(|days| {
+        let day = shift(noon + days * DAY);
+        at((day.year, day.month, day.day)).filter(|time| *time > now)
+    })
 }
 
 fn not_too_far(end: u64, now: u64, text: &str) -> Result<u64, String> {
@@ -239,6 +253,78 @@ mod tests {
         let end = until("2026-11-26 21:00", NOW).unwrap();
         assert_eq!(for_people(end), "2026-11-26 21:00:00");
         assert_eq!(until(&rfc3339(end), NOW), Ok(end));
+    }
+
+    /// Runs the test of that name in a process of its own, whose zone is Berlin's; returns whether this is that one.
+    fn is_in_berlin(test: &str) -> bool {
+        const ZONE: &str = "Europe/Berlin";
+        if std::env::var_os("TZ").is_some_and(|zone| zone == ZONE) {
+            return true;
+        }
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("switch::window::tests::{test}")])
+            .env("TZ", ZONE)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("1 passed"), "{told}");
+        false
+    }
+
+    /// A time in UTC, however far it is.
+    fn utc(text: &str) -> u64 {
+        let (date, clock) = text.split_once('T').unwrap();
+        let (year, month, day) = day(date).unwrap();
+        let (hour, minute, second) = clock_time(clock).unwrap();
+        utc_seconds(&LocalTime {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            ahead: 0,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_time_of_tomorrow_is_that_of_the_next_day_however_long_this_one_is() {
+        if !is_in_berlin("a_time_of_tomorrow_is_that_of_the_next_day_however_long_this_one_is") {
+            return;
+        }
+        for (now, text, expected) in [
+            // The day of 25 hours: a day after 00:30 of it is 23:30 of it.
+            ("2026-10-24T22:30", "00:15", "2026-10-25T23:15"),
+            // The one of 23 hours: a day after 23:30 of the one before is 00:30 two days on.
+            ("2026-03-28T22:30", "21:00", "2026-03-29T19:00"),
+            ("2026-11-24T12:00", "12:00", "2026-11-25T11:00"),
+            ("2026-12-31T12:00", "12:00", "2027-01-01T11:00"),
+        ] {
+            assert_eq!(until(text, utc(now)), Ok(utc(expected)), "{now} {text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_the_clock_leaves_out_is_none() {
+        if !is_in_berlin("a_time_that_the_clock_leaves_out_is_none") {
+            return;
+        }
+        // At 2:00 it becomes 3:00.
+        let now = utc("2026-03-28T23:30");
+        for text in ["2026-03-29 02:30", "2026-03-29 02:00"] {
+            let what = until(text, now).unwrap_err();
+            assert!(what.contains("no time"), "{text}: {what}");
+        }
+        // The next time that it shows that is a day later.
+        assert_eq!(until("02:30", now), Ok(utc("2026-03-30T00:30")));
+        assert_eq!(
+            until("02:30", utc("2026-03-28T02:00")),
+            Ok(utc("2026-03-30T00:30"))
+        );
+        assert_eq!(until("03:00", now), Ok(utc("2026-03-29T01:00")));
+        assert_eq!(until("01:59", now), Ok(utc("2026-03-29T00:59")));
     }
 
     #[test]
