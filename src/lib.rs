@@ -16,6 +16,7 @@ mod control;
 mod crypto;
 pub mod fault;
 mod logger;
+mod placeholders;
 pub mod serve;
 pub mod switch;
 mod sys;

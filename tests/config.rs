@@ -496,6 +496,27 @@ server {
 }
 
 #[test]
+fn an_unknown_placeholder_in_a_text_has_its_place() {
+    let site = Site::new();
+    let text = "server {
+    return 503 \"{{messge}} and
+{{#until}}\";
+}
+server { location / { return 503 \"{{who}}\"; } server_name a; }
+server { return 503 \"{{message}} {{#until}}{{until}}{{/until}} {{ 1 + 1 }}\"; server_name b; }
+server { return 503 \"{{who}}\"; error_page 503 /page.html; root .; server_name c; }
+";
+    let told = site.faults(text);
+    let known = "in braces; write {{until}}, {{message}} or {{host}}";
+    let expected = [
+        format!("2:16: unknown placeholder \"messge\" {known}"),
+        "2:16: a part of \"until\" without its end; add {{/until}}".to_owned(),
+        format!("5:34: unknown placeholder \"who\" {known}"),
+    ];
+    assert_eq!(told, expected.map(|line| format!("test.conf:{line}")));
+}
+
+#[test]
 fn what_servers_have_to_share_is_remarked_on() {
     let site = Site::new();
     let (status, lines) = site.check(

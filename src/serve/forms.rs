@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::answer::{Content, Representation, content_type, media_type};
 use super::page;
-use super::placeholders::{self, Escape, Values};
 use crate::config::names::ServerName;
 use crate::config::{Config, PageSource, SiteConfig};
 use crate::fault::Fault;
 use crate::logger::clock;
+use crate::placeholders::{self, Escape, Values};
 use crate::window::Window;
 
 /// The files of the pages and of what lies beside them, each once.

@@ -26,7 +26,6 @@ mod notify;
 pub mod orders;
 pub mod page;
 mod pid_file;
-mod placeholders;
 mod report;
 mod samples;
 pub mod sites;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::names::ServerName;
-use crate::config::syntax::Place;
+use crate::config::syntax::{Place, Word};
 use crate::config::{Cors, Endpoint, Target, TlsVersions};
 
 /// What a `listen` says.
@@ -32,7 +32,7 @@ pub(super) struct Server {
     pub(super) error_page: Option<(String, Place)>,
     pub(super) locations: Vec<Location>,
     /// `return 503`, with its text where it has one.
-    pub(super) returns: Option<Option<String>>,
+    pub(super) returns: Option<Option<Word>>,
     pub(super) certificates: Vec<PathBuf>,
     pub(super) keys: Vec<PathBuf>,
     pub(super) headers: Vec<(String, String)>,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::Reader;
 use super::block::{Location, Server};
 use crate::config::PageSource;
-use crate::config::syntax::{Directive, Place, Quoted};
+use crate::config::syntax::{Directive, Place, Quoted, Word};
+use crate::placeholders;
 
 impl Reader {
     pub(super) fn location(&mut self, server: &mut Server, directive: &Directive) {
@@ -92,7 +93,7 @@ impl Reader {
                 server.place,
                 "a server without return 503 is not possible: maintd answers everything with 503; add \"return 503;\"",
             ),
-            Some(Some(text)) if server.error_page.is_none() => return PageSource::Text(text.clone()),
+            Some(Some(text)) if server.error_page.is_none() => return self.text(text),
             Some(_) => {}
         }
         match &server.error_page {
@@ -105,6 +106,14 @@ impl Reader {
                 PageSource::Embedded
             }
         }
+    }
+
+    /// The page that a text is. Its placeholders are told of at its beginning: what its escapes were is not known any more.
+    fn text(&mut self, word: &Word) -> PageSource {
+        for (_, _, what) in placeholders::faults(word.text.as_bytes()) {
+            self.fault(word.place, what);
+        }
+        PageSource::Text(word.text.clone())
     }
 
     /// The file to which a target of `error_page` leads.

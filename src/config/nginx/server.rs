@@ -144,7 +144,7 @@ impl Reader {
     pub(super) fn returned(&mut self, server: &mut Server, directive: &Directive) {
         match directive.arguments.as_slice() {
             [code] if code.text == "503" => server.returns = Some(None),
-            [code, text] if code.text == "503" => server.returns = Some(Some(text.text.clone())),
+            [code, text] if code.text == "503" => server.returns = Some(Some(text.clone())),
             _ => {
                 self.fault(
                     directive.name.place,

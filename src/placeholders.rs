@@ -10,10 +10,10 @@ const MAX_NAME: usize = 32;
 
 /// What stands for the placeholders; empty where there is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Values {
-    pub(super) until: String,
-    pub(super) message: String,
-    pub(super) host: String,
+pub(crate) struct Values {
+    pub(crate) until: String,
+    pub(crate) message: String,
+    pub(crate) host: String,
 }
 
 impl Values {
@@ -29,7 +29,7 @@ impl Values {
 
 /// How values are written into a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Escape {
+pub(crate) enum Escape {
     /// As text or an attribute of HTML, in ASCII, which is the same in every charset.
     Html,
     /// Within a string of JSON.
@@ -113,7 +113,7 @@ fn next(page: &[u8], mut from: usize) -> Option<Tag<'_>> {
 }
 
 /// The page with its placeholders filled. What [`faults`] tells of stays as it is.
-pub(super) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
+pub(crate) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
     let mut filled = Vec::with_capacity(page.len());
     // For each section that is open, whether it is shown.
     let mut open: Vec<bool> = Vec::new();
@@ -140,7 +140,7 @@ pub(super) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
 }
 
 /// What is wrong with the placeholders of a page, each with its line and column.
-pub(super) fn faults(page: &[u8]) -> Vec<(usize, usize, String)> {
+pub(crate) fn faults(page: &[u8]) -> Vec<(usize, usize, String)> {
     let mut faults = Vec::new();
     let mut open: Vec<Tag<'_>> = Vec::new();
     let mut fault = |at: usize, what: String| {
