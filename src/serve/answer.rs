@@ -12,7 +12,7 @@ use super::http1::{self, Form, Wants};
 use super::page::Bodies;
 use crate::config::Cors;
 use crate::config::names::SiteNumber;
-pub use content::{Content, Representation, content_type, media_type};
+pub use content::{Content, Representation, content_type, essence, media_type};
 pub use preflight::preflight;
 pub use refusal::refusal;
 use store::Store;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answer::{Content, Representation, content_type, media_type};
+use super::answer::{Content, Representation, content_type, essence, media_type};
 use super::page;
 use crate::config::names::ServerName;
 use crate::config::{Config, PageSource, SiteConfig};
@@ -185,7 +185,7 @@ fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Cont
     };
     let retry_after = window.until.is_none().then_some(site.retry_after);
     let pages = pages(site, &values, library);
-    let is = |kind: &str| pages[0].content_type.starts_with(kind);
+    let is = |kind| Escape::of(&pages[0].content_type) == kind;
     let beside = match &site.page {
         PageSource::File(path) => library.beside(path),
         PageSource::Embedded | PageSource::Text(_) => None,
@@ -201,9 +201,8 @@ fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Cont
     let plain = plain.map(|path| of_file(path, Escape::Plain, PLAIN));
     Content {
         // What the page is already needs nothing beside it.
-        json: (!is("application/json"))
-            .then(|| json.unwrap_or_else(|| problem(window, retry_after))),
-        plain: (!is("text/plain")).then(|| plain.unwrap_or_else(|| text(&values))),
+        json: (!is(Escape::Json)).then(|| json.unwrap_or_else(|| problem(window, retry_after))),
+        plain: (!is(Escape::Plain)).then(|| plain.unwrap_or_else(|| text(&values))),
         pages,
         retry_after,
         fields: &site.headers,
@@ -226,6 +225,18 @@ fn host(name: &ServerName) -> Option<&str> {
     }
 }
 
+impl Escape {
+    /// What a type asks for. Of those that are not known a browser might yet make a page.
+    fn of(media_type: &str) -> Self {
+        match essence(media_type).as_str() {
+            "text/plain" => Self::Plain,
+            "application/json" | "text/json" => Self::Json,
+            other if other.ends_with("+json") => Self::Json,
+            _ => Self::Html,
+        }
+    }
+}
+
 /// The page of a site in each of its languages.
 fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Representation> {
     let or_default = |other: &'static str| site.default_type.as_deref().unwrap_or(other);
@@ -239,13 +250,7 @@ fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Represent
     };
     let charset = site.charset.as_deref().filter(|charset| *charset != "off");
     let content_type = content_type(media_type, charset.unwrap_or("utf-8"));
-    let escape = if media_type.ends_with("html") || media_type.ends_with("xml") {
-        Escape::Html
-    } else if media_type.ends_with("json") {
-        Escape::Json
-    } else {
-        Escape::Plain
-    };
+    let escape = Escape::of(media_type);
     let representation = |page: &[u8], language: Option<String>| Representation {
         body: placeholders::fill(page, values, escape),
         content_type: content_type.clone(),

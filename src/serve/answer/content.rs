@@ -165,7 +165,7 @@ pub(super) fn allow(origin: &str) -> String {
 /// The type of a page by the ending of its file's name, where that tells it.
 #[must_use]
 pub fn media_type(path: &Path) -> Option<&'static str> {
-    match path.extension()?.to_str()? {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "html" | "htm" | "shtml" => Some("text/html"),
         "txt" => Some("text/plain"),
         "json" => Some("application/json"),
@@ -174,11 +174,19 @@ pub fn media_type(path: &Path) -> Option<&'static str> {
     }
 }
 
+/// A type without its parameters, in small letters: neither makes another type of it (RFC 9110 8.3.1).
+#[must_use]
+pub fn essence(media_type: &str) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
 /// A type with its encoding, where it has one: JSON is UTF-8 and names none (RFC 8259 11).
 #[must_use]
 pub fn content_type(media_type: &str, charset: &str) -> String {
-    if media_type.contains("charset=")
-        || !(media_type.starts_with("text/") || media_type.ends_with("xml"))
+    let essence = essence(media_type);
+    if media_type.to_ascii_lowercase().contains("charset=")
+        || !(essence.starts_with("text/") && essence != "text/json" || essence.ends_with("xml"))
     {
         media_type.to_owned()
     } else {
@@ -196,6 +204,7 @@ mod tests {
         assert_eq!(media_type(Path::new("a/b.txt")), Some("text/plain"));
         assert_eq!(media_type(Path::new("b.json")), Some("application/json"));
         assert_eq!(media_type(Path::new("b.html")), Some("text/html"));
+        assert_eq!(media_type(Path::new("B.HTM")), Some("text/html"));
         assert_eq!(media_type(Path::new("page")), None);
         assert_eq!(
             content_type("text/html", "koi8-r"),
@@ -209,5 +218,16 @@ mod tests {
             content_type("application/json", "utf-8"),
             "application/json"
         );
+        for (kind, expected) in [
+            ("TEXT/HTML", "TEXT/HTML; charset=utf-8"),
+            ("text/html; Charset=x", "text/html; Charset=x"),
+            (
+                "application/xml; a=b",
+                "application/xml; a=b; charset=utf-8",
+            ),
+            ("text/json", "text/json"),
+        ] {
+            assert_eq!(content_type(kind, "utf-8"), expected);
+        }
     }
 }

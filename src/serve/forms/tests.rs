@@ -163,3 +163,57 @@ fn a_language_is_what_the_page_says() {
         assert_eq!(language(page.as_bytes()).as_deref(), expected, "{page}");
     }
 }
+
+#[test]
+fn a_message_is_escaped_for_the_type_however_that_is_written() {
+    const MESSAGE: &str = "\"<b>\"";
+    let html = "&#34;&#60;b&#62;&#34;";
+    let json = "\\\"<b>\\\"";
+    for (default_type, expected) in [
+        ("text/html", html),
+        ("text/html; charset=utf-8", html),
+        ("TEXT/HTML", html),
+        ("Text/Html ;charset=utf-8", html),
+        ("application/xhtml+xml; charset=utf-8", html),
+        ("image/svg+xml", html),
+        ("text/xml;charset=utf-8", html),
+        ("application/xml", html),
+        ("application/json", json),
+        ("application/json; charset=utf-8", json),
+        ("Application/Problem+JSON", json),
+        ("application/ld+json;profile=x", json),
+        ("text/plain", MESSAGE),
+        ("Text/Plain; charset=utf-8", MESSAGE),
+        // A browser might yet see a page in it.
+        ("application/octet-stream", html),
+        ("text/markdown", html),
+        ("html", html),
+        ("", html),
+    ] {
+        let site = |page| SiteConfig {
+            page,
+            default_type: Some(default_type.to_owned()),
+            ..SiteConfig::default()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("page.php");
+        std::fs::write(&file, "{{message}}").unwrap();
+        let config = Config {
+            sites: vec![
+                site(PageSource::Text("{{message}}".to_owned())),
+                site(PageSource::File(file)),
+            ],
+            window: Window {
+                until: None,
+                message: Some(MESSAGE.to_owned()),
+            },
+            ..Config::default()
+        };
+        for content in contents(&config).unwrap() {
+            assert_eq!(body(content.pages.first()), expected, "{default_type}");
+            let is_plain = expected == MESSAGE;
+            assert_eq!(content.plain.is_none(), is_plain, "{default_type}");
+            assert_eq!(content.json.is_none(), expected == json, "{default_type}");
+        }
+    }
+}
