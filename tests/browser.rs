@@ -16,9 +16,10 @@ mod common;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -200,6 +201,14 @@ fn it_looks_as_it_should_everywhere() {
         let server = Server::start(&flags);
         let target = chromium.open("about:blank");
         let session = chromium.attach(&target);
+        // Before the end that is announced.
+        chromium.call(Some(&session), "Page.enable", json!({}));
+        let clock = json!({"source": "Date.now = () => Date.UTC(2026, 10, 25)"});
+        chromium.call(
+            Some(&session),
+            "Page.addScriptToEvaluateOnNewDocument",
+            clock,
+        );
         let go = json!({"url": format!("https://localhost:{}/some/where", server.https.port())});
         chromium.call(Some(&session), "Page.navigate", go);
         chromium.wait_until(
@@ -356,4 +365,139 @@ fn it_comes_back_by_itself_once() {
         let expected = format!("{seen} == '/tab{tab},Back,Here again,reload'");
         chromium.wait_until(session, &expected);
     }
+}
+
+/// Has these bytes answer every request at an address that has just been free; tells of each by its first line.
+fn answer_all(address: SocketAddr, answer: String) -> mpsc::Receiver<String> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(64).unwrap();
+    let listener = TcpListener::from(socket);
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut line = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while let Some(Ok(next)) = lines.next()
+                && !next.is_empty()
+            {
+                if line.is_empty() {
+                    line = next;
+                }
+            }
+            let _ = stream.write_all(answer.as_bytes());
+            if !line.is_empty() && tell.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+/// A tab with the page of a server in the clear.
+fn tab(chromium: &mut Chromium, address: SocketAddr) -> String {
+    let target = chromium.open(&format!("http://{address}/tab"));
+    let session = chromium.attach(&target);
+    chromium.wait_until(
+        &session,
+        "document.title == 'Down for maintenance' && document.readyState == 'complete'",
+    );
+    session
+}
+
+#[test]
+fn it_comes_back_where_the_site_redirects_to_another_origin() {
+    if !require_tool("chromium") {
+        return;
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut server = Server::start_raw(&["--listen", &address.to_string()]);
+    let mut chromium = Chromium::start();
+    let session = tab(&mut chromium, address);
+    // With its workers: none of them is to answer that question yet.
+    server.signal(libc::SIGTERM);
+    server.wait();
+    // It allows nobody's scripts to read it.
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let text = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 7\r\nConnection: close\r\n\r\n<p>back";
+    let arrived = answer_all(elsewhere, text.to_owned());
+    let redirect = format!(
+        "HTTP/1.1 301 Moved\r\nLocation: http://{elsewhere}/there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let asked = answer_all(address, redirect);
+    // The tab may have got the focus and asked just now, and would not ask again so soon.
+    let online = "performance.now = () => 1e6; dispatchEvent(new Event('online')); 0";
+    chromium.evaluate(&session, online);
+    let limit = Duration::from_secs(15);
+    assert_eq!(
+        asked.recv_timeout(limit).as_deref(),
+        Ok("HEAD /tab HTTP/1.1")
+    );
+    assert_eq!(
+        asked.recv_timeout(limit).as_deref(),
+        Ok("GET /tab HTTP/1.1")
+    );
+    let there = |line: &String| line == "GET /there HTTP/1.1";
+    assert!(arrived.iter().take(2).any(|line| there(&line)));
+}
+
+#[test]
+fn it_goes_on_asking_whatever_is_done_to_the_clock() {
+    if !require_tool("chromium") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut chromium = Chromium::start();
+    let session = tab(&mut chromium, server.http);
+    // Set back by decades, it still asks; and whoever comes too soon after that leaves a next time to be asked.
+    let counted =
+        "Date.now = () => 0; performance.now = () => 1e6; asks = waits = 0; still = setTimeout;
+        fetch = () => { asks++; return Promise.resolve({ status: 503 }); };
+        setTimeout = (...what) => { waits++; return still(...what); };
+        dispatchEvent(new Event('online')); dispatchEvent(new Event('focus')); `${asks} ${waits}`";
+    assert_eq!(chromium.evaluate(&session, counted), "1 2");
+}
+
+#[test]
+fn an_end_that_is_past_is_not_told() {
+    if !require_tool("chromium") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let page = directory.path().join("page.html");
+    fs::write(&page, announced().replace("2026-11-25", "2020-02-02")).unwrap();
+    let server = Server::start(&["--page", page.to_str().unwrap()]);
+    let mut chromium = Chromium::start();
+    let session = tab(&mut chromium, server.http);
+    let shown = chromium.evaluate(&session, "document.querySelector('p').innerText");
+    assert_eq!(
+        shown,
+        "This site is being worked on and will be back shortly."
+    );
+    assert_eq!(
+        chromium.evaluate(&session, "!document.querySelector('time')"),
+        true
+    );
+}
+
+#[test]
+fn an_end_passes_while_the_page_is_open() {
+    if !require_tool("chromium") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let page = directory.path().join("page.html");
+    fs::write(&page, announced().replace("2026-11-25", "2126-11-25")).unwrap();
+    let server = Server::start(&["--page", page.to_str().unwrap()]);
+    let mut chromium = Chromium::start();
+    let session = tab(&mut chromium, server.http);
+    let is_told = "!!document.querySelector('time')?.dateTime";
+    assert_eq!(chromium.evaluate(&session, is_told), true);
+    let later = "Date.now = () => Date.UTC(2126, 10, 26); dispatchEvent(new Event('focus')); 0";
+    chromium.evaluate(&session, later);
+    chromium.wait_until(
+        &session,
+        "!document.querySelector('time') && /back shortly/.test(document.querySelector('p').innerText)",
+    );
 }
