@@ -5,13 +5,18 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::fault::reason;
+use crate::logger::clock;
 
 /// The longest message of an administrator, in bytes: some sentences for a page.
 pub const MAX_MESSAGE: usize = 4096;
+
+/// The farthest end: what is beyond it is a slip, and no maintenance.
+const FARTHEST: Duration = Duration::from_hours(24 * 366);
 
 /// The largest state that is read.
 const MAX_STATE: u64 = 1024 * 1024;
@@ -30,6 +35,12 @@ impl Window {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.until.is_none() && self.message.is_none()
+    }
+
+    /// Its end is so far away that it cannot be meant.
+    pub(crate) fn is_too_far(&self, now: u64) -> bool {
+        let farthest = now.saturating_add(FARTHEST.as_secs());
+        self.until.is_some_and(|until| until > farthest)
     }
 
     /// Puts its members into a JSON object.
@@ -89,6 +100,10 @@ pub(crate) fn saved(directory: &Path) -> Result<Window, String> {
             .and_then(|state| Window::of(&state))
             .ok_or_else(|| "it is damaged".to_owned()),
     });
+    let window = window.and_then(|window| match window.is_too_far(clock::seconds()) {
+        true => Err("its end is more than a year ahead".to_owned()),
+        false => Ok(window),
+    });
     window.map_err(|cause| {
         format!(
             "cannot read what is announced from \"{}\": {cause}; switch anew, or delete it",
@@ -122,6 +137,14 @@ mod tests {
                 message: message.map(str::to_owned),
             };
             assert_eq!(saved(path), Ok(expected));
+        }
+        for until in [u64::MAX, 9_000_000_000] {
+            std::fs::write(state_file(path), format!("{{\"until\":{until}}}")).unwrap();
+            let told = saved(path).unwrap_err();
+            assert!(
+                told.ends_with("its end is more than a year ahead; switch anew, or delete it"),
+                "{told}"
+            );
         }
         for text in ["", "{", "{\"until\":\"soon\"}", "{\"message\":1}"] {
             std::fs::write(state_file(path), text).unwrap();

@@ -6,6 +6,7 @@ mod client;
 
 use serde_json::{Value, json};
 
+use crate::logger::clock;
 use crate::window::{MAX_MESSAGE, Window};
 
 pub(crate) use client::{Failure, ask};
@@ -54,6 +55,9 @@ impl Request {
                         .is_some_and(|text| text.len() > MAX_MESSAGE) =>
                 {
                     Err(format!("the message is over {MAX_MESSAGE} bytes"))
+                }
+                Some(window) if window.is_too_far(clock::seconds()) => {
+                    Err("\"until\" is more than a year ahead".to_owned())
                 }
                 Some(window) => Ok(Self::Announce(window)),
                 None => Err("\"until\" is a number of seconds and \"message\" a text".to_owned()),
@@ -159,6 +163,19 @@ mod tests {
                 .unwrap_err()
                 .contains("over 4096")
         );
+    }
+
+    #[test]
+    fn an_end_that_no_maintenance_has_is_refused() {
+        let now = clock::seconds();
+        let line = |until: u64| format!("{{\"command\":\"announce\",\"until\":{until}}}");
+        for until in [u64::MAX, 4_000_000_000_000, now + 367 * 24 * 3600] {
+            let told = Request::parse(line(until).as_bytes()).unwrap_err();
+            assert_eq!(told, "\"until\" is more than a year ahead");
+        }
+        for until in [0, now, now + 364 * 24 * 3600] {
+            assert!(Request::parse(line(until).as_bytes()).is_ok(), "{until}");
+        }
     }
 
     #[test]

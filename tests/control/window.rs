@@ -1,13 +1,24 @@
 //! What is announced: told through the socket, read from the state, and kept.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::Daemon;
 use super::common::maintd;
 
-const STATE: &str = "{\"version\":1,\"since\":1,\"until\":4000000000,\"message\":\"saved\",\"entries\":[],\"except\":[]}";
+/// An end that is near enough to be one.
+fn end() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs() + 3600
+}
+
+/// What the switch writes down where this is announced.
+fn state(until: u64, message: &str) -> String {
+    json!({ "version": 1, "since": 1, "until": until, "message": message, "entries": [], "except": [] })
+        .to_string()
+}
 
 fn announced(daemon: &Daemon) -> Value {
     daemon.status()["announced"].clone()
@@ -21,7 +32,8 @@ fn nothing() -> Value {
 fn an_announcement_is_answered_when_new_workers_serve() {
     let daemon = Daemon::plain();
     assert_eq!(announced(&daemon), nothing());
-    let window = json!({ "until": 4_000_000_000_u64, "message": "new \"disks\"\n" });
+    let until = end();
+    let window = json!({ "until": until, "message": "new \"disks\"\n" });
     let mut request = window.clone();
     request["command"] = json!("announce");
     daemon.done(&request);
@@ -38,8 +50,9 @@ fn an_announcement_is_answered_when_new_workers_serve() {
 #[test]
 fn the_window_outlives_a_restart_and_a_reload() {
     let mut daemon = Daemon::plain();
-    daemon.save_state(STATE);
-    let saved = json!({ "until": 4_000_000_000_u64, "message": "saved" });
+    let until = end();
+    daemon.save_state(&state(until, "saved"));
+    let saved = json!({ "until": until, "message": "saved" });
     daemon.reload();
     assert_eq!(announced(&daemon), saved);
     daemon.run();
@@ -47,6 +60,23 @@ fn the_window_outlives_a_restart_and_a_reload() {
     // Switched off, while nobody could tell it.
     fs::remove_file(daemon.path("state/state.json")).unwrap();
     daemon.reload();
+    assert_eq!(announced(&daemon), nothing());
+}
+
+#[test]
+fn an_end_in_another_century_is_a_warning_and_not_announced() {
+    let mut daemon = Daemon::plain();
+    daemon.save_state(&state(u64::MAX, "saved"));
+    daemon.run();
+    let warning = format!(
+        "maintd: warning: cannot read what is announced from \"{}\": its end is more than a year ahead; switch anew, or delete it\n",
+        daemon.path("state/state.json").display()
+    );
+    let told = daemon.server().stderr();
+    assert!(told.contains(&warning), "{told}");
+    assert_eq!(announced(&daemon), nothing());
+    let answer = daemon.ask(&json!({ "command": "announce", "until": u64::MAX }));
+    assert_eq!(answer["fault"], "\"until\" is more than a year ahead");
     assert_eq!(announced(&daemon), nothing());
 }
 
@@ -63,12 +93,12 @@ fn a_damaged_state_is_a_warning() {
     assert!(told.contains(&warning), "{told}");
     assert_eq!(announced(&daemon), nothing());
     // What was right stays.
-    daemon.save_state(STATE);
+    daemon.save_state(&state(end(), "saved"));
     daemon.reload();
     daemon.save_state("[]");
     daemon.reload();
     assert_eq!(announced(&daemon)["message"], Value::Null);
-    daemon.save_state(STATE);
+    daemon.save_state(&state(end(), "saved"));
     daemon.reload();
     daemon.save_state("");
     daemon.reload();
