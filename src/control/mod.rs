@@ -20,7 +20,11 @@ const _: () = assert!(6 * MAX_MESSAGE < MAX_LINE / 2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// To announce this from now on; an empty window ends what was announced.
-    Announce(Window),
+    Announce {
+        window: Window,
+        /// It is in the state too, where the daemon finds it again. Who speaks to the socket himself has not saved it.
+        is_saved: bool,
+    },
     /// What it does, in numbers.
     Status,
 }
@@ -29,8 +33,8 @@ impl Request {
     /// The line, with its end.
     pub(crate) fn line(&self) -> String {
         let value = match self {
-            Self::Announce(window) => {
-                let mut value = json!({ "command": "announce" });
+            Self::Announce { window, is_saved } => {
+                let mut value = json!({ "command": "announce", "saved": is_saved });
                 window.put_into(&mut value);
                 value
             }
@@ -47,24 +51,32 @@ impl Request {
         let value: Value = serde_json::from_slice(line)
             .map_err(|_| "not a line of JSON; write one object".to_owned())?;
         match value.get("command").and_then(Value::as_str) {
-            Some("announce") => match Window::of(&value) {
-                Some(window)
-                    if window
-                        .message
-                        .as_ref()
-                        .is_some_and(|text| text.len() > MAX_MESSAGE) =>
-                {
-                    Err(format!("the message is over {MAX_MESSAGE} bytes"))
-                }
-                Some(window) if window.is_too_far(clock::seconds()) => {
-                    Err("\"until\" is more than a year ahead".to_owned())
-                }
-                Some(window) => Ok(Self::Announce(window)),
-                None => Err("\"until\" is a number of seconds and \"message\" a text".to_owned()),
-            },
+            Some("announce") => Self::announce(&value),
             Some("status") => Ok(Self::Status),
             Some(_) | None => Err("unknown command; write announce or status".to_owned()),
         }
+    }
+}
+
+impl Request {
+    fn announce(value: &Value) -> Result<Self, String> {
+        let window =
+            Window::of(value).ok_or("\"until\" is a number of seconds and \"message\" a text")?;
+        if window
+            .message
+            .as_ref()
+            .is_some_and(|text| text.len() > MAX_MESSAGE)
+        {
+            return Err(format!("the message is over {MAX_MESSAGE} bytes"));
+        }
+        if window.is_too_far(clock::seconds()) {
+            return Err("\"until\" is more than a year ahead".to_owned());
+        }
+        let is_saved = match value.get("saved") {
+            None | Some(Value::Null) => false,
+            Some(saved) => saved.as_bool().ok_or("\"saved\" is true or false")?,
+        };
+        Ok(Self::Announce { window, is_saved })
     }
 }
 
@@ -116,15 +128,24 @@ mod tests {
         let longest = "\u{1}".repeat(MAX_MESSAGE);
         for request in [
             Request::Status,
-            Request::Announce(Window::default()),
-            Request::Announce(Window {
-                until: Some(1_795_528_800),
-                message: Some("back \"soon\"\n".to_owned()),
-            }),
-            Request::Announce(Window {
-                until: None,
-                message: Some(longest),
-            }),
+            Request::Announce {
+                window: Window::default(),
+                is_saved: true,
+            },
+            Request::Announce {
+                window: Window {
+                    until: Some(1_795_528_800),
+                    message: Some("back \"soon\"\n".to_owned()),
+                },
+                is_saved: false,
+            },
+            Request::Announce {
+                window: Window {
+                    until: None,
+                    message: Some(longest),
+                },
+                is_saved: true,
+            },
         ] {
             let line = request.line();
             let text = line.strip_suffix('\n').unwrap();
@@ -149,6 +170,10 @@ mod tests {
             (
                 "{\"command\":\"announce\",\"message\":[]}",
                 "\"message\" a text",
+            ),
+            (
+                "{\"command\":\"announce\",\"saved\":1}",
+                "\"saved\" is true or false",
             ),
         ] {
             let told = Request::parse(line.as_bytes()).unwrap_err();

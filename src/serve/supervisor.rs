@@ -62,6 +62,8 @@ pub(super) struct Supervisor {
     control: Option<Control>,
     /// What is to be announced from the next reload on, as a client has told.
     told: Option<Window>,
+    /// What a client has told last, where it is not in the state: reloads find it here alone.
+    pinned: Option<Window>,
     samples: Samples,
     /// The hosts whose requests are counted apart, and the places of those of the sites.
     hosts: Hosts,
@@ -113,6 +115,7 @@ impl Supervisor {
             pid_file: pid_file.transpose()?,
             control,
             told: None,
+            pinned: None,
             samples,
             hosts,
             host_places,

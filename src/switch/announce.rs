@@ -19,8 +19,8 @@ enum Untold {
 
 impl Switch {
     /// Has the page show the window. That it does not is no reason to leave visitors where they are.
-    pub(super) fn announce(&self, window: &Window) {
-        match self.tell_daemon(window) {
+    pub(super) fn announce(&self, window: &Window, is_saved: bool) {
+        match self.tell_daemon(window, is_saved) {
             Ok(()) => {}
             // There is nothing that it could show.
             Err(Untold::Nobody(_)) if window.is_empty() => {}
@@ -36,7 +36,7 @@ impl Switch {
 
     /// Has the page show no window any more.
     pub(super) fn end_announcement(&self) {
-        match self.tell_daemon(&Window::default()) {
+        match self.tell_daemon(&Window::default(), true) {
             Ok(()) | Err(Untold::Nobody(_)) => {}
             Err(Untold::Refused(cause)) => log::warn!(
                 "the page may still show what was announced: {cause}; send HUP to \"maintd serve\" when that is mended"
@@ -44,8 +44,12 @@ impl Switch {
         }
     }
 
-    fn tell_daemon(&self, window: &Window) -> Result<(), Untold> {
-        match ask(&self.control, &Request::Announce(window.clone()), LIMIT) {
+    fn tell_daemon(&self, window: &Window, is_saved: bool) -> Result<(), Untold> {
+        let request = Request::Announce {
+            window: window.clone(),
+            is_saved,
+        };
+        match ask(&self.control, &request, LIMIT) {
             Ok(Reply::Done(_)) => Ok(()),
             Ok(Reply::Fault(what)) => Err(Untold::Refused(what)),
             Err(Failure::Nobody(cause)) => Err(Untold::Nobody(cause)),

@@ -9,6 +9,7 @@ use super::means::Tools;
 use super::{text, window};
 use crate::config::{Config, ControlSocket};
 use crate::control::{Failure, Reply, Request, ask};
+use crate::window::Window;
 
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -68,6 +69,11 @@ impl Daemon {
         let until = value["announced"]["until"].as_u64();
         value["announced"]["until"] = json!(until.map(window::rfc3339));
         value
+    }
+
+    /// What it announces; nothing where a daemon of another version does not tell it.
+    pub(super) fn window(&self) -> Option<Window> {
+        self.0.get("announced").and_then(Window::of)
     }
 
     /// A number; 0 where a daemon of another version does not tell it.

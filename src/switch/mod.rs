@@ -168,22 +168,26 @@ impl Switch {
             moved,
         };
         // Before the change: a host that loses its power in between is to come back with the page.
-        self.save(&saved);
+        let mut is_saved = self.save(&saved);
         match carry_out(&plan, &self.filter, &mut self.world) {
             Ok(report) => {
                 // Somebody has switched off by hand since: that was another maintenance.
                 let was_on = report.before.as_ref().is_some_and(Moved::is_anybody);
                 if !was_on && !wish.resume && saved.since != now {
                     saved.since = now;
-                    self.save(&saved);
+                    is_saved &= self.save(&saved);
                 }
                 tell(&report);
                 log::info!("on: {}", text::summary(&saved));
                 // Visitors are moved whatever comes of it.
-                self.announce(&saved.window);
+                self.announce(&saved.window, is_saved);
                 Ok(())
             }
             Err(failure) => {
+                if failure.truth == Truth::OldConnectionsStay {
+                    // New visitors are moved.
+                    self.announce(&saved.window, is_saved);
+                }
                 self.put_back(&failure, earlier.as_ref());
                 Err(Unfinished::new(&failure, Direction::On))
             }
@@ -387,20 +391,24 @@ impl Switch {
         Ok(())
     }
 
-    /// Saves what is on. That it cannot be is no reason to leave visitors where they are: a full disk may be why the
-    /// site must go down.
-    fn save(&self, saved: &Saved) {
-        if let Err(what) = self.store.save(saved) {
+    /// Saves what is on, and returns whether it is. That it cannot be is no reason to leave visitors where they are: a full
+    /// disk may be why the site must go down.
+    fn save(&self, saved: &Saved) -> bool {
+        let done = self.store.save(saved);
+        if let Err(what) = &done {
             log::warn!(
                 "{what}; a reboot would end the maintenance: free some space, and switch on again"
             );
         }
+        done.is_ok()
     }
 
     /// What is saved is what is true, also after a failure.
     fn put_back(&self, failure: &Failure, earlier: Option<&Saved>) {
         match (&failure.truth, earlier) {
-            (Truth::AsBefore | Truth::Undone, Some(earlier)) => self.save(earlier),
+            (Truth::AsBefore | Truth::Undone, Some(earlier)) => {
+                self.save(earlier);
+            }
             (Truth::AsBefore | Truth::Undone, None) => {
                 if let Err(what) = self.store.clear() {
                     log::warn!("{what}; delete it by hand, or a reboot will switch on");

@@ -40,7 +40,8 @@ impl Store {
         Self(directory)
     }
 
-    fn file(&self) -> PathBuf {
+    /// Where it is.
+    pub(super) fn file(&self) -> PathBuf {
         window::state_file(&self.0)
     }
 

@@ -113,14 +113,7 @@ impl Switch {
                 },
             });
         warnings.extend(crowding(room));
-        let daemon = match Daemon::ask(&self.control) {
-            Ok(daemon) => Some(daemon),
-            Err(Failure::Nobody(_)) => None,
-            Err(Failure::Failed(cause)) => {
-                warnings.push(format!("the daemon does not tell what it does: {cause}"));
-                None
-            }
-        };
+        let daemon = self.daemon(&mut warnings);
         // What keeps one command from its work may keep the next from its.
         let mut seen = HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
@@ -140,6 +133,29 @@ impl Switch {
             daemon,
             now: clock::seconds(),
         })
+    }
+
+    /// What the daemon tells, where there is one.
+    fn daemon(&self, warnings: &mut Vec<String>) -> Option<Daemon> {
+        let daemon = match Daemon::ask(&self.control) {
+            Ok(daemon) => daemon,
+            Err(Failure::Nobody(_)) => return None,
+            Err(Failure::Failed(cause)) => {
+                warnings.push(format!("the daemon does not tell what it does: {cause}"));
+                return None;
+            }
+        };
+        // That the state cannot be read is told already.
+        if let Ok(saved) = self.store.load()
+            && let Some(window) = daemon.window()
+            && window != saved.map(|saved| saved.window).unwrap_or_default()
+        {
+            warnings.push(format!(
+                "the daemon announces something else than \"{}\" has; switch on again, or off",
+                self.store.file().display()
+            ));
+        }
+        Some(daemon)
     }
 
     /// What is in the table has an effect: the packet filter runs, and its rules use the table.

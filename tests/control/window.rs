@@ -15,8 +15,8 @@ fn end() -> u64 {
 }
 
 /// What the switch writes down where this is announced.
-fn state(until: u64, message: &str) -> String {
-    json!({ "version": 1, "since": 1, "until": until, "message": message, "entries": [], "except": [] })
+fn state(until: impl Into<Option<u64>>, message: &str) -> String {
+    json!({ "version": 1, "since": 1, "until": until.into(), "message": message, "entries": [], "except": [] })
         .to_string()
 }
 
@@ -61,6 +61,60 @@ fn the_window_outlives_a_restart_and_a_reload() {
     fs::remove_file(daemon.path("state/state.json")).unwrap();
     daemon.reload();
     assert_eq!(announced(&daemon), nothing());
+}
+
+/// The disk is full, the switch has another state directory, or somebody spoke to the socket himself.
+#[test]
+fn what_is_not_saved_is_announced_until_something_else_is() {
+    let daemon = Daemon::plain();
+    daemon.save_state(&state(end(), "saved"));
+    for request in [
+        json!({ "command": "announce", "message": "unsaved", "saved": false }),
+        json!({ "command": "announce", "message": "unsaved" }),
+        json!({ "command": "announce", "message": "unsaved", "saved": null }),
+    ] {
+        daemon.done(&request);
+        for _ in 0..2 {
+            daemon.reload();
+            assert_eq!(announced(&daemon)["message"], "unsaved", "{request}");
+        }
+        // The same once more, now that it is saved; and then what is saved has changed.
+        daemon.save_state(&state(None, "unsaved"));
+        daemon.done(&json!({ "command": "announce", "message": "unsaved", "saved": true }));
+        daemon.save_state(&state(end(), "saved"));
+        daemon.reload();
+        assert_eq!(announced(&daemon)["message"], "saved", "{request}");
+    }
+    // That nothing is announced can be unsaved too.
+    daemon.done(&json!({ "command": "announce" }));
+    daemon.reload();
+    assert_eq!(announced(&daemon), nothing());
+}
+
+/// The switch saves it where its own configuration says.
+#[test]
+fn what_is_saved_elsewhere_is_announced_until_something_else_is() {
+    let daemon = Daemon::plain();
+    daemon.done(&json!({ "command": "announce", "message": "elsewhere", "saved": true }));
+    daemon.reload();
+    assert_eq!(announced(&daemon)["message"], "elsewhere");
+    daemon.done(&json!({ "command": "announce", "saved": true }));
+    daemon.reload();
+    assert_eq!(announced(&daemon), nothing());
+}
+
+#[test]
+fn what_was_shown_already_stays_where_it_is_not_saved() {
+    let daemon = Daemon::plain();
+    daemon.save_state(&state(end(), "m"));
+    daemon.reload();
+    let shown = announced(&daemon);
+    let mut request = shown.clone();
+    request["command"] = json!("announce");
+    daemon.done(&request);
+    fs::remove_file(daemon.path("state/state.json")).unwrap();
+    daemon.reload();
+    assert_eq!(announced(&daemon), shown);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What `on` and `off` tell a running daemon: what is announced, so that the page shows it.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::KILL_LIVE;
 use crate::common::{Server, maintd};
 use crate::host::Host;
 
@@ -46,6 +49,65 @@ fn the_daemon_shows_what_is_announced_until_off() {
     host.done(&["on", "--message", "again"]);
     host.done(&["off"]);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+}
+
+#[test]
+fn what_could_not_be_saved_outlives_a_reload() {
+    let host = Host::new();
+    let server = daemon(&host);
+    fs::write(host.path("state"), "a file").unwrap();
+    let ended = host.done(&["on", "--message", "the disk is full"]);
+    assert!(ended.stderr.contains("cannot save "), "{}", ended.stderr);
+    server.wait_for_stderr("maintd: reloaded\n");
+    server.signal(libc::SIGHUP);
+    let reloads = || server.stderr().matches("maintd: reloaded\n").count();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while reloads() < 2 {
+        assert!(Instant::now() < limit, "it has not reloaded");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(announced(&host)["message"], "the disk is full");
+    host.done(&["off"]);
+    assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+}
+
+#[test]
+fn new_visitors_are_told_though_old_connections_stay() {
+    let host = Host::new();
+    let _server = daemon(&host);
+    host.fault(json!({ "call": KILL_LIVE, "status": 1, "stderr": "pfctl: x\n" }));
+    let ended = host.maintd(&["on", "--message", "new disks"]);
+    assert_eq!(ended.status, Some(1));
+    assert!(
+        ended.stderr.starts_with("maintd: half switched on: "),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(announced(&host)["message"], "new disks");
+}
+
+#[test]
+fn status_warns_where_the_daemon_announces_something_else() {
+    let host = Host::new();
+    let warning = format!(
+        "the daemon announces something else than \"{}\" has; switch on again, or off",
+        host.path("state/state.json").display()
+    );
+    let warnings = |host: &Host| {
+        let status: Value =
+            serde_json::from_str(&host.maintd(&["status", "--json"]).stdout).unwrap();
+        status["warnings"].clone()
+    };
+    let _server = daemon(&host);
+    assert_eq!(warnings(&host), json!([]));
+    host.done(&["on", "--message", "new disks"]);
+    assert_eq!(warnings(&host), json!([]));
+    let mut saved = host.saved().unwrap();
+    saved["message"] = json!("newer disks");
+    fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+    assert_eq!(warnings(&host), json!([warning]));
+    host.done(&["off"]);
+    assert_eq!(warnings(&host), json!([]));
 }
 
 #[test]

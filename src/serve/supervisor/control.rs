@@ -22,7 +22,13 @@ impl Supervisor {
         let asked = self.control.as_mut().map(|control| control.take(now));
         for (client, request) in asked.unwrap_or_default() {
             match request {
-                Request::Announce(window) => self.announce(client, window),
+                Request::Announce { window, is_saved } => {
+                    // The switch may save it elsewhere than where it would be read here.
+                    let state_dir = &self.material.config.state_dir;
+                    let is_found = is_saved && window::saved(state_dir).as_ref() == Ok(&window);
+                    self.pinned = (!is_found).then(|| window.clone());
+                    self.announce(client, window);
+                }
                 Request::Status => self.answer(client, Reply::Done(self.report())),
             }
         }
@@ -108,9 +114,9 @@ impl Supervisor {
         }
     }
 
-    /// What is announced from now on: what was told, or else what the switch has written down.
+    /// What is announced from now on: what was told, and is new or not saved; or else what the switch has written down.
     pub(super) fn window(&self, state_dir: &Path) -> Window {
-        if let Some(told) = &self.told {
+        if let Some(told) = self.told.as_ref().or(self.pinned.as_ref()) {
             return told.clone();
         }
         saved_window(state_dir).unwrap_or_else(|| self.material.config.window.clone())
