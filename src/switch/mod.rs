@@ -14,6 +14,7 @@ mod filter;
 mod means;
 mod nft;
 mod pf;
+mod places;
 mod plan;
 mod probe;
 mod run;
@@ -24,7 +25,7 @@ mod watch;
 mod window;
 mod world;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub use watch::watch;
 use world::System;
 
 use crate::config::Config;
-use crate::config::network::{Family, Network};
+use crate::config::network::Network;
 use crate::config::switch::{Backend, SwitchConfig};
 use crate::fault::{Fault, reason};
 use crate::logger::clock;
@@ -63,6 +64,13 @@ pub struct Wish {
     pub message: Option<String>,
     /// What was on before a reboot is to be on again.
     pub resume: bool,
+}
+
+impl Wish {
+    /// It says what is to be announced.
+    const fn announces(&self) -> bool {
+        self.for_.is_some() || self.until.is_some() || self.message.is_some()
+    }
 }
 
 /// The switch, ready to be used.
@@ -145,20 +153,18 @@ impl Switch {
         self.require_root()?;
         Self::hold_signals()?;
         let _lock = self.store.lock(Duration::ZERO).map_err(Fault::Failed)?;
-        let earlier = match self.store.load() {
-            Ok(earlier) => earlier,
-            Err(what) if wish.resume => return Err(Fault::Failed(what).into()),
-            Err(what) => {
-                log::warn!("{what}");
-                None
+        let earlier = self.earlier(wish)?;
+        match &earlier {
+            Some(saved) if wish.resume => {
+                (moved, window) = (saved.moved.clone(), saved.window.clone());
             }
-        };
-        if wish.resume {
-            let Some(saved) = earlier.clone() else {
+            None if wish.resume => {
                 log::info!("nothing to resume: it was not on");
                 return Ok(());
-            };
-            (moved, window) = (saved.moved, saved.window);
+            }
+            // Who excepts one address more does not end what visitors are told.
+            Some(saved) if !wish.announces() => window = saved.window.clone(),
+            Some(_) | None => {}
         }
         let plan = Plan::on(&moved, &self.responders());
         let now = clock::seconds();
@@ -173,9 +179,12 @@ impl Switch {
             Ok(report) => {
                 // Somebody has switched off by hand since: that was another maintenance.
                 let was_on = report.before.as_ref().is_some_and(Moved::is_anybody);
-                if !was_on && !wish.resume && saved.since != now {
+                if !was_on && !wish.resume && earlier.is_some() {
                     saved.since = now;
-                    is_saved &= self.save(&saved);
+                    if !wish.announces() {
+                        saved.window = Window::default();
+                    }
+                    is_saved = self.save(&saved);
                 }
                 tell(&report);
                 log::info!("on: {}", text::summary(&saved));
@@ -191,6 +200,17 @@ impl Switch {
                 self.put_back(&failure, earlier.as_ref());
                 Err(Unfinished::new(&failure, Direction::On))
             }
+        }
+    }
+
+    /// What was switched on before, as far as that is known.
+    fn earlier(&self, wish: &Wish) -> Result<Option<Saved>, Fault> {
+        match self.store.load() {
+            Err(what) if !wish.resume => {
+                log::warn!("{what}");
+                Ok(None)
+            }
+            loaded => loaded.map_err(Fault::Failed),
         }
     }
 
@@ -336,52 +356,8 @@ impl Switch {
         }
         Ok(Window {
             until,
-            message: wish.message.clone(),
+            message: wish.message.clone().filter(|text| !text.is_empty()),
         })
-    }
-
-    /// Where the responder must answer: where redirected visitors arrive.
-    fn responders(&self) -> Vec<SocketAddr> {
-        let ports = self.settings.redirects.iter().map(|redirect| redirect.to);
-        match self.settings.backend {
-            Backend::Pf => at(ports, &self.redirected_to()),
-            Backend::Nft => at(ports, &self.own_switched()),
-        }
-    }
-
-    /// Where the live site must accept connections.
-    fn live(&self, force: bool) -> Vec<SocketAddr> {
-        let ports = self.settings.redirects.iter().map(|redirect| redirect.from);
-        if force {
-            Vec::new()
-        } else if !self.settings.live.is_empty() {
-            at(ports, &self.settings.live)
-        } else {
-            at(ports, &self.own_switched())
-        }
-    }
-
-    fn own_switched(&self) -> Vec<IpAddr> {
-        let is_switched =
-            |address: &&IpAddr| self.settings.families.contains(&Family::of(**address));
-        self.own.iter().filter(is_switched).copied().collect()
-    }
-
-    /// Where the rules of pf send visitors: to loopback, wherever that can be redirected to.
-    fn redirected_to(&self) -> Vec<IpAddr> {
-        let families = self.settings.families.iter();
-        families
-            .flat_map(|family| match family {
-                Family::Inet => vec![Ipv4Addr::LOCALHOST.into()],
-                Family::Inet6 if sys::PF_REDIRECTS_TO_IPV6_LOOPBACK => {
-                    vec![Ipv6Addr::LOCALHOST.into()]
-                }
-                Family::Inet6 => {
-                    let own = self.own.iter().copied();
-                    own.filter(IpAddr::is_ipv6).collect()
-                }
-            })
-            .collect()
     }
 
     fn require_root(&self) -> Result<(), Fault> {
@@ -421,17 +397,6 @@ impl Switch {
 
 fn wrong(flag: &'static str) -> impl Fn(String) -> Fault {
     move |what| Fault::Usage(format!("wrong value for {flag}: {what}"))
-}
-
-/// Every port of every address.
-fn at(ports: impl Iterator<Item = u16> + Clone, addresses: &[IpAddr]) -> Vec<SocketAddr> {
-    let of_address = |address: &IpAddr| {
-        let address = *address;
-        ports
-            .clone()
-            .map(move |port| SocketAddr::new(address, port))
-    };
-    addresses.iter().flat_map(of_address).collect()
 }
 
 fn tell(report: &Report) {

@@ -44,11 +44,43 @@ fn the_daemon_shows_what_is_announced_until_off() {
     assert!(table.contains("\ndaemon        maintd "), "{table}");
     assert!(table.contains("\nrequests      "), "{table}");
 
-    host.done(&["on"]);
+    host.done(&["on", "--message", ""]);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
     host.done(&["on", "--message", "again"]);
     host.done(&["off"]);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+}
+
+/// Who only excepts one address more does not end what visitors are told.
+#[test]
+fn what_is_announced_stays_where_it_is_switched_on_again_without() {
+    let host = Host::new();
+    let _server = daemon(&host);
+    host.done(&["on", "--for", "2h", "--message", "new disks"]);
+    let (told, saved) = (announced(&host), host.saved().unwrap());
+    let ended = host.done(&["on", "--except", "192.0.2.10"]);
+    assert!(
+        ended.stderr.contains("; announced until "),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(announced(&host), told);
+    let now = host.saved().unwrap();
+    assert_eq!(
+        [&now["until"], &now["message"]],
+        [&saved["until"], &saved["message"]]
+    );
+    // One of them says all.
+    host.done(&["on", "--message", "other"]);
+    assert_eq!(
+        announced(&host),
+        json!({ "until": null, "message": "other" })
+    );
+    // Ended by hand: that was another maintenance.
+    host.set_table(&[]);
+    host.done(&["on"]);
+    assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+    assert_eq!(host.saved().unwrap()["message"], Value::Null);
 }
 
 #[test]
@@ -135,7 +167,7 @@ fn without_a_daemon_one_warning_says_so_where_there_is_something_to_show() {
         ended.stderr
     );
     assert!(ended.stderr.ends_with(warning), "{}", ended.stderr);
-    for words in [&["on"][..], &["off"]] {
+    for words in [&["off"][..], &["on"], &["off"]] {
         let ended = host.done(words);
         assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     }

@@ -348,8 +348,11 @@ fn a_window_is_saved_and_shown() {
     let json: Value = serde_json::from_str(&host.done(&["status", "--json"]).stdout).unwrap();
     assert_eq!(json["message"], "back \u{7}soon\nor later");
     assert!(json["until"].as_str() > json["since"].as_str());
-    // Switched on anew without, nothing is announced any more.
+    // Switched on anew without, the same is; with other words, they are.
     host.done(&["on"]);
+    assert_eq!(host.saved().unwrap()["until"], until);
+    assert!(host.done(&["status"]).stdout.contains("\nannounced "));
+    host.done(&["on", "--message", ""]);
     assert!(!host.done(&["status"]).stdout.contains("announced"));
 }
 
