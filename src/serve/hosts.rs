@@ -22,6 +22,8 @@ impl Hosts {
     /// The place of each of these sites, of which the first name is the host's.
     pub(super) fn places(&mut self, sites: &[SiteConfig]) -> Vec<usize> {
         let name = |site: &SiteConfig| match site.names.first().map(ToString::to_string) {
+            // With the dot of the root it is the same name, and none of all others.
+            Some(name) if name == OTHERS => format!("{name}."),
             Some(name) if !name.is_empty() => name,
             Some(_) | None => NAMELESS.to_owned(),
         };
@@ -73,5 +75,13 @@ mod tests {
         assert_eq!(places.iter().filter(|place| **place == 0).count(), 5);
         let names: Vec<&str> = hosts.iter().map(|(_, name)| name).take(5).collect();
         assert_eq!(names, ["other", "b", "_", "*.a", "c"]);
+    }
+
+    #[test]
+    fn a_site_that_is_named_other_is_none_of_the_others() {
+        let mut hosts = Hosts::default();
+        assert_eq!(hosts.places(&[site("other"), site("b")]), [1, 2]);
+        let names: Vec<&str> = hosts.iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["other", "other.", "b"]);
     }
 }
