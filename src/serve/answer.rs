@@ -98,6 +98,8 @@ struct Variant {
     body: usize,
     is_short: bool,
     form: Form,
+    /// Its body begins with a Retry-After that is counted down.
+    is_counted: bool,
 }
 
 impl Rendered {
@@ -181,6 +183,12 @@ impl Answers {
     #[must_use]
     pub fn form(&self, ready: Ready) -> Form {
         self.variant(ready.site, ready.variant).form
+    }
+
+    /// The body of an answer goes on behind a Retry-After that is counted down.
+    #[must_use]
+    pub fn is_counted(&self, ready: Ready) -> bool {
+        ready.with_body && self.variant(ready.site, ready.variant).is_counted
     }
 
     /// Which origins' scripts may read a site's answers.

@@ -13,10 +13,18 @@ const RING: u8 = 16;
 const SHORTEST: u64 = 30;
 /// What comes on top of the wait is a fifth of it at most, and not over this: who is told of a day is not to lose hours.
 const MOST_ON_TOP: u64 = 600;
+/// The longest value has so many digits: three hundred years.
+const DIGITS: usize = 10;
+const LONGEST: u64 = 9_999_999_999;
+/// What the beginning of a problem is long: its value has blanks before it, so that all are alike.
+pub(super) const BEGINNING: usize = r#"{"retry-after":,"#.len() + DIGITS;
+/// What ends a head.
+const END: &str = "\r\n\r\n";
 /// How long the values are good for.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The ends of heads: the value of Retry-After, and the empty line.
+/// The ends of heads: the value of Retry-After, and the empty line; and behind that the beginning of a problem (RFC 9457), which
+/// tells the same.
 #[derive(Debug)]
 pub struct Countdown {
     /// The end of the window, in seconds since 1970.
@@ -58,10 +66,10 @@ impl Countdown {
         for (number, tail) in (0..).zip(&mut self.tails) {
             // Neighbours are far from each other: 7 and 16 have no common factor.
             let step = number * 7 % u64::from(RING);
-            let value = wait + on_top * step / u64::from(RING - 1);
+            let value = (wait + on_top * step / u64::from(RING - 1)).min(LONGEST);
             tail.clear();
             // Writing to memory does not fail.
-            let _ = write!(tail, "{value}\r\n\r\n");
+            let _ = write!(tail, "{value}{END}{{\"retry-after\":{value:DIGITS$},");
         }
     }
 
@@ -73,10 +81,15 @@ impl Countdown {
         number
     }
 
-    /// The end of a head.
+    /// The end of a head, with the beginning of a problem where one follows.
     #[must_use]
-    pub fn tail(&self, number: u8) -> &[u8] {
-        &self.tails[usize::from(number % RING)]
+    pub fn tail(&self, number: u8, is_problem: bool) -> &[u8] {
+        let tail = &self.tails[usize::from(number % RING)];
+        if is_problem {
+            tail
+        } else {
+            &tail[..tail.len().saturating_sub(BEGINNING)]
+        }
     }
 }
 
@@ -86,7 +99,8 @@ mod tests {
     use super::*;
 
     fn values(countdown: &Countdown) -> Vec<u64> {
-        let tails = (0..RING).map(|number| std::str::from_utf8(countdown.tail(number)).unwrap());
+        let tails =
+            (0..RING).map(|number| std::str::from_utf8(countdown.tail(number, false)).unwrap());
         tails
             .map(|tail| tail.strip_suffix("\r\n\r\n").unwrap().parse().unwrap())
             .collect()
@@ -116,6 +130,23 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_tells_the_same_and_is_always_as_long() {
+        for until in [0, 10_000, 1 << 40, u64::MAX] {
+            let countdown = Countdown::new(until);
+            for number in 0..RING {
+                let head = countdown.tail(number, false);
+                let all = countdown.tail(number, true);
+                let beginning = all.strip_prefix(head).unwrap();
+                assert_eq!(beginning.len(), BEGINNING);
+                let problem = [beginning.strip_suffix(b",").unwrap(), b"}"].concat();
+                let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
+                let value = head.strip_suffix(END.as_bytes()).unwrap();
+                assert_eq!(problem["retry-after"].to_string().as_bytes(), value);
+            }
+        }
+    }
+
+    #[test]
     fn every_visitor_has_the_next_one() {
         let countdown = Countdown::new(0);
         let taken: Vec<u8> = (0..=RING).map(|_| countdown.take()).collect();
@@ -130,7 +161,7 @@ mod tests {
         countdown.renew(start);
         countdown.tails[0] = b"old".to_vec();
         countdown.renew(start + SECOND / 2);
-        assert_eq!(countdown.tail(0), b"old");
+        assert_eq!(countdown.tail(0, true), b"old");
         countdown.renew(start + SECOND);
         assert!(values(&countdown)[0] >= 490);
     }

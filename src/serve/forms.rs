@@ -194,6 +194,7 @@ fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Cont
         body: placeholders::fill(library.get(path), &values, escape),
         content_type: content_type.to_owned(),
         language: None,
+        is_counted: false,
     };
     let json = beside.and_then(|beside| beside.json.as_ref());
     let json = json.map(|path| of_file(path, Escape::Json, "application/json"));
@@ -255,6 +256,7 @@ fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Represent
         body: placeholders::fill(page, values, escape),
         content_type: content_type.clone(),
         language,
+        is_counted: false,
     };
     let languages = match &site.page {
         PageSource::File(path) => library.beside(path).map(|beside| &beside.languages[..]),
@@ -276,7 +278,7 @@ fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Represent
     pages
 }
 
-/// RFC 9457. What counts down is not in it: its Retry-After would be wrong a second later, and the window's end tells the same.
+/// RFC 9457. Where Retry-After counts down, it is the beginning of this that counts with it.
 fn problem(window: &Window, retry_after: Option<Duration>) -> Representation {
     let mut problem = json!({
         "type": "about:blank",
@@ -290,10 +292,16 @@ fn problem(window: &Window, retry_after: Option<Duration>) -> Representation {
     if let Some(until) = window.until {
         problem["until"] = clock::rfc3339(until).into();
     }
+    let text = format!("{problem}\n");
+    let body = match retry_after {
+        Some(_) => &text,
+        None => text.strip_prefix('{').unwrap_or(&text),
+    };
     Representation {
-        body: format!("{problem}\n").into_bytes(),
+        body: body.as_bytes().to_vec(),
         content_type: "application/problem+json".to_owned(),
         language: None,
+        is_counted: retry_after.is_none(),
     }
 }
 
@@ -309,6 +317,7 @@ fn text(values: &Values) -> Representation {
         body: placeholders::fill(template.as_bytes(), values, Escape::Plain),
         content_type: PLAIN.to_owned(),
         language: None,
+        is_counted: false,
     }
 }
 

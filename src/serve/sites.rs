@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::answer::{Answers, Persistence, Ready};
-use super::countdown::Countdown;
+use super::countdown::{BEGINNING, Countdown};
 use super::http1::{Part, Request};
 use super::tls::{self, Lasting};
 use super::{forms, system};
@@ -64,15 +64,23 @@ impl Sites {
         }
     }
 
-    /// The bytes of an answer: its head, the end of that where Retry-After is counted down, and its body.
+    /// The bytes of an answer: its head, the end of that where Retry-After is counted down, with which a problem may begin, and
+    /// its body.
     #[must_use]
     pub fn bytes(&self, ready: Ready) -> [&[u8]; 3] {
         let [head, body] = self.answers.bytes(ready);
-        let tail = self
-            .countdown
-            .as_ref()
-            .map_or(&[][..], |countdown| countdown.tail(ready.turn));
+        let tail = self.countdown.as_ref().map_or(&[][..], |countdown| {
+            countdown.tail(ready.turn, self.answers.is_counted(ready))
+        });
         [head, tail, body]
+    }
+
+    /// How long the body of an answer is, as it is sent.
+    #[must_use]
+    pub fn body_length(&self, ready: Ready) -> usize {
+        let [_, body] = self.answers.bytes(ready);
+        let is_counted = self.countdown.is_some() && self.answers.is_counted(ready);
+        body.len() + if is_counted { BEGINNING } else { 0 }
     }
 }
 

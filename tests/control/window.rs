@@ -1,12 +1,14 @@
 //! What is announced: told through the socket, read from the state, and kept.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::Daemon;
-use super::common::maintd;
+use super::common::client::connect;
+use super::common::{Answer, Port, maintd};
+use super::{Daemon, wait_until};
 
 /// An end that is near enough to be one.
 fn end() -> u64 {
@@ -61,6 +63,63 @@ fn the_window_outlives_a_restart_and_a_reload() {
     fs::remove_file(daemon.path("state/state.json")).unwrap();
     daemon.reload();
     assert_eq!(announced(&daemon), nothing());
+}
+
+/// It counts down, and differs from visitor to visitor; the body is as long as ever.
+#[test]
+fn programs_are_told_the_same_retry_after_by_head_and_body() {
+    let daemon = Daemon::start(
+        "server { listen 127.0.0.1:0; return 503; }",
+        "access_log access.log;",
+    );
+    let message = "new disks ".repeat(100);
+    daemon.done(&json!({ "command": "announce", "until": end(), "message": message }));
+    let ask = |method: &str, coding: &str| {
+        let mut client = connect(daemon.server(), Port::Clear);
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nAccept: application/problem+json\r\nAccept-Encoding: {coding}\r\nConnection: close\r\n\r\n"
+        ));
+        let answer = if method == "HEAD" {
+            client.answer_to_head()
+        } else {
+            client.answer()
+        };
+        client.assert_closed();
+        answer
+    };
+    let length = |answer: &Answer| answer.header("Content-Length").unwrap().to_owned();
+    let whole = length(&ask("HEAD", "identity"));
+    let mut told = HashSet::new();
+    for _ in 0..20 {
+        let answer = ask("GET", "identity");
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        let wait = problem["retry-after"].as_u64().unwrap();
+        assert_eq!(
+            answer.header("Retry-After"),
+            Some(wait.to_string().as_str())
+        );
+        assert!((3500..=3600 + 600).contains(&wait), "{wait}");
+        assert_eq!(
+            (&problem["status"], &problem["detail"]),
+            (&json!(503), &json!(message))
+        );
+        assert!(problem["until"].is_string());
+        assert_eq!(length(&answer), answer.body.len().to_string());
+        assert_eq!(length(&answer), whole);
+        told.insert(wait);
+    }
+    assert!(told.len() > 10, "{told:?}");
+    // What counts is not compressed.
+    let body = ask("GET", "gzip, br").body.len();
+    assert_eq!(body.to_string(), whole);
+    wait_until(
+        || {
+            let log = fs::read_to_string(daemon.path("access.log")).unwrap();
+            let lengths = [format!("\" 503 {body} "), "\" 503 0 ".to_owned()];
+            lengths.map(|length| log.matches(&length).count()) == [21, 1]
+        },
+        "the access log tells other lengths",
+    );
 }
 
 /// The disk is full, the switch has another state directory, or somebody spoke to the socket himself.

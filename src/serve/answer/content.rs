@@ -15,6 +15,8 @@ pub struct Representation {
     pub content_type: String,
     /// Its language (RFC 5646), where that is known.
     pub language: Option<String>,
+    /// It is a problem that goes on behind its Retry-After, which is counted down. So it is sent as it is.
+    pub is_counted: bool,
 }
 
 /// What a site answers.
@@ -43,6 +45,7 @@ impl<'a> Content<'a> {
                 body: page.to_vec(),
                 content_type: content_type.to_owned(),
                 language: None,
+                is_counted: false,
             }],
             json: None,
             plain: None,

@@ -5,6 +5,7 @@ use std::io;
 use super::content::Template;
 use super::{Content, Group, Persistence, Rendered, Representation, SHORT, Variant};
 use crate::serve::compression::Press;
+use crate::serve::countdown::BEGINNING;
 use crate::serve::http1::Form;
 use crate::serve::page::Bodies;
 
@@ -65,7 +66,10 @@ impl Store {
         let empty = add(Form::Empty, None);
         let bodies: Vec<[usize; CODINGS.len()]> = all
             .iter()
-            .map(|(_, it)| self.keep_all(it.map_or(&[], |it| &it.body)))
+            .map(|(_, it)| match it {
+                Some(it) if it.is_counted => [self.keep(&it.body); CODINGS.len()],
+                it => self.keep_all(it.map_or(&[], |it| &it.body)),
+            })
             .collect();
         let mut groups = Vec::with_capacity(all.len());
         let mut stride = 0;
@@ -112,7 +116,9 @@ impl Store {
                     1
                 };
                 for (coding, body) in CODINGS.iter().zip(codings).take(count) {
-                    let length = self.bodies[*body].len();
+                    let is_counted = representation.is_some_and(|it| it.is_counted);
+                    let beginning = if is_counted { BEGINNING } else { 0 };
+                    let length = beginning + self.bodies[*body].len();
                     let head = |persistence| {
                         template.head(*representation, *coding, length, origin, persistence)
                     };
@@ -121,6 +127,7 @@ impl Store {
                         body: *body,
                         is_short: length <= SHORT,
                         form: *form,
+                        is_counted,
                     });
                 }
             }

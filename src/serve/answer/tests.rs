@@ -42,6 +42,7 @@ fn form(body: &[u8], content_type: &str, language: Option<&str>) -> Representati
         body: body.to_vec(),
         content_type: content_type.to_owned(),
         language: language.map(str::to_owned),
+        is_counted: false,
     }
 }
 

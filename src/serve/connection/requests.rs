@@ -186,8 +186,7 @@ impl Connection {
             return then.or(Some(Then::SkipBody(BodySkip::new(request.body))));
         }
         if let Some(journal) = journal {
-            let [.., sent] = sites.bytes(ready);
-            journal.note_answer(head, sent.len());
+            journal.note_answer(head, sites.body_length(ready));
         }
         batch.push(ready);
         then

@@ -9,7 +9,7 @@ use crate::serve::transport::Transport;
 
 /// The answers that go out by one write.
 const MAX_ANSWERS: usize = 16;
-/// A head, its end where that is counted down, and a body.
+/// A head, its end where that is counted down (a problem's beginning included), and a body.
 const SLICES: usize = 3;
 /// Those of each answer, and one that was made for a request at the end.
 const MAX_SLICES: usize = SLICES * MAX_ANSWERS + 1;

@@ -97,9 +97,14 @@ fn a_page_alone_is_accompanied_by_what_is_embedded() {
     config.window = window();
     let announced = contents(&config).unwrap();
     assert_eq!(announced[0].retry_after, None);
+    assert!(announced[0].json.as_ref().unwrap().is_counted);
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
-        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
+        serde_json::from_str::<serde_json::Value>(&format!(
+            "{{\"retry-after\":1,{}",
+            body(announced[0].json.as_ref())
+        ))
+        .unwrap(),
+        json!({"retry-after": 1, "type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
     );
     assert_eq!(
         body(announced[0].plain.as_ref()),
