@@ -28,6 +28,7 @@ const PLACED: &str = "MAINTD_FLOOD_CPU";
 const QUICK: Extent = Extent {
     rounds: 3,
     time: Duration::from_millis(200),
+    visits: 6,
     idle: 3000,
     held: 15_000,
     starts: 1,
@@ -37,6 +38,7 @@ const QUICK: Extent = Extent {
 const FULL: Extent = Extent {
     rounds: 7,
     time: Duration::from_millis(800),
+    visits: 28,
     idle: 5000,
     held: 15_000,
     starts: 3,

@@ -25,6 +25,8 @@ pub enum Peer {
     Ip(IpAddr),
     /// A process of this host, through the file system.
     Unix,
+    /// Nobody wants to know.
+    Untold,
 }
 
 impl fmt::Display for Peer {
@@ -32,6 +34,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Ip(address) => address.fmt(to),
             Self::Unix => to.write_str("unix:"),
+            Self::Untold => to.write_str("-"),
         }
     }
 }

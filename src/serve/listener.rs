@@ -7,10 +7,11 @@ mod stream;
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use mio::event::Source;
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
@@ -209,12 +210,17 @@ impl Listener {
         }
     }
 
-    /// Takes the next connection, and tells whose it is.
+    /// Takes the next connection, and tells whose it is, where that is `wanted`.
     ///
     /// # Errors
     /// `WouldBlock` when there is none; what accept(2) says else.
-    pub fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub fn accept(&self, wanted: bool) -> io::Result<(Stream, Peer)> {
         match &self.socket {
+            Bound::Tcp(listener) if !wanted => {
+                let accepted = sys::accept(listener.as_fd())?;
+                let stream = TcpStream::from_std(accepted.into());
+                Ok((Stream::Tcp(stream), Peer::Untold))
+            }
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
                 Ok((Stream::Tcp(stream), Peer::Ip(address.ip())))

@@ -27,7 +27,7 @@ mod terminal;
 
 pub(crate) use addresses::own_addresses;
 pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time, seconds_of, utc_time};
-pub(crate) use peers::peer_uid;
+pub(crate) use peers::{accept, peer_uid};
 pub(crate) use privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };

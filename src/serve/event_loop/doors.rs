@@ -46,7 +46,7 @@ impl EventLoop {
         let (mut failures, mut evicted) = (0, false);
         for _ in 0..ACCEPTS_A_TURN {
             let Door { listener, state } = &mut self.listeners[door];
-            match listener.accept() {
+            match listener.accept(self.desk.log.is_some()) {
                 Ok((socket, peer)) => {
                     evicted = false;
                     let endpoint = listener.endpoint_of(&socket);
