@@ -22,6 +22,8 @@ pub struct Extent {
     pub time: Duration,
     /// The rounds in which the time to an answer is measured.
     pub visits: usize,
+    /// How long visitors come in each of them.
+    pub visit: Duration,
     /// Idle connections whose memory is measured.
     pub idle: usize,
     /// Idle connections that are held while others come.

@@ -27,11 +27,6 @@ struct Latency {
     p999: f64,
 }
 
-/// How long visitors come in one round. Machines that others share stand still for some ms now and then, whoever is measured: in
-/// every second of such rounds that is the p99 of all servers alike, the bare limit's too, and in long rounds it always is. So
-/// they are short, and of each server the better half of them is kept.
-const ROUND: Duration = Duration::from_millis(400);
-
 /// Takes one figure out of many.
 type Part = fn(&Latency) -> f64;
 
@@ -42,6 +37,10 @@ const PARTS: [(&str, Part); 3] = [
 ];
 
 /// The time to an answer at half of the rate that the slowest of the servers reaches: the same rate for all of them.
+///
+/// Machines that others share stand still for some ms now and then, whoever is measured: in every second of short rounds that
+/// is the p99 of all servers alike, the bare limit's too, and in long rounds it always is. So rounds are short, and of each
+/// server the better half of them is kept.
 pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Vec<Row>> {
     let mut rows: Vec<Row> = PARTS
         .iter()
@@ -66,7 +65,7 @@ pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Ve
     let (mut done, mut late) = (0, 0);
     while done < extent.visits {
         let order = order(able.len(), done);
-        let Some(round) = visit_all(&able, order, rate)? else {
+        let Some(round) = visit_all(&able, order, rate, extent.visit)? else {
             late += 1;
             if late > extent.visits {
                 return Err(failure("a server does not keep up with half the rate"));
@@ -96,9 +95,10 @@ fn visit_all(
     able: &[(&Server, Plan)],
     order: impl Iterator<Item = usize>,
     rate: f64,
+    time: Duration,
 ) -> io::Result<Option<Vec<(usize, Latency)>>> {
     let visit = |number: usize| {
-        let latency = visit_at_rate(&able[number].1, rate, ROUND)?;
+        let latency = visit_at_rate(&able[number].1, rate, time)?;
         Ok(latency.map(|latency| (number, latency)))
     };
     order.map(visit).collect()

@@ -28,7 +28,8 @@ const PLACED: &str = "MAINTD_FLOOD_CPU";
 const QUICK: Extent = Extent {
     rounds: 3,
     time: Duration::from_millis(200),
-    visits: 6,
+    visits: 16,
+    visit: Duration::from_millis(250),
     idle: 3000,
     held: 15_000,
     starts: 1,
@@ -39,6 +40,7 @@ const FULL: Extent = Extent {
     rounds: 7,
     time: Duration::from_millis(800),
     visits: 28,
+    visit: Duration::from_millis(400),
     idle: 5000,
     held: 15_000,
     starts: 3,
