@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fault::reason;
-use crate::logger::clock;
 
 /// The longest message of an administrator, in bytes: some sentences for a page.
 pub const MAX_MESSAGE: usize = 4096;
@@ -87,11 +86,11 @@ pub(crate) fn read_state(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-/// What is announced by the state in a directory: nothing where it is off.
+/// What is announced by the state in a directory: nothing where it is off. An end is held against `now`, in seconds since 1970.
 ///
 /// # Errors
 /// The file is there and cannot be used, as a message.
-pub(crate) fn saved(directory: &Path) -> Result<Window, String> {
+pub(crate) fn saved(directory: &Path, now: u64) -> Result<Window, String> {
     let path = state_file(directory);
     let window = read_state(&path).and_then(|text| match text {
         None => Ok(Window::default()),
@@ -100,7 +99,7 @@ pub(crate) fn saved(directory: &Path) -> Result<Window, String> {
             .and_then(|state| Window::of(&state))
             .ok_or_else(|| "it is damaged".to_owned()),
     });
-    let window = window.and_then(|window| match window.is_too_far(clock::seconds()) {
+    let window = window.and_then(|window| match window.is_too_far(now) {
         true => Err("its end is more than a year ahead".to_owned()),
         false => Ok(window),
     });
@@ -117,12 +116,15 @@ pub(crate) fn saved(directory: &Path) -> Result<Window, String> {
 mod tests {
     use super::*;
 
+    /// 2026-11-25, in seconds since 1970.
+    const NOW: u64 = 1_795_564_800;
+
     #[test]
     fn what_is_announced_is_read_from_the_state() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        assert_eq!(saved(path), Ok(Window::default()));
-        assert_eq!(saved(&path.join("no")), Ok(Window::default()));
+        assert_eq!(saved(path, NOW), Ok(Window::default()));
+        assert_eq!(saved(&path.join("no"), NOW), Ok(Window::default()));
         for (text, until, message) in [
             (
                 "{\"version\":1,\"until\":7,\"message\":\"m\"}",
@@ -136,11 +138,11 @@ mod tests {
                 until,
                 message: message.map(str::to_owned),
             };
-            assert_eq!(saved(path), Ok(expected));
+            assert_eq!(saved(path, NOW), Ok(expected));
         }
         for until in [u64::MAX, 9_000_000_000] {
             std::fs::write(state_file(path), format!("{{\"until\":{until}}}")).unwrap();
-            let told = saved(path).unwrap_err();
+            let told = saved(path, NOW).unwrap_err();
             assert!(
                 told.ends_with("its end is more than a year ahead; switch anew, or delete it"),
                 "{told}"
@@ -148,7 +150,7 @@ mod tests {
         }
         for text in ["", "{", "{\"until\":\"soon\"}", "{\"message\":1}"] {
             std::fs::write(state_file(path), text).unwrap();
-            let told = saved(path).unwrap_err();
+            let told = saved(path, NOW).unwrap_err();
             assert!(
                 told.ends_with("it is damaged; switch anew, or delete it"),
                 "{told}"

@@ -25,7 +25,8 @@ impl Supervisor {
                 Request::Announce { window, is_saved } => {
                     // The switch may save it elsewhere than where it would be read here.
                     let state_dir = &self.material.config.state_dir;
-                    let is_found = is_saved && window::saved(state_dir).as_ref() == Ok(&window);
+                    let is_found = is_saved
+                        && window::saved(state_dir, clock::seconds()).as_ref() == Ok(&window);
                     self.pinned = (!is_found).then(|| window.clone());
                     self.announce(client, window);
                 }
@@ -156,7 +157,7 @@ pub(super) fn add_metrics(config: &mut Config) {
 
 /// What the switch has written down; nothing where that cannot be read, which is told.
 pub(super) fn saved_window(state_dir: &Path) -> Option<Window> {
-    window::saved(state_dir)
+    window::saved(state_dir, clock::seconds())
         .map_err(|what| log::warn!("{what}"))
         .ok()
 }
