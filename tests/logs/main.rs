@@ -43,8 +43,9 @@ impl Site {
     fn write(&self, directives: &str) -> PathBuf {
         let path = self.path("test.conf");
         let directory = self.0.path().to_str().unwrap();
+        // The default control socket may be another daemon's, which would be told in the log.
         let text = format!(
-            "{}\nserver {{ listen 127.0.0.1:0; return 503 'page'; }}\n",
+            "{}\nserver {{ listen 127.0.0.1:0; return 503 'page'; }} control {directory}/maintd.sock;\n",
             directives.replace("DIR", directory)
         );
         fs::write(&path, text).unwrap();

@@ -272,7 +272,7 @@ fn the_pid_file_is_there_as_long_as_the_supervisor() {
         server.signal(libc::SIGHUP);
         server.wait_for_stderr("maintd: reloaded\n");
         assert_eq!(site.read("other"), format!("{}\n", server.pid()));
-        assert_eq!(names(site.0.path()), ["other", "test.conf"]);
+        assert_eq!(names(site.0.path()), ["maintd.sock", "other", "test.conf"]);
         server.signal(last);
         assert!(server.wait().success());
         assert_eq!(names(site.0.path()), ["test.conf"]);
