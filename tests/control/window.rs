@@ -74,6 +74,12 @@ fn programs_are_told_the_same_retry_after_by_head_and_body() {
     );
     let message = "new disks ".repeat(100);
     daemon.done(&json!({ "command": "announce", "until": end(), "message": message }));
+    // The old worker may still have the next visitor, and its page.
+    #[cfg(target_os = "linux")]
+    wait_until(
+        || super::common::process::children(daemon.server().pid()).len() == 1,
+        "the old worker has not gone",
+    );
     let ask = |method: &str, coding: &str| {
         let mut client = connect(daemon.server(), Port::Clear);
         client.send(format!(
