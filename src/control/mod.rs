@@ -56,9 +56,7 @@ impl Request {
             Some(_) | None => Err("unknown command; write announce or status".to_owned()),
         }
     }
-}
 
-impl Request {
     fn announce(value: &Value) -> Result<Self, String> {
         let window =
             Window::of(value).ok_or("\"until\" is a number of seconds and \"message\" a text")?;

@@ -125,13 +125,11 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Writes that a request with this head gets the page, of which so many bytes are sent.
-    pub fn note_answer(&mut self, head: &[u8], length: usize) {
-        if let Some(counters) = self.counters {
-            counters.of(Series::Method(Method::of(head))).add(1);
-        }
+    /// Writes that a request with this head gets the page, of which so many bytes are sent: only a line of the log needs that.
+    pub fn note_answer(&mut self, head: &[u8], length: impl FnOnce() -> usize) {
+        self.count(head);
         if let Some(log) = &mut self.log {
-            log.render(self.peer, head, b"503", length);
+            log.render(self.peer, head, b"503", length());
             courier::tell_access(&log.line);
         }
     }
@@ -146,10 +144,14 @@ impl<'a> Journal<'a> {
 
     /// Writes that the preflight with this head gets this answer, which is a request like any other.
     pub fn note_preflight(&mut self, head: &[u8], answer: &[u8]) {
+        self.count(head);
+        self.tell_own(head, answer);
+    }
+
+    fn count(&self, head: &[u8]) {
         if let Some(counters) = self.counters {
             counters.of(Series::Method(Method::of(head))).add(1);
         }
-        self.tell_own(head, answer);
     }
 
     fn tell_own(&mut self, head: &[u8], answer: &[u8]) {

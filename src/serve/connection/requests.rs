@@ -186,7 +186,7 @@ impl Connection {
             return then.or(Some(Then::SkipBody(BodySkip::new(request.body))));
         }
         if let Some(journal) = journal {
-            journal.note_answer(head, sites.body_length(ready));
+            journal.note_answer(head, || sites.body_length(ready));
         }
         batch.push(ready);
         then
