@@ -1,6 +1,7 @@
 //! Commands of the system: by their absolute path, without a shell, with a time limit and nothing of the caller's
 //! environment.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -50,6 +51,18 @@ impl Call {
         self
     }
 
+    /// How to get the program where it is missing.
+    fn package(&self) -> &'static str {
+        match self.program.file_name().and_then(OsStr::to_str) {
+            Some("nft") => "install the package nftables",
+            Some("ss") => {
+                "install the package iproute2, which Fedora and its relatives call iproute"
+            }
+            Some("pfctl") => "pf is part of OpenBSD and FreeBSD; on Linux use --backend nft",
+            Some(_) | None => "install it",
+        }
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -57,7 +70,7 @@ impl Call {
     pub(super) fn run(&self) -> Result<Output, String> {
         let failed = |error: &io::Error| {
             let advice = if error.kind() == io::ErrorKind::NotFound {
-                "install it, or choose the other --backend"
+                self.package()
             } else {
                 "run it by hand to see why"
             };
@@ -233,14 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_not_there_is_told_of() {
-        let fault = Call::new(Path::new("/nowhere/pfctl"), [])
-            .run()
-            .unwrap_err();
-        assert!(
-            fault.starts_with("cannot run /nowhere/pfctl: no such file or directory; "),
-            "{fault}"
-        );
+    fn a_missing_command_is_reported_with_its_package() {
+        for (program, advice) in [
+            ("ss", "install the package iproute2, "),
+            ("nft", "install the package nftables"),
+            (
+                "pfctl",
+                "pf is part of OpenBSD and FreeBSD; on Linux use --backend nft",
+            ),
+            ("other", "install it"),
+        ] {
+            let path = Path::new("/nowhere").join(program);
+            let fault = Call::new(&path, []).run().unwrap_err();
+            let expected =
+                format!("cannot run /nowhere/{program}: no such file or directory; {advice}");
+            assert!(fault.starts_with(&expected), "{fault}");
+        }
     }
 
     #[test]

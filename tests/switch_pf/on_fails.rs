@@ -363,7 +363,7 @@ fn there_is_no_pfctl() {
     let link = host.path("pfctl");
     std::fs::remove_file(&link).unwrap();
     let line = format!(
-        "not switched on: cannot run {}: no such file or directory; install it, or choose the other --backend",
+        "not switched on: cannot run {}: no such file or directory; pf is part of OpenBSD and FreeBSD; on Linux use --backend nft",
         link.display()
     );
     host.assert_fault(&["on"], &line);
