@@ -330,7 +330,21 @@ impl Switch {
             wish.only.clone()
         };
         let except = self.settings.except.iter().chain(&wish.except);
+        for exception in except
+            .clone()
+            .filter(|exception| self.is_host_itself(exception))
+        {
+            log::warn!(
+                "the exception {exception} has no effect: what this host sends to itself is never redirected"
+            );
+        }
         Moved::new(entries, except.filter(switched).copied().collect()).map_err(Fault::Usage)
+    }
+
+    /// Only this host itself uses these addresses.
+    fn is_host_itself(&self, network: &Network) -> bool {
+        network.family().loopback().covers(network)
+            || self.own.iter().any(|own| *network == Network::single(*own))
     }
 
     /// What is announced.

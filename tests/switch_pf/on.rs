@@ -210,6 +210,30 @@ fn exceptions_stay_on_the_live_site() {
     assert_eq!(host.maintd(&["status"]).status, Some(0));
 }
 
+/// What the host sends to itself is not redirected in any case.
+#[test]
+fn an_exception_of_the_host_itself_has_no_effect_and_a_warning() {
+    let host = Host::new();
+    let all = [
+        "127.0.0.1",
+        "127.0.0.0/8",
+        "::1",
+        "203.0.113.1",
+        "198.51.100.7",
+    ];
+    let except: Vec<&str> = all.iter().flat_map(|one| ["--except", one]).collect();
+    let ended = host.done(&[&["on"], &except[..]].concat());
+    let warned: Vec<&str> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.contains("warning"))
+        .collect();
+    let expected = all[..4].iter().map(|one| {
+        format!("maintd: warning: the exception {one} has no effect: what this host sends to itself is never redirected")
+    });
+    assert_eq!(warned, expected.collect::<Vec<_>>());
+}
+
 #[test]
 fn exceptions_of_the_configuration_are_added() {
     let host = Host::new();
