@@ -100,9 +100,13 @@ fn ports(settings: &SwitchConfig, port: fn(&Redirect) -> u16) -> String {
 ///
 /// A router that an answer is too long for comes from anywhere (RFC 1191, RFC 8201): which zone it speaks of is told by
 /// whom the answer was for. It quotes the answer's IP header, without options, behind the 8 bytes of its own.
+///
+/// What the host sends to itself is left alone, as are the checks of `off`. conntrack mostly knows it already and its zone
+/// stays, but not where another rule exempts it from conntrack (`notrack`): it would be redirected here.
 fn raw(settings: &SwitchConfig) -> Vec<String> {
     let ports = ports(settings, |redirect| redirect.from);
     let mut rules = vec![
+        "iif \"lo\" accept".to_owned(),
         format!(
             "icmp type destination-unreachable icmp code frag-needed @th,136,8 6 @th,224,16 {ports} goto {QUOTED}"
         ),
