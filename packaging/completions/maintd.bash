@@ -311,7 +311,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__on)
-            opts="-c -v -q -h --config --backend --dry-run --except --for --until --message --resume --verbose --quiet --color --help"
+            opts="-c -v -q -h --config --backend --dry-run --except --for --until --message --force --resume --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,7 +391,7 @@ _maintd() {
             return 0
             ;;
         maintd__subcmd__run)
-            opts="-c -v -q -h --config --backend --dry-run --except --for --until --message --verbose --quiet --color --help"
+            opts="-c -v -q -h --config --backend --dry-run --except --for --until --message --force --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

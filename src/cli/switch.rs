@@ -60,6 +60,10 @@ struct Moving {
     /// What visitors are told
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+
+    /// Switch on although another firewall keeps visitors from the page
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Args, Debug)]
@@ -138,6 +142,7 @@ impl Moving {
             until: self.until.take(),
             message: self.message.take(),
             resume: false,
+            force: self.force,
         }
     }
 }

@@ -148,6 +148,16 @@ pub(super) fn take(
 ) -> Result<Finding, String> {
     match filter.means(step) {
         Means::Call(call) => filter.judge(step, &world.run(&call)?),
+        Means::Calls(calls) => {
+            // That one cannot be run is for the filter to judge.
+            let failed = |what| Output {
+                stderr: what,
+                ..Output::default()
+            };
+            let output = |call| world.run(call).unwrap_or_else(failed);
+            let outputs: Vec<Output> = calls.iter().map(output).collect();
+            filter.judge_several(step, &outputs)
+        }
         Means::AskForPage(server) => world.ask_for_page(server).map(|()| Finding::Right),
         Means::Connect(server) => world.connect(server).map(|()| Finding::Right).map_err(|what| {
             format!("{what}; start the live site, name its address by \"live\" in \"switch\", or use --force")

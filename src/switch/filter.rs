@@ -40,4 +40,15 @@ impl Filter {
             Self::Nft(nft) => nft.judge(step, output),
         }
     }
+
+    /// What has come of a step that takes several commands.
+    ///
+    /// # Errors
+    /// As of [`Self::judge`].
+    pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
+        match self {
+            Self::Pf(_) => Ok(Finding::Right),
+            Self::Nft(nft) => nft.judge_several(step, outputs),
+        }
+    }
 }

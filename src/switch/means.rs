@@ -23,6 +23,9 @@ pub struct Tools {
     pub nft: PathBuf,
     /// ss(8).
     pub ss: PathBuf,
+    /// iptables-save(8) for the rules in nftables, and for those of older kernels' tables; for IPv4 and IPv6 each. Those that
+    /// are there.
+    pub iptables_save: [Option<PathBuf>; 4],
     /// This host's addresses; the system is asked without them.
     pub own: Option<Vec<IpAddr>>,
     /// Only root may use them.
@@ -35,18 +38,25 @@ impl Tools {
     /// Those of the system: the first that is there of the usual places, never one of the caller's `PATH`.
     #[must_use]
     pub fn of_the_system() -> Self {
-        let first = |name: &str| {
+        let find = |name: &str| {
             let places = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
             let mut paths = places
                 .map(|place| PathBuf::from(place).join(name))
                 .into_iter();
-            let default = PathBuf::from("/sbin").join(name);
-            paths.find(|path| path.exists()).unwrap_or(default)
+            paths.find(|path| path.exists())
         };
+        let first = |name: &str| find(name).unwrap_or_else(|| PathBuf::from("/sbin").join(name));
         Self {
             pfctl: first("pfctl"),
             nft: first("nft"),
             ss: first("ss"),
+            iptables_save: [
+                "iptables-nft-save",
+                "ip6tables-nft-save",
+                "iptables-legacy-save",
+                "ip6tables-legacy-save",
+            ]
+            .map(find),
             own: None,
             need_root: true,
             control: sys::CONTROL_SOCKET.into(),
@@ -83,6 +93,8 @@ pub(super) enum Finding {
 pub(super) enum Means {
     /// By a command.
     Call(Call),
+    /// By several commands, one after the other, of which the outputs are judged together.
+    Calls(Vec<Call>),
     /// By asking this server for the page.
     AskForPage(SocketAddr),
     /// By connecting to this server.

@@ -64,6 +64,8 @@ pub struct Wish {
     pub message: Option<String>,
     /// What was on before a reboot is to be on again.
     pub resume: bool,
+    /// Another firewall that keeps visitors from the page is only a warning.
+    pub force: bool,
 }
 
 impl Wish {
@@ -166,7 +168,9 @@ impl Switch {
             Some(saved) if !wish.announces() => window = saved.window.clone(),
             Some(_) | None => {}
         }
-        let plan = Plan::on(&moved, &self.responders());
+        // After a reboot the maintenance goes on: a warning is better than visitors on a site that is under work.
+        let force = wish.force || wish.resume;
+        let plan = Plan::on(&moved, &self.responders(), force);
         let now = clock::seconds();
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
@@ -303,7 +307,7 @@ impl Switch {
             }
         }
         Ok(text::commands(
-            &Plan::on(&moved, &self.responders()),
+            &Plan::on(&moved, &self.responders(), wish.force),
             &self.filter,
         ))
     }

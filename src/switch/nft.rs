@@ -1,5 +1,6 @@
 //! nftables: visitors are the members of sets, one for each family; their sockets are ended by ss(8).
 
+mod firewall;
 mod output;
 mod rules;
 
@@ -38,6 +39,7 @@ pub(super) struct Nft {
     settings: SwitchConfig,
     nft: PathBuf,
     ss: PathBuf,
+    iptables_save: [Option<PathBuf>; 4],
     /// This host's own addresses, from which nobody is moved: what it sends to itself passes no prerouting.
     own: Vec<IpAddr>,
 }
@@ -48,6 +50,7 @@ impl Nft {
             settings,
             nft: tools.nft.clone(),
             ss: tools.ss.clone(),
+            iptables_save: tools.iptables_save.clone(),
             own,
         }
     }
@@ -124,6 +127,56 @@ impl Nft {
         )
     }
 
+    /// The commands that print the rules of all firewalls.
+    fn list_all(&self) -> Vec<Call> {
+        let nft = Call::new(&self.nft, ["-j", "list", "ruleset"]);
+        let saves = self.iptables_save.iter().flatten();
+        let saves = saves.map(|program| Call::new(program, []));
+        [nft].into_iter().chain(saves).collect()
+    }
+
+    /// What has come of [`Self::list_all`].
+    pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
+        let Step::PathIsOpen {
+            families,
+            is_required,
+        } = step
+        else {
+            return Ok(Finding::Right);
+        };
+        let (ruleset, mut saved) = match outputs.split_first() {
+            Some((ruleset, saved)) => (ruleset, saved.iter()),
+            None => return Ok(Finding::Right),
+        };
+        // Of a program that is not there nothing was printed.
+        let [v4, v6, legacy4, legacy6] = self.iptables_save.each_ref().map(|program| {
+            let output = program.as_ref().and_then(|_| saved.next());
+            output.map_or("", |output| output.stdout.as_str())
+        });
+        let printed = firewall::Printed {
+            ruleset: &ruleset.stdout,
+            translated: [v4, v6],
+            legacy: [legacy4, legacy6],
+        };
+        let firewall = firewall::Firewall::read(&printed, self.settings.table(), &self.own);
+        let Some(firewall) = firewall.filter(|_| ruleset.status == Some(0)) else {
+            return Ok(Finding::Warning(format!(
+                "cannot see whether another firewall keeps visitors from the page: nft does not list all rules: {}",
+                ruleset.complaint()
+            )));
+        };
+        // Where the host has no address of a family, no visitor comes by it.
+        let is_here = |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
+        let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
+        match firewall.complaint(&self.settings.redirects, &families) {
+            None => Ok(Finding::Right),
+            Some(what) if *is_required => {
+                Err(format!("{what}; or switch on all the same by --force"))
+            }
+            Some(what) => Ok(Finding::Warning(what)),
+        }
+    }
+
     pub(super) fn means(&self, step: &Step) -> Means {
         Means::Call(match step {
             Step::RulesLoaded
@@ -132,6 +185,7 @@ impl Nft {
             | Step::IsNotMoved(_)
             | Step::NobodyIsMoved
             | Step::Counts => self.list(),
+            Step::PathIsOpen { .. } => return Means::Calls(self.list_all()),
             Step::HasRoom => return Means::Files(TRACKED.map(PathBuf::from).to_vec()),
             Step::Change(moved) => self.change(moved),
             Step::Kill(side, moved) => self.sockets("-KHtn", *side, moved),
@@ -226,7 +280,8 @@ impl Nft {
             Step::AreGone(..) | Step::Connected(_) => {
                 Ok(Finding::Connections(output::open_sockets(&output.stdout)))
             }
-            Step::NobodyIsMoved
+            Step::PathIsOpen { .. }
+            | Step::NobodyIsMoved
             | Step::Change(_)
             | Step::Kill(..)
             | Step::FilterRuns
@@ -273,6 +328,7 @@ impl Nft {
 pub(super) fn read_everything(text: &str) {
     output::table(text);
     output::open_sockets(text);
+    firewall::read_everything(text);
 }
 
 /// nft says that there is no such table.

@@ -89,6 +89,8 @@ impl Pf {
             Step::AreGone(..) | Step::Connected(_) => self.call(&["-s", "states"]),
             Step::Responder(server) => return Means::AskForPage(*server),
             Step::Live(server) => return Means::Connect(*server),
+            // Its rules are in one list with all others.
+            Step::PathIsOpen { .. } => return Means::Nothing,
         })
     }
 
@@ -130,9 +132,11 @@ impl Pf {
     fn shown(&self, step: &Step) -> String {
         match self.means(step) {
             Means::Call(call) => format!("pfctl {}", call.arguments.join(" ")),
-            Means::AskForPage(_) | Means::Connect(_) | Means::Files(_) | Means::Nothing => {
-                "pfctl".to_owned()
-            }
+            Means::Calls(_)
+            | Means::AskForPage(_)
+            | Means::Connect(_)
+            | Means::Files(_)
+            | Means::Nothing => "pfctl".to_owned(),
         }
     }
 
@@ -222,6 +226,7 @@ impl Pf {
             | Step::Kill(..)
             | Step::IsMoved(_)
             | Step::IsNotMoved(_)
+            | Step::PathIsOpen { .. }
             | Step::Responder(_)
             | Step::Live(_) => Ok(Finding::Right),
         }

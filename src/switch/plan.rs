@@ -42,6 +42,13 @@ pub(super) enum Step {
     LabelsLoaded,
     /// It has room for the connections of many visitors. Where it has not, that is told and nothing else.
     HasRoom,
+    /// No other firewall keeps visitors of these families from the responder. Where it is not required, it is only reported.
+    PathIsOpen {
+        /// Of those who are moved.
+        families: Vec<Family>,
+        /// A closed path is a failure.
+        is_required: bool,
+    },
     /// The responder answers with 503 there.
     Responder(SocketAddr),
     /// The live site accepts connections there.
@@ -84,6 +91,7 @@ impl Step {
             | Self::RulesLoaded
             | Self::LabelsLoaded
             | Self::HasRoom
+            | Self::PathIsOpen { .. }
             | Self::Responder(_)
             | Self::Live(_)
             | Self::Remember
@@ -106,8 +114,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
-    /// any more come back.
-    pub(super) fn on(moved: &Moved, responders: &[SocketAddr]) -> Self {
+    /// any more come back. `force` goes on where another firewall is in the way.
+    pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
             Step::RulesLoaded,
@@ -115,6 +123,10 @@ impl Plan {
             Step::HasRoom,
         ];
         steps.extend(responders.iter().copied().map(Step::Responder));
+        steps.push(Step::PathIsOpen {
+            families: moved.families(),
+            is_required: !force,
+        });
         steps.push(Step::Remember);
         steps.push(Step::Change(moved.clone()));
         steps.extend(moved.witnesses().map(Step::IsMoved));
@@ -184,6 +196,14 @@ impl Moved {
         !self.entries.is_empty()
     }
 
+    /// The families of those who are moved.
+    pub(super) fn families(&self) -> Vec<Family> {
+        let mut families: Vec<Family> = self.entries.iter().map(Network::family).collect();
+        families.sort_unstable();
+        families.dedup();
+        families
+    }
+
     /// This address is moved. No exception covers an entry, so every exception is the more precise one.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let among = |networks: &[Network]| networks.iter().any(|network| network.has(address));
@@ -238,7 +258,7 @@ mod tests {
     fn on_checks_changes_verifies_kills_and_verifies() {
         let moved = moved(&["0.0.0.0/0", "::/0"], &["192.0.2.10", "2001:db8::/48"]);
         let responders: Vec<SocketAddr> = vec!["127.0.0.1:8080".parse().unwrap()];
-        let plan = Plan::on(&moved, &responders);
+        let plan = Plan::on(&moved, &responders, false);
         let address = |text: &str| text.parse().unwrap();
         assert_eq!(
             plan.steps,
@@ -248,6 +268,10 @@ mod tests {
                 Step::LabelsLoaded,
                 Step::HasRoom,
                 Step::Responder(responders[0]),
+                Step::PathIsOpen {
+                    families: vec![Family::Inet, Family::Inet6],
+                    is_required: true,
+                },
                 Step::Remember,
                 Step::Change(moved.clone()),
                 Step::IsMoved(address("203.0.113.77")),

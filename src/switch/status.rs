@@ -113,6 +113,17 @@ impl Switch {
                 },
             });
         warnings.extend(crowding(room));
+        if matches!(state, State::On | State::Partly) {
+            let step = Step::PathIsOpen {
+                families: moved.as_ref().map(Moved::families).unwrap_or_default(),
+                is_required: false,
+            };
+            if let Ok(Finding::Warning(what)) | Err(what) =
+                take(&step, &self.filter, &mut self.world)
+            {
+                warnings.push(what);
+            }
+        }
         let daemon = self.daemon(&mut warnings);
         // What keeps one command from its work may keep the next from its.
         let mut seen = HashSet::new();

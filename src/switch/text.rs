@@ -17,6 +17,10 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
     for step in &plan.steps {
         let line = match filter.means(step) {
             Means::Call(call) => call.to_string(),
+            Means::Calls(calls) => {
+                let lines: Vec<_> = calls.iter().map(ToString::to_string).collect();
+                lines.join("\n")
+            }
             Means::AskForPage(server) => format!("# {server} must answer with 503"),
             Means::Connect(server) => format!("# {server} must accept connections"),
             Means::Files(paths) => {

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         pfctl: tool("MAINTD_PFCTL"),
         nft: tool("MAINTD_NFT"),
         ss: tool("MAINTD_SS"),
+        iptables_save: [None, None, None, None],
         own: Some(vec![
             Ipv4Addr::new(203, 0, 113, 1).into(),
             Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),

@@ -13,6 +13,7 @@
 mod common;
 
 mod cycles;
+mod firewalls;
 mod moves;
 mod namespaces;
 mod narrow;

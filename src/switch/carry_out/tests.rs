@@ -135,7 +135,7 @@ fn on(script: &mut Script) -> Result<Report, Failure> {
     let everybody = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
     let moved = Moved::new(everybody, vec!["192.0.2.10".parse().unwrap()]).unwrap();
     carry_out(
-        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()]),
+        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], false),
         &filter(),
         script,
     )

@@ -86,7 +86,7 @@ impl Table {
 }
 
 /// An element of a set: an address, a prefix, or a range; with a comment or the like it stands one deeper.
-fn element(element: &Value) -> Option<Vec<Network>> {
+pub(super) fn element(element: &Value) -> Option<Vec<Network>> {
     let element = element
         .get("elem")
         .and_then(|deeper| deeper.get("val"))

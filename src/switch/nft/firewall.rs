@@ -1,0 +1,817 @@
+//! The other firewalls of this host: whether their rules let redirected packets reach the responder.
+//!
+//! A redirected packet arrives at the input hook with the responder's port, 8080 in place of 80, and a chain that accepts
+//! 80 alone drops it. An `accept` in our own table does not override that: each base chain of a hook has to accept.
+//!
+//! Whether a condition holds is not always known: it may depend on the source address, a rate limit or a mark. Such a
+//! condition is guessed, and a packet to the page is compared with a packet to the live site under the same guesses.
+//! `ip saddr @blocklist drop` drops both, which is no fault of the path; a rule that accepts ports 80 and 443 alone is one,
+//! whatever else it requires. The first guess is that no such condition holds, as for the usual visitor; then each
+//! combination is tried.
+
+mod ruleset;
+mod saved;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::config::network::{Family, Network};
+use crate::config::switch::Redirect;
+
+/// Priorities of hooks (`linux/netfilter_ipv4.h`): where the kernel finds a packet's connection, and where our own chain
+/// redirects.
+const CONNTRACK: i64 = -200;
+const REDIRECT: i64 = -110;
+
+/// The families of iptables' tables, as nft(8) has them.
+const FAMILIES: [&str; 2] = ["ip", "ip6"];
+
+/// How many rules are evaluated in all, and how deep chains call each other: the kernel allows 16.
+const MAX_RULES: u64 = 4_000_000;
+const MAX_DEPTH: usize = 32;
+/// How many combinations of guesses are tried. The first is the usual visitor's.
+const MAX_GUESSES: usize = 20_000;
+
+/// TCP flags (RFC 9293 3.1).
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// The ports from which clients connect on any system.
+const EPHEMERAL: (u16, u16) = (32768, 60999);
+
+/// What conntrack knows of a packet. `Dnat` is no state of the kernel's: it holds beside one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Established,
+    Related,
+    Invalid,
+    Untracked,
+    Dnat,
+}
+
+impl State {
+    /// By its name in nft(8) or iptables-extensions(8).
+    fn of(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "new" => Self::New,
+            "established" => Self::Established,
+            "related" => Self::Related,
+            "invalid" => Self::Invalid,
+            "untracked" => Self::Untracked,
+            "dnat" => Self::Dnat,
+            _ => return None,
+        })
+    }
+}
+
+/// A packet that is followed through the chains.
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    family: Family,
+    /// To the live site; to the page otherwise.
+    is_live: bool,
+    /// The server's answer.
+    is_reply: bool,
+    /// The server's port. The client's is any.
+    port: u16,
+    /// The port that the client connected to.
+    original: u16,
+    state: State,
+    /// A rule sent it to another address or port than it came for.
+    is_translated: bool,
+}
+
+/// Ranges of ports, with both ends.
+type Ports = Vec<(u16, u16)>;
+
+/// What a rule requires of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    Known(bool),
+    Family(Family),
+    DestinationPort(Ports),
+    SourcePort(Ports),
+    OriginalPort(Ports),
+    /// One of these.
+    State(Vec<State>),
+    /// Of the flags in `mask` exactly these are set; any of them where there is no value.
+    Flags {
+        mask: u8,
+        value: Option<u8>,
+    },
+    Reply,
+    /// It cannot be evaluated. Conditions with the same key hold together; for both packets alike where it is shared.
+    Unknown {
+        key: usize,
+        is_shared: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Test {
+    condition: Condition,
+    is_negated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Accept,
+    Drop,
+    Return,
+    Jump(String),
+    Goto(String),
+    /// conntrack, and so address translation, leaves the packet alone.
+    Untrack,
+    /// The packet goes elsewhere.
+    Translate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    tests: Vec<Test>,
+    action: Action,
+    /// The chain that a jump leads to.
+    target: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hook {
+    Prerouting,
+    Input,
+    Output,
+}
+
+impl Hook {
+    fn of(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "prerouting" => Some(Self::Prerouting),
+            "input" => Some(Self::Input),
+            "output" => Some(Self::Output),
+            _ => None,
+        }
+    }
+}
+
+/// Where a base chain is called.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    hook: Hook,
+    priority: i64,
+    is_nat: bool,
+    policy_drops: bool,
+}
+
+/// The program by which a table is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Tool {
+    Nft,
+    Iptables,
+    IptablesLegacy,
+}
+
+/// A table: its tool, its family as nft(8) has it, its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Table {
+    tool: Tool,
+    family: String,
+    name: String,
+}
+
+#[derive(Clone, Debug)]
+struct Chain {
+    table: Table,
+    name: String,
+    base: Option<Base>,
+    rules: Vec<Rule>,
+    /// Some of its rules are extensions of iptables, of which nft(8) prints only the name.
+    is_opaque: bool,
+}
+
+impl Chain {
+    /// Where packets of a family enter this chain, if they do.
+    fn base_for(&self, family: Family) -> Option<Base> {
+        let other = match family {
+            Family::Inet => "ip6",
+            Family::Inet6 => "ip",
+        };
+        self.base.filter(|_| self.table.family != other)
+    }
+}
+
+/// What readers of rules have in common: this host's addresses, and the conditions that cannot be evaluated.
+#[derive(Debug)]
+struct Conditions<'a> {
+    own: &'a [IpAddr],
+    keys: HashMap<String, usize>,
+}
+
+impl Conditions<'_> {
+    fn unknown(&mut self, text: String, is_shared: bool) -> Condition {
+        let next = self.keys.len();
+        let key = *self.keys.entry(text).or_insert(next);
+        Condition::Unknown { key, is_shared }
+    }
+
+    /// A visitor may come from anywhere.
+    fn source(&mut self, networks: &[Network], text: String) -> Condition {
+        if networks.iter().any(Network::is_everybody) {
+            Condition::Known(true)
+        } else {
+            self.unknown(text, true)
+        }
+    }
+
+    /// A redirected packet goes to the first address of its interface, so both packets may differ in this.
+    fn destination(&mut self, networks: &[Network], text: String) -> Condition {
+        let Some(family) = networks.first().map(Network::family) else {
+            return Condition::Known(false);
+        };
+        let own = self.own.iter().filter(|own| Family::of(**own) == family);
+        let (mut inside, mut outside) = (false, false);
+        for address in own {
+            if networks.iter().any(|network| network.has(*address)) {
+                inside = true;
+            } else {
+                outside = true;
+            }
+        }
+        if inside && outside {
+            self.unknown(text, false)
+        } else {
+            Condition::Known(inside)
+        }
+    }
+
+    /// Visitors come by any interface but the loopback.
+    fn interface<'b>(&mut self, names: impl Iterator<Item = &'b str>) -> Condition {
+        let mut names: Vec<&str> = names.filter(|name| *name != "lo").collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            Condition::Known(false)
+        } else if names.iter().any(|name| matches!(*name, "*" | "+")) {
+            Condition::Known(true)
+        } else {
+            self.unknown(format!("interface {}", names.join(",")), true)
+        }
+    }
+}
+
+/// One of these names of `ct status`. Of a first packet only `dnat` can hold.
+fn status<'a>(mut names: impl Iterator<Item = &'a str>) -> Condition {
+    if names.any(|name| name.eq_ignore_ascii_case("dnat")) {
+        Condition::State(vec![State::Dnat])
+    } else {
+        Condition::Known(false)
+    }
+}
+
+/// Bits of TCP flags by their names.
+fn flags<'a>(names: impl Iterator<Item = &'a str>) -> Option<u8> {
+    const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
+    let mut bits = 0;
+    for name in names {
+        match name.to_ascii_lowercase().as_str() {
+            "none" => {}
+            "all" => bits = 0x3f,
+            name => bits |= 1 << NAMES.iter().position(|other| *other == name)?,
+        }
+    }
+    Some(bits)
+}
+
+/// A rule with the tests that can be evaluated first, so that few guesses are made. None where it never applies.
+fn rule(mut tests: Vec<Test>, action: Action) -> Option<Rule> {
+    tests.retain(|test| test.condition != Condition::Known(!test.is_negated));
+    if tests
+        .iter()
+        .any(|test| matches!(test.condition, Condition::Known(_)))
+    {
+        return None;
+    }
+    tests.sort_by_key(|test| matches!(test.condition, Condition::Unknown { .. }));
+    Some(Rule {
+        tests,
+        action,
+        target: None,
+    })
+}
+
+/// The outputs of the programs that list rules. Empty where a program is not installed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Printed<'a> {
+    /// `nft -j list ruleset`.
+    pub(super) ruleset: &'a str,
+    /// `iptables-nft-save` and `ip6tables-nft-save`: of iptables' extensions nft(8) prints the names alone.
+    pub(super) translated: [&'a str; 2],
+    /// `iptables-legacy-save` and `ip6tables-legacy-save`: nft(8) does not list these tables.
+    pub(super) legacy: [&'a str; 2],
+}
+
+/// The chains of all firewalls but ours.
+#[derive(Debug)]
+pub(super) struct Firewall {
+    /// In the order of their priorities.
+    chains: Vec<Chain>,
+    /// How many different conditions cannot be evaluated.
+    unknown: usize,
+}
+
+/// Whether redirected packets of one family and port pass all chains, with the base chains that drop them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    /// Visitors with access to the live site have access to the page.
+    Open,
+    /// Some visitors have access to the live site alone.
+    Obstructed(Vec<usize>),
+    /// No visitor has access to either: the site does not serve this family or this port.
+    Closed(Vec<usize>),
+}
+
+/// A base chain that drops what is redirected to the page, or keeps conntrack from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Obstacle {
+    chain: usize,
+    /// The responder's ports.
+    ports: Vec<u16>,
+    families: Vec<Family>,
+}
+
+impl Firewall {
+    /// None where nft's output cannot be read.
+    pub(super) fn read(printed: &Printed<'_>, ours: &str, own: &[IpAddr]) -> Option<Self> {
+        let mut conditions = Conditions {
+            own,
+            keys: HashMap::new(),
+        };
+        let mut chains = ruleset::chains(printed.ruleset, &mut conditions)?;
+        chains.retain(|chain| chain.table.family != "inet" || chain.table.name != ours);
+        let mut numbers = numbers(&chains);
+        // Tables that iptables knows, too, and that are changed by it.
+        let mut of_iptables: HashSet<Table> = chains
+            .iter()
+            .filter(|chain| chain.is_opaque)
+            .map(|chain| chain.table.clone())
+            .collect();
+        for (text, family) in printed.translated.into_iter().zip(FAMILIES) {
+            for mut saved in saved::chains(text, Tool::Iptables, family, &mut conditions) {
+                saved.table.tool = Tool::Nft;
+                let key = (saved.table, saved.name);
+                if let Some(number) = numbers.remove(&key) {
+                    of_iptables.insert(key.0);
+                    if chains[number].is_opaque {
+                        chains[number].rules = saved.rules;
+                    }
+                }
+            }
+        }
+        for chain in &mut chains {
+            if of_iptables.contains(&chain.table) {
+                chain.table.tool = Tool::Iptables;
+            }
+        }
+        for (text, family) in printed.legacy.into_iter().zip(FAMILIES) {
+            let tool = Tool::IptablesLegacy;
+            chains.extend(saved::chains(text, tool, family, &mut conditions));
+        }
+        chains.sort_by_key(|chain| chain.base.map_or(i64::MAX, |base| base.priority));
+        resolve(&mut chains);
+        Some(Self {
+            chains,
+            unknown: conditions.keys.len(),
+        })
+    }
+
+    /// The chains that drop redirected packets, and the commands that open them, as one message. None where there is no such
+    /// chain.
+    pub(super) fn complaint(&self, redirects: &[Redirect], families: &[Family]) -> Option<String> {
+        let pairs = families.iter().flat_map(|family| {
+            redirects
+                .iter()
+                .map(|redirect| (*family, redirect.to, self.path(*family, redirect)))
+        });
+        let paths: Vec<_> = pairs.collect();
+        // A closed path is a fault where no other one is open.
+        let is_closed = paths
+            .iter()
+            .all(|(_, _, path)| matches!(path, Path::Closed(_)));
+        let mut obstacles: Vec<Obstacle> = Vec::new();
+        for (family, port, path) in paths {
+            let chains = match path {
+                Path::Obstructed(chains) => chains,
+                Path::Closed(chains) if is_closed => chains,
+                Path::Open | Path::Closed(_) => continue,
+            };
+            for chain in chains {
+                let known = obstacles.iter().position(|other| other.chain == chain);
+                let number = known.unwrap_or_else(|| {
+                    obstacles.push(Obstacle {
+                        chain,
+                        ports: Vec::new(),
+                        families: Vec::new(),
+                    });
+                    obstacles.len() - 1
+                });
+                obstacles[number].ports.push(port);
+                obstacles[number].families.push(family);
+            }
+        }
+        obstacles.sort_by_key(|obstacle| obstacle.chain);
+        for Obstacle {
+            ports, families, ..
+        } in &mut obstacles
+        {
+            ports.sort_unstable();
+            ports.dedup();
+            families.dedup();
+        }
+        let (mut what, mut lines) = (Vec::new(), Vec::new());
+        for obstacle in &obstacles {
+            what.push(self.describe(obstacle, families.len()));
+            let line = format!("\"{}\"", self.opening(obstacle));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        // ufw saves its rules itself.
+        let keep = if lines.iter().all(|line| line.starts_with("\"ufw")) {
+            ""
+        } else {
+            ", and add it to the firewall's configuration for the next boot"
+        };
+        (!what.is_empty()).then(|| {
+            format!(
+                "a firewall keeps visitors from the page: {}; run {}{keep}",
+                what.join(", and "),
+                lines.join(" and ")
+            )
+        })
+    }
+
+    /// What a chain does to redirected packets. The family is named where only one of `families` is concerned.
+    fn describe(&self, obstacle: &Obstacle, families: usize) -> String {
+        let chain = &self.chains[obstacle.chain];
+        let ports: Vec<String> = obstacle.ports.iter().map(u16::to_string).collect();
+        let ports = format!(
+            "port{} {}",
+            if ports.len() == 1 { "" } else { "s" },
+            ports.join(" and ")
+        );
+        let what = match chain.base {
+            Some(Base {
+                hook: Hook::Output,
+                priority,
+                ..
+            }) if priority < CONNTRACK => format!("exempts answers from {ports} from conntrack"),
+            Some(Base {
+                hook: Hook::Output, ..
+            }) => format!("drops answers from {ports}"),
+            Some(_) | None => format!("drops what is redirected to {ports}"),
+        };
+        let over = match obstacle.families.as_slice() {
+            [_] if chain.table.family != "inet" || families == 1 => "",
+            [Family::Inet] => " over IPv4",
+            [Family::Inet6] => " over IPv6",
+            _ => "",
+        };
+        format!(
+            "chain \"{}\" of table \"{} {}\" {what}{over}",
+            chain.name, chain.table.family, chain.table.name
+        )
+    }
+
+    /// The command that opens a chain for redirected packets. Our own table still drops packets that were sent to the
+    /// responder's ports directly.
+    fn opening(&self, obstacle: &Obstacle) -> String {
+        let chain = &self.chains[obstacle.chain];
+        let Table { tool, family, name } = &chain.table;
+        let list = |separator: &str| {
+            let ports: Vec<String> = obstacle.ports.iter().map(u16::to_string).collect();
+            ports.join(separator)
+        };
+        let base = chain.base;
+        let is_output = base.is_some_and(|base| base.hook == Hook::Output);
+        let is_untracked = base.is_some_and(|base| is_output && base.priority < CONNTRACK);
+        let is_input = base.is_some_and(|base| base.hook == Hook::Input);
+        let of_table = |other: &&Chain| other.table == chain.table;
+        let mut others = self.chains.iter().filter(of_table);
+        if is_input && others.any(|other| other.name.starts_with("ufw")) {
+            return format!("ufw allow {}/tcp", list(","));
+        }
+        if is_input && name == "firewalld" {
+            return format!("firewall-cmd --add-port={}/tcp", list("/tcp --add-port="));
+        }
+        if *tool == Tool::Nft {
+            let port = if is_output { "sport" } else { "dport" };
+            let status = if is_untracked { "" } else { "ct status dnat " };
+            return format!(
+                "nft insert rule {family} {name} {} {status}tcp {port} {{ {} }} accept",
+                chain.name,
+                list(", ")
+            );
+        }
+        let program = match (*tool == Tool::IptablesLegacy, family == "ip6") {
+            (false, false) => "iptables",
+            (false, true) => "ip6tables",
+            (true, false) => "iptables-legacy",
+            (true, true) => "ip6tables-legacy",
+        };
+        let table = if name == "filter" {
+            String::new()
+        } else {
+            format!("-t {name} ")
+        };
+        let port = if is_output { "sports" } else { "dports" };
+        let state = if is_untracked {
+            ""
+        } else {
+            "-m conntrack --ctstate DNAT "
+        };
+        format!(
+            "{program} {table}-I {} {state}-p tcp -m multiport --{port} {} -j ACCEPT",
+            chain.name,
+            list(",")
+        )
+    }
+
+    /// Compares a visitor's packets to the page with those to the live site.
+    fn path(&self, family: Family, redirect: &Redirect) -> Path {
+        let mut walk = Walk {
+            firewall: self,
+            guesses: Guesses::new(self.unknown),
+            left: MAX_RULES,
+        };
+        let mut path = None;
+        for _ in 0..MAX_GUESSES {
+            let blocked = walk.page(family, redirect);
+            if walk.left == 0 {
+                break;
+            }
+            if blocked.is_empty() {
+                path = Some(Path::Open);
+            } else if walk.is_live_reached(family, redirect) {
+                return Path::Obstructed(blocked);
+            } else {
+                path.get_or_insert(Path::Closed(blocked));
+            }
+            if !walk.guesses.next() {
+                break;
+            }
+        }
+        path.unwrap_or(Path::Open)
+    }
+}
+
+/// Where each chain is.
+fn numbers(chains: &[Chain]) -> HashMap<(Table, String), usize> {
+    let key = |(number, chain): (usize, &Chain)| {
+        let key = (chain.table.clone(), chain.name.clone());
+        (key, number)
+    };
+    chains.iter().enumerate().map(key).collect()
+}
+
+/// Finds the chains that rules jump to.
+fn resolve(chains: &mut [Chain]) {
+    let numbers = numbers(chains);
+    for chain in chains {
+        for rule in &mut chain.rules {
+            if let Action::Jump(name) | Action::Goto(name) = &rule.action {
+                let key = (chain.table.clone(), name.clone());
+                rule.target = numbers.get(&key).copied();
+            }
+        }
+    }
+}
+
+/// Guesses whether conditions hold that cannot be evaluated.
+#[derive(Debug)]
+struct Guesses {
+    values: Vec<Option<bool>>,
+    /// The guesses of this combination, in the order in which they were needed.
+    made: Vec<(usize, bool)>,
+    /// The values of the first ones; all others are false.
+    script: Vec<bool>,
+}
+
+impl Guesses {
+    fn new(unknown: usize) -> Self {
+        Self {
+            values: vec![None; unknown * 2],
+            made: Vec::new(),
+            script: Vec::new(),
+        }
+    }
+
+    fn guess(&mut self, key: usize, is_live: bool) -> bool {
+        let number = key * 2 + usize::from(is_live);
+        if let Some(value) = self.values[number] {
+            return value;
+        }
+        let value = self.script.get(self.made.len()) == Some(&true);
+        self.values[number] = Some(value);
+        self.made.push((number, value));
+        value
+    }
+
+    /// Starts the next combination. False where there is none left.
+    fn next(&mut self) -> bool {
+        for (number, _) in &self.made {
+            self.values[*number] = None;
+        }
+        self.script = self.made.drain(..).map(|(_, value)| value).collect();
+        while self.script.pop_if(|value| *value).is_some() {}
+        match self.script.last_mut() {
+            Some(last) => {
+                *last = true;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Evaluates chains for one packet after the other.
+#[derive(Debug)]
+struct Walk<'a> {
+    firewall: &'a Firewall,
+    guesses: Guesses,
+    /// How many rules may still be evaluated.
+    left: u64,
+}
+
+impl Walk<'_> {
+    /// The base chains that drop a visitor's packets to the page, or the answers.
+    fn page(&mut self, family: Family, redirect: &Redirect) -> Vec<usize> {
+        let request = Packet {
+            family,
+            is_live: false,
+            is_reply: false,
+            port: redirect.to,
+            original: redirect.from,
+            state: State::New,
+            is_translated: true,
+        };
+        let answer = Packet {
+            is_reply: true,
+            state: State::Established,
+            ..request
+        };
+        let mut blocked = Vec::new();
+        for (number, chain) in self.firewall.chains.iter().enumerate() {
+            let Some(base) = chain.base_for(family).filter(|base| !base.is_nat) else {
+                continue;
+            };
+            let mut packet = match base.hook {
+                Hook::Prerouting if base.priority <= REDIRECT => continue,
+                Hook::Prerouting | Hook::Input => request,
+                Hook::Output => answer,
+            };
+            let is_dropped = self.base(number, base, &mut packet);
+            // Without conntrack an answer keeps the responder's port, and the client resets it.
+            let is_lost = packet.state == State::Untracked && base.priority < CONNTRACK;
+            if is_dropped || is_lost {
+                blocked.push(number);
+            }
+        }
+        blocked
+    }
+
+    /// Whether no chain drops a visitor's packets to the live site, or the answers.
+    fn is_live_reached(&mut self, family: Family, redirect: &Redirect) -> bool {
+        let mut packet = Packet {
+            family,
+            is_live: true,
+            is_reply: false,
+            port: redirect.from,
+            original: redirect.from,
+            state: State::New,
+            is_translated: false,
+        };
+        for hook in [Hook::Prerouting, Hook::Input, Hook::Output] {
+            if hook == Hook::Output {
+                packet.is_reply = true;
+                if packet.state == State::New {
+                    packet.state = State::Established;
+                }
+            }
+            for (number, chain) in self.firewall.chains.iter().enumerate() {
+                let Some(base) = chain.base_for(family).filter(|base| base.hook == hook) else {
+                    continue;
+                };
+                if base.is_nat && hook != Hook::Prerouting {
+                    continue;
+                }
+                if self.base(number, base, &mut packet) {
+                    return false;
+                }
+                // The live site is a container or another port. Its path is not examined, and assumed to be open.
+                if packet.is_translated {
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether a base chain drops this packet.
+    fn base(&mut self, number: usize, base: Base, packet: &mut Packet) -> bool {
+        match self.chain(number, packet, 0) {
+            Some(is_accepted) => !is_accepted,
+            None => base.policy_drops,
+        }
+    }
+
+    /// The verdict of a chain: true for accept. None where it returns to its caller.
+    fn chain(&mut self, number: usize, packet: &mut Packet, depth: usize) -> Option<bool> {
+        let firewall = self.firewall;
+        let chain = &firewall.chains[number];
+        for rule in &chain.rules {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 {
+                return Some(true);
+            }
+            if !rule.tests.iter().all(|test| self.holds(test, packet)) {
+                continue;
+            }
+            match &rule.action {
+                Action::Accept => return Some(true),
+                Action::Drop => return Some(false),
+                Action::Return => return None,
+                Action::Translate => {
+                    packet.is_translated = true;
+                    return Some(true);
+                }
+                Action::Untrack => packet.state = State::Untracked,
+                Action::Jump(_) | Action::Goto(_) => {
+                    let target = rule.target.filter(|_| depth < MAX_DEPTH);
+                    let verdict = target.and_then(|target| self.chain(target, packet, depth + 1));
+                    if verdict.is_some() || matches!(rule.action, Action::Goto(_)) {
+                        return verdict;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn holds(&mut self, test: &Test, packet: &Packet) -> bool {
+        let among = |ports: &Ports, port: u16| ports.iter().any(|(a, b)| (*a..=*b).contains(&port));
+        let holds = match &test.condition {
+            Condition::Known(holds) => *holds,
+            Condition::Family(family) => packet.family == *family,
+            Condition::DestinationPort(ports) if packet.is_reply => has_ephemeral(ports),
+            Condition::SourcePort(ports) if !packet.is_reply => has_ephemeral(ports),
+            Condition::DestinationPort(ports) | Condition::SourcePort(ports) => {
+                among(ports, packet.port)
+            }
+            Condition::OriginalPort(ports) => among(ports, packet.original),
+            Condition::State(states) => {
+                states.contains(&packet.state)
+                    || packet.is_translated && states.contains(&State::Dnat)
+            }
+            Condition::Flags { mask, value } => {
+                let flags = if packet.is_reply { SYN | ACK } else { SYN };
+                value.map_or(flags & mask != 0, |value| flags & mask == value)
+            }
+            Condition::Reply => packet.is_reply,
+            Condition::Unknown { key, is_shared } => {
+                self.guesses.guess(*key, packet.is_live && !is_shared)
+            }
+        };
+        holds != test.is_negated
+    }
+}
+
+/// Whether any client's port is one of these.
+fn has_ephemeral(ports: &Ports) -> bool {
+    ports
+        .iter()
+        .any(|(first, last)| *first <= EPHEMERAL.0 && *last >= EPHEMERAL.1)
+}
+
+/// Reads a text as everything that is read of other firewalls.
+pub(super) fn read_everything(text: &str) {
+    let own = [IpAddr::from([192, 0, 2, 1])];
+    let printed = [
+        Printed {
+            ruleset: text,
+            ..Printed::default()
+        },
+        Printed {
+            ruleset: r#"{"nftables": []}"#,
+            legacy: [text, text],
+            ..Printed::default()
+        },
+    ];
+    for printed in &printed {
+        if let Some(firewall) = Firewall::read(printed, "maintd", &own) {
+            let redirects = [Redirect { from: 80, to: 8080 }];
+            firewall.complaint(&redirects, &[Family::Inet, Family::Inet6]);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
