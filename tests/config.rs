@@ -235,6 +235,122 @@ fn fields_and_times_are_those_of_the_file() {
     assert!(answer.says_close());
 }
 
+/// The fields of `answer` that caches look at, and Content-Security-Policy as one that they do not.
+fn cache_fields(answer: &Answer) -> Vec<(&'static str, String)> {
+    [
+        "Cache-Control",
+        "Expires",
+        "ETag",
+        "Last-Modified",
+        "X-Frame-Options",
+    ]
+    .into_iter()
+    .filter_map(|name| Some((name, answer.header(name)?.to_owned())))
+    .collect()
+}
+
+const CACHE_FIELDS: &str = r#"
+    add_header Cache-Control "public, max-age=3600" ALWAYS;
+    add_header Expires "Thu, 31 Dec 2037 23:55:55 GMT" ALWAYS;
+    add_header ETag '"5f-1"' ALWAYS;
+    add_header last-modified "Mon, 01 Jan 2024 00:00:00 GMT" ALWAYS;
+    add_header X-Frame-Options DENY ALWAYS;
+    expires 30d;
+"#;
+
+#[test]
+fn cache_fields_without_always_are_dropped_with_a_warning() {
+    let site = Site::new();
+    let text = RECIPE.replace("return 503;", "return 503;\nFIELDS");
+    let text = text.replace("FIELDS", &CACHE_FIELDS.replace(" ALWAYS", ""));
+    let server = site.start(&text);
+    for port in [Port::Clear, Port::Tls] {
+        assert_eq!(
+            cache_fields(&answer(&server, port)),
+            [
+                ("Cache-Control", "no-store".to_owned()),
+                ("X-Frame-Options", "DENY".to_owned())
+            ]
+        );
+    }
+    let (status, lines) = site.check(&text);
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let dropped = [
+        (10, "Cache-Control"),
+        (11, "Expires"),
+        (12, "ETag"),
+        (13, "last-modified"),
+    ];
+    for (line, name) in dropped {
+        let warning = format!(
+            "maintd: warning: test.conf:{line}:5: add_header {name} is not sent with a 503, as in nginx; add \"always\" to send it"
+        );
+        assert!(lines.contains(&warning), "{lines:#?}");
+    }
+    let told = lines.iter().filter(|line| line.contains("add_header"));
+    assert_eq!(told.count(), dropped.len(), "{lines:#?}");
+}
+
+#[test]
+fn cache_fields_with_always_are_sent_with_a_warning_where_they_make_the_503_cacheable() {
+    let site = Site::new();
+    let text = RECIPE.replace("return 503;", "return 503;\nFIELDS");
+    let text = text.replace("FIELDS", &CACHE_FIELDS.replace("ALWAYS", "always"));
+    let server = site.start(&text);
+    assert_eq!(
+        cache_fields(&answer(&server, Port::Clear)),
+        [
+            ("Cache-Control", "public, max-age=3600".to_owned()),
+            ("Expires", "Thu, 31 Dec 2037 23:55:55 GMT".to_owned()),
+            ("ETag", "\"5f-1\"".to_owned()),
+            ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT".to_owned()),
+            ("X-Frame-Options", "DENY".to_owned()),
+        ]
+    );
+    let (status, lines) = site.check(&text);
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let told: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("add_header"))
+        .collect();
+    assert_eq!(told.len(), 2, "{lines:#?}");
+    for (line, name) in told
+        .iter()
+        .zip(["10:5: add_header Cache-Control", "11:5: add_header Expires"])
+    {
+        assert!(
+            line.contains(&format!(
+                "warning: test.conf:{name} lets caches keep the 503"
+            )),
+            "{lines:#?}"
+        );
+    }
+    let harmless = RECIPE.replace(
+        "return 503;",
+        "return 503; add_header Cache-Control \"no-store, no-transform\" always; add_header Expires 0 always;",
+    );
+    let (_, lines) = site.check(&harmless);
+    assert!(
+        !lines.iter().any(|line| line.contains("warning")),
+        "{lines:#?}"
+    );
+}
+
+/// `add_header` with a variable, as it is usual for `Cache-Control`, does not stop the start where it is not sent.
+#[test]
+fn a_dropped_cache_field_may_have_a_variable_and_an_inherited_one_is_reported_once() {
+    let site = Site::new();
+    let text = format!(
+        "add_header Cache-Control $cache;\nadd_header X-A a;\n{RECIPE}{RECIPE}\nserver {{ add_header ETag x; listen 127.0.0.1:0; return 503; }}"
+    );
+    let (status, lines) = site.check(&text);
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("test.conf:1:1: add_header Cache-Control"));
+    assert_eq!(told.count(), 1, "{lines:#?}");
+}
+
 #[test]
 fn an_ipv6_wildcard_with_ipv6only_off_has_an_ipv4_twin() {
     let site = Site::new();

@@ -35,7 +35,7 @@ pub(super) struct Server {
     pub(super) returns: Option<Option<Word>>,
     pub(super) certificates: Vec<PathBuf>,
     pub(super) keys: Vec<PathBuf>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Vec<Header>,
     pub(super) default_type: Option<String>,
     pub(super) charset: Option<String>,
     pub(super) retry_after: Option<Duration>,
@@ -96,6 +96,16 @@ impl Server {
             self.headers.clone_from(&http.headers);
         }
     }
+}
+
+/// What `add_header` says.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// It is for every status, and so for a 503 in nginx too.
+    pub(super) always: bool,
+    pub(super) place: Place,
 }
 
 /// What `access_log` says.

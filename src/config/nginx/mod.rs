@@ -3,6 +3,7 @@
 
 mod block;
 mod cors;
+mod header;
 mod listen;
 mod location;
 mod log;
@@ -152,11 +153,13 @@ impl Reader {
         });
     }
 
+    /// Adds a warning, once: what servers inherit is read once and comes to each of them.
     fn remark(&mut self, place: Place, what: impl Into<String>) {
-        self.remarks.push(Fault {
-            place,
-            what: what.into(),
-        });
+        let what = what.into();
+        let remark = Fault { place, what };
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
     }
 
     fn has_faults(&self) -> bool {

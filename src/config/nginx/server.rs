@@ -193,32 +193,4 @@ impl Reader {
             }
         }
     }
-
-    fn add_header(&mut self, server: &mut Server, directive: &Directive) {
-        let (name, value) = match directive.arguments.as_slice() {
-            [name, value] => (name, value),
-            [name, value, always] if always.text == "always" => (name, value),
-            _ => {
-                self.fault(
-                    directive.name.place,
-                    "add_header takes a name and a value; write add_header NAME VALUE;",
-                );
-                return;
-            }
-        };
-        let token =
-            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
-        if name.text.is_empty() || !name.text.chars().all(token) {
-            self.wrong_value(directive, 0, "the name of a field");
-        } else if value.text.contains('$') {
-            self.fault(
-                value.place,
-                "variables are not possible here; give one value",
-            );
-        } else if value.text.chars().any(char::is_control) {
-            self.wrong_value(directive, 1, "a value of one line");
-        } else {
-            server.headers.push((name.text.clone(), value.text.clone()));
-        }
-    }
 }

@@ -1,14 +1,12 @@
 //! What the `server` blocks come to together: sites, and the endpoints where they stand.
 
-use std::time::Duration;
-
 use super::Reader;
 use super::block::{Listen, Server};
 use super::listen::place;
 use crate::config::names::{Hosts, ServerName, SiteNumber};
 use crate::config::syntax::Place;
 use crate::config::{
-    self, AskedBy, CertificateFiles, Cors, Endpoint, SiteConfig, TlsConfig, TlsVersions,
+    self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
 };
 
 /// An endpoint in the making.
@@ -223,44 +221,6 @@ impl Reader {
                 key: key.clone(),
             })
             .collect()
-    }
-
-    /// What `add_header` comes to.
-    fn headers(&mut self, site: &mut SiteConfig, server: &Server) {
-        for (name, value) in &server.headers {
-            if name.eq_ignore_ascii_case("retry-after") {
-                match value.trim().parse() {
-                    Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
-                    Err(_) => self.remark(
-                        server.place,
-                        "Retry-After as a date is ignored: give seconds",
-                    ),
-                }
-            } else if [
-                "content-length",
-                "content-type",
-                "connection",
-                "transfer-encoding",
-                "date",
-            ]
-            .iter()
-            .any(|fixed| name.eq_ignore_ascii_case(fixed))
-            {
-                self.remark(
-                    server.place,
-                    format!("add_header {name} is ignored: maintd says that itself"),
-                );
-            } else if site.cors != Cors::None
-                && name.to_ascii_lowercase().starts_with("access-control-")
-            {
-                self.remark(
-                    server.place,
-                    format!("add_header {name} is ignored: cors_origin says that"),
-                );
-            } else {
-                site.headers.push((name.clone(), value.clone()));
-            }
-        }
     }
 }
 
