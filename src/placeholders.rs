@@ -1,12 +1,35 @@
-//! What a page leaves open: `{{until}}`, `{{message}}` and `{{host}}`. What stands between `{{#NAME}}` and `{{/NAME}}` is left
-//! out where that is empty, and between `{{^NAME}}` and `{{/NAME}}` where it is not.
+//! Placeholders of a page: `{{until}}`, `{{message}}` and `{{host}}`. What stands between `{{#NAME}}` and `{{/NAME}}` is left
+//! out where the value is empty, and between `{{^NAME}}` and `{{/NAME}}` where it is not.
 //!
-//! Braces around anything but a name are the page's own.
+//! All other braces belong to the page, whose scripts may fill them (Vue, Handlebars), and stay as they are; so do braces with
+//! blanks in them.
 
 use std::fmt::Write as _;
 
-/// The longest name that is looked for.
-const MAX_NAME: usize = 32;
+use crate::spelling::distance;
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Until,
+    Message,
+    Host,
+}
+
+impl Name {
+    const ALL: [Self; 3] = [Self::Until, Self::Message, Self::Host];
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Until => "until",
+            Self::Message => "message",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// The most bytes between braces that are read as a name.
+const MAX_INNER: usize = 32;
 
 /// What stands for the placeholders; empty where there is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,12 +40,11 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    fn of(&self, name: &[u8]) -> Option<&str> {
+    fn of(&self, name: Name) -> &str {
         match name {
-            b"until" => Some(&self.until),
-            b"message" => Some(&self.message),
-            b"host" => Some(&self.host),
-            _ => None,
+            Name::Until => &self.until,
+            Name::Message => &self.message,
+            Name::Host => &self.host,
         }
     }
 }
@@ -36,6 +58,8 @@ pub(crate) enum Escape {
     Json,
     /// As they are, but for control characters.
     Plain,
+    /// Likewise, with "?" for what is not ASCII: in text whose charset is not UTF-8.
+    Ascii,
 }
 
 impl Escape {
@@ -60,6 +84,15 @@ impl Escape {
                 to.extend_from_slice(inner.unwrap_or_default().as_bytes());
             }
             Self::Plain => to.extend_from_slice(value.replace(char::is_control, " ").as_bytes()),
+            Self::Ascii => {
+                let value = value.replace(char::is_control, " ");
+                to.extend(value.chars().map(|letter| {
+                    u8::try_from(letter)
+                        .ok()
+                        .filter(u8::is_ascii)
+                        .unwrap_or(b'?')
+                }));
+            }
         }
     }
 }
@@ -74,115 +107,189 @@ fn printable(letter: char) -> Option<u8> {
     })
 }
 
-/// One placeholder of a page.
-struct Tag<'a> {
-    /// `#`, `^` or `/`; nothing where the value itself stands.
-    sign: Option<u8>,
-    name: &'a [u8],
+/// Double braces around one of the names.
+#[derive(Clone, Copy)]
+struct Tag {
+    kind: Kind,
+    name: Name,
     /// Where it starts.
     start: usize,
     /// Where it ends.
     end: usize,
+    /// It begins or ends a section without its other half, and so means nothing.
+    is_alone: bool,
 }
 
-/// Finds the next placeholder from `from` on.
-fn next(page: &[u8], mut from: usize) -> Option<Tag<'_>> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `{{NAME}}`
+    Value,
+    /// `{{#NAME}}`
+    IfSet,
+    /// `{{^NAME}}`
+    IfEmpty,
+    /// `{{/NAME}}`
+    End,
+}
+
+/// The kind and the name that text between braces has.
+fn split(inner: &str) -> (Kind, &str) {
+    let kinds = [('#', Kind::IfSet), ('^', Kind::IfEmpty), ('/', Kind::End)];
+    let mut signed = kinds
+        .into_iter()
+        .filter_map(|(sign, kind)| Some((kind, inner.strip_prefix(sign)?)));
+    signed.next().unwrap_or((Kind::Value, inner))
+}
+
+/// Finds the next double braces from `from` on: where they start, and what is between them.
+fn next_braces(page: &[u8], mut from: usize) -> Option<(usize, &str)> {
     loop {
         let start = from + page.get(from..)?.windows(2).position(|two| two == b"{{")?;
-        let inner = &page[start + 2..page.len().min(start + 2 + MAX_NAME + 2)];
-        if let Some(length) = inner.windows(2).position(|two| two == b"}}") {
-            let (sign, name) = match inner[..length].trim_ascii() {
-                [sign @ (b'#' | b'^' | b'/'), name @ ..] => (Some(*sign), name),
-                name => (None, name),
-            };
-            let is_name = name.first().is_some_and(u8::is_ascii_alphabetic)
-                && name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-            if is_name {
-                return Some(Tag {
-                    sign,
-                    name,
-                    start,
-                    end: start + 2 + length + 2,
-                });
-            }
+        let inner = &page[start + 2..page.len().min(start + 2 + MAX_INNER + 2)];
+        let end = inner.windows(2).position(|two| two == b"}}");
+        // A brace within is another beginning: "{{{until}}}" is "{", "{{until}}" and "}".
+        let inner = end.and_then(|end| std::str::from_utf8(&inner[..end]).ok());
+        if let Some(inner) = inner.filter(|inner| !inner.contains('{')) {
+            return Some((start, inner));
         }
         from = start + 1;
     }
 }
 
-/// The page with its placeholders filled. What [`faults`] tells of stays as it is.
+/// The placeholders of a page in their order.
+fn tags(page: &[u8]) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = Vec::new();
+    // The numbers of those whose section is open.
+    let mut open: Vec<usize> = Vec::new();
+    let mut from = 0;
+    while let Some((start, inner)) = next_braces(page, from) {
+        let (kind, text) = split(inner);
+        let Some(name) = Name::ALL.into_iter().find(|name| name.text() == text) else {
+            from = start + 1;
+            continue;
+        };
+        from = start + 2 + inner.len() + 2;
+        let mut is_alone = false;
+        match kind {
+            Kind::Value => {}
+            Kind::IfSet | Kind::IfEmpty => {
+                // Until its end comes.
+                is_alone = true;
+                open.push(tags.len());
+            }
+            Kind::End => match open.iter().rposition(|opened| tags[*opened].name == name) {
+                Some(at) => {
+                    tags[open[at]].is_alone = false;
+                    open.truncate(at);
+                }
+                None => is_alone = true,
+            },
+        }
+        tags.push(Tag {
+            kind,
+            name,
+            start,
+            end: from,
+            is_alone,
+        });
+    }
+    tags
+}
+
+/// The page with its placeholders filled. All else stays as it is.
 pub(crate) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
     let mut filled = Vec::with_capacity(page.len());
     // For each section that is open, whether it is shown.
     let mut open: Vec<bool> = Vec::new();
     let mut from = 0;
-    while let Some(tag) = next(page, from) {
+    for tag in tags(page).iter().filter(|tag| !tag.is_alone) {
         let is_shown = open.iter().all(|shown| *shown);
         if is_shown {
             filled.extend_from_slice(&page[from..tag.start]);
         }
         from = tag.end;
-        match (tag.sign, values.of(tag.name)) {
-            (Some(b'/'), Some(_)) => {
-                open.pop();
-            }
-            (Some(sign), Some(value)) => open.push(value.is_empty() == (sign == b'^')),
-            (None, Some(value)) if is_shown => escape.write(value, &mut filled),
-            (None, Some(_)) => {}
-            (_, None) if is_shown => filled.extend_from_slice(&page[tag.start..tag.end]),
-            (_, None) => {}
+        let value = values.of(tag.name);
+        match tag.kind {
+            Kind::Value if is_shown => escape.write(value, &mut filled),
+            Kind::Value => {}
+            Kind::IfSet => open.push(!value.is_empty()),
+            Kind::IfEmpty => open.push(value.is_empty()),
+            Kind::End => drop(open.pop()),
         }
     }
     filled.extend_from_slice(&page[from..]);
     filled
 }
 
-/// What is wrong with the placeholders of a page, each with its line and column.
-pub(crate) fn faults(page: &[u8]) -> Vec<(usize, usize, String)> {
-    let mut faults = Vec::new();
-    let mut open: Vec<Tag<'_>> = Vec::new();
-    let mut fault = |at: usize, what: String| {
-        let line_start = page[..at]
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |end| end + 1);
-        let line = page[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = String::from_utf8_lossy(&page[line_start..at])
-            .chars()
-            .count()
-            + 1;
-        faults.push((line, column, what));
-    };
+/// Whether anything in a page would be filled.
+pub(crate) fn are_in(page: &[u8]) -> bool {
+    tags(page).iter().any(|tag| !tag.is_alone)
+}
+
+/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its line and column, in their order. Other
+/// braces are taken for those of another program.
+pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for tag in tags(page).iter().filter(|tag| tag.is_alone) {
+        let name = tag.name.text();
+        let what = if tag.kind == Kind::End {
+            format!(
+                "{{{{/{name}}}}} ends no section and stays as it is; add its beginning or delete it"
+            )
+        } else {
+            format!("a section of \"{name}\" has no end and stays as it is; add {{{{/{name}}}}}")
+        };
+        found.push((tag.start, what));
+    }
     let mut from = 0;
-    while let Some(tag) = next(page, from) {
-        from = tag.end;
-        let name = String::from_utf8_lossy(tag.name);
-        if Values::default().of(tag.name).is_none() {
-            let what = format!(
-                "unknown placeholder \"{name}\" in braces; write {{{{until}}}}, {{{{message}}}} or {{{{host}}}}"
-            );
-            fault(tag.start, what);
-        } else if tag.sign == Some(b'/') {
-            if open.pop().is_none_or(|opened| opened.name != tag.name) {
-                fault(
-                    tag.start,
-                    format!("{{{{/{name}}}}} ends what has not begun; delete it"),
-                );
-            }
-        } else if tag.sign.is_some() {
-            open.push(tag);
+    while let Some((start, inner)) = next_braces(page, from) {
+        from = start + 1;
+        let Some(meant) = meant(inner).filter(|meant| meant != inner) else {
+            continue;
+        };
+        let what = format!(
+            "\"{{{{{}}}}}\" stays as it is; where maintd is to fill it, write {{{{{meant}}}}}",
+            inner.escape_debug()
+        );
+        // Each text once: a page that another program fills may have many.
+        if !found.iter().any(|(_, other)| *other == what) {
+            found.push((start, what));
         }
     }
-    for tag in open {
-        let name = String::from_utf8_lossy(tag.name);
-        fault(
-            tag.start,
-            format!("a part of \"{name}\" without its end; add {{{{/{name}}}}}"),
-        );
-    }
-    faults
+    found.sort_by_key(|(start, _)| *start);
+    let located = found.into_iter().map(|(start, what)| {
+        let (line, column) = place(page, start);
+        (line, column, what)
+    });
+    located.collect()
+}
+
+/// The placeholder that was probably meant by what is between braces: one with blanks or capitals, or with a wrong letter. Of
+/// `host` too many other words are but a letter away.
+fn meant(inner: &str) -> Option<String> {
+    let bare = inner.trim();
+    let (_, name) = split(bare);
+    let sign = &bare[..bare.len() - name.len()];
+    let name = name.trim().to_ascii_lowercase();
+    let is_near = |known: &str| {
+        name == known || known.len() > 4 && inner == bare && distance(&name, known) == 1
+    };
+    let mut known = Name::ALL.into_iter().map(Name::text);
+    let known = known.find(|known| is_near(known))?;
+    Some(format!("{sign}{known}"))
+}
+
+/// The line and the column, in characters, of an offset.
+fn place(page: &[u8], at: usize) -> (usize, usize) {
+    let before = &page[..at];
+    let line_start = before.iter().rposition(|byte| *byte == b'\n');
+    let line_start = line_start.map_or(0, |end| end + 1);
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(&before[line_start..])
+        .chars()
+        .count()
+        + 1;
+    (line, column)
 }
 
 #[cfg(test)]
@@ -204,13 +311,14 @@ mod tests {
 
     #[test]
     fn values_are_escaped_for_where_they_stand() {
-        let page = "a {{message}}, {{ until }}|{{host}}|";
+        let page = "a {{message}}, {{until}}|{{host}}|";
         assert_eq!(
             filled(page, Escape::Html),
             "a &#60;b&#62; &#38; &#34;x&#34;\n&#252;, 21:00||"
         );
         assert_eq!(filled(page, Escape::Json), r#"a <b> & \"x\"\nü, 21:00||"#);
         assert_eq!(filled(page, Escape::Plain), "a <b> & \"x\" ü, 21:00||");
+        assert_eq!(filled(page, Escape::Ascii), "a <b> & \"x\" ?, 21:00||");
     }
 
     #[test]
@@ -223,12 +331,12 @@ mod tests {
             ("a{{#host}}{{#until}}b{{/until}}d{{/host}}c", "ac"),
         ] {
             assert_eq!(filled(page, Escape::Html), expected);
-            assert_eq!(faults(page.as_bytes()), [], "{page}");
+            assert_eq!(warnings(page.as_bytes()), [], "{page}");
         }
     }
 
     #[test]
-    fn braces_that_hold_no_name_stay() {
+    fn foreign_braces_stay_as_they_are_without_a_warning() {
         for page in [
             "{{",
             "{{}}",
@@ -238,24 +346,63 @@ mod tests {
             "a{b{c}}",
             "{{a b}}",
             "{{{}}}",
+            "{{user.name}} {{user-name}} {{who}}",
+            "{{#each items}}{{this}}{{/each}}{{> header}}{{! comment }}",
+            "{{ post }} {{ messages }} {{post}} {{until.time}}",
+            "{% if x %}{{ \"until\" }}{% endif %} {{ host | safe }}",
+            "<p v-if=\"a\">{{ a ? b : c }}</p>",
         ] {
             assert_eq!(filled(page, Escape::Html), page);
-            assert_eq!(faults(page.as_bytes()), [], "{page}");
+            assert_eq!(warnings(page.as_bytes()), [], "{page}");
         }
         assert_eq!(filled("{{{until}}}", Escape::Html), "{21:00}");
+        assert_eq!(filled("{{ {{until}} }}", Escape::Html), "{{ 21:00 }}");
     }
 
     #[test]
-    fn what_is_not_known_is_told_with_its_place() {
-        let found = faults("ü\nüb {{Until}}\n{{/host}}{{#until}}".as_bytes());
-        let places: Vec<_> = found
-            .iter()
-            .map(|(line, column, _)| (*line, *column))
-            .collect();
-        assert_eq!(places, [(2, 4), (3, 1), (3, 10)]);
+    fn what_is_almost_a_placeholder_stays_as_it_is_with_a_warning() {
+        for (braces, meant) in [
+            ("{{ message }}", "{{message}}"),
+            ("{{message }}", "{{message}}"),
+            ("{{ #until}}", "{{#until}}"),
+            ("{{# until }}", "{{#until}}"),
+            ("{{Until}}", "{{until}}"),
+            ("{{HOST}}", "{{host}}"),
+            ("{{untill}}", "{{until}}"),
+            ("{{/messge}}", "{{/message}}"),
+            ("{{\n until }}", "{{until}}"),
+        ] {
+            let page = format!("ü\nüb {braces} {braces}");
+            assert_eq!(filled(&page, Escape::Html), page);
+            let braces = braces.escape_debug();
+            let what =
+                format!("\"{braces}\" stays as it is; where maintd is to fill it, write {meant}");
+            assert_eq!(warnings(page.as_bytes()), [(2, 4, what)], "{page}");
+        }
+    }
+
+    #[test]
+    fn half_a_section_stays_as_it_is_with_a_warning() {
+        for (page, expected, places) in [
+            ("a{{#host}}b", "a{{#host}}b", vec![2]),
+            ("a{{/host}}b {{until}}", "a{{/host}}b 21:00", vec![2]),
+            ("{{#until}}a{{#host}}b{{/until}}c", "a{{#host}}bc", vec![12]),
+            ("{{#host}}a{{/host}}{{/host}}", "{{/host}}", vec![20]),
+            ("{{#until}}a{{/host}}{{/until}}", "a{{/host}}", vec![12]),
+            ("{{^until}}{{#until}}a{{/until}}", "{{^until}}a", vec![1]),
+        ] {
+            assert_eq!(filled(page, Escape::Html), expected);
+            let found = warnings(page.as_bytes());
+            let columns: Vec<_> = found.iter().map(|(_, column, _)| *column).collect();
+            assert_eq!(columns, places, "{page}: {found:?}");
+        }
         assert_eq!(
-            found[0].2,
-            "unknown placeholder \"Until\" in braces; write {{until}}, {{message}} or {{host}}"
+            warnings(b"{{#until}}")[0].2,
+            "a section of \"until\" has no end and stays as it is; add {{/until}}"
+        );
+        assert_eq!(
+            warnings(b"{{/until}}")[0].2,
+            "{{/until}} ends no section and stays as it is; add its beginning or delete it"
         );
     }
 
@@ -278,8 +425,18 @@ mod tests {
 
         #[test]
         fn no_page_brings_it_down(page in "[{}#^/ a-z]{0,60}") {
-            let _ = faults(page.as_bytes());
+            let _ = warnings(page.as_bytes());
             let _ = fill(page.as_bytes(), &Values::default(), Escape::Plain);
+        }
+
+        #[test]
+        fn a_page_without_a_placeholder_stays_as_it_is(page in "([{}#^/ .]|until|Until|message|hos|t|é){0,20}") {
+            let filled = fill(page.as_bytes(), &Values::default(), Escape::Html);
+            if are_in(page.as_bytes()) {
+                prop_assert!(filled.len() < page.len());
+            } else {
+                prop_assert_eq!(filled, page.as_bytes());
+            }
         }
     }
 }

@@ -553,19 +553,75 @@ fn a_wrong_origin_is_told_with_its_place() {
     );
 }
 
+/// Pages of administrators are often templates of other programs.
 #[test]
-fn an_unknown_placeholder_is_told_with_its_place() {
+fn braces_of_other_programs_do_not_stop_the_start() {
     let directory = TempDir::new().unwrap();
-    let page = directory.path().join("page.html");
-    fs::write(&page, "<p>{{host}}\n<p>{{name}}\n").unwrap();
+    let page = "<p>{{user.name}} {{ message }} {% if a %}{{ host|safe }}{% endif %} {{#until}}";
+    fs::write(directory.path().join("page.html"), page).unwrap();
+    let (server, _directory) = configured(&directory, "");
+    let mut client = connect(&server, Port::Clear);
+    client.send("GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.last_answer().text(), page);
     let output = maintd()
         .arg("check")
-        .arg("--page")
-        .arg(&page)
+        .arg("-c")
+        .arg(directory.path().join("maintd.conf"))
         .output()
         .unwrap();
+    assert_eq!(output.status.code(), Some(0));
     let told = String::from_utf8(output.stderr).unwrap();
-    let expected = format!("{}:2:4: unknown placeholder \"name\"", page.display());
-    assert!(told.contains(&expected), "{told}");
-    assert_eq!(output.status.code(), Some(1));
+    let path = directory.path().join("page.html").display().to_string();
+    for expected in [
+        ":1:18: \"{{ message }}\" stays as it is; where maintd is to fill it, write {{message}}",
+        ":1:69: a section of \"until\" has no end and stays as it is; add {{/until}}",
+    ] {
+        assert!(
+            told.contains(&format!("maintd: warning: {path}{expected}\n")),
+            "{told}"
+        );
+    }
+    assert_eq!(told.matches("warning").count(), 2, "{told}");
+}
+
+#[test]
+fn placeholders_off_fills_nothing() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("page.html"), "<p>{{host}} {{ host }}").unwrap();
+    let path = directory.path().join("maintd.conf");
+    let text = |value: &str| {
+        format!(
+            "placeholders {value};\nserver {{ listen 127.0.0.1:0; server_name a.example; root .; error_page 503 /page.html; return 503; }}"
+        )
+    };
+    for (value, expected) in [
+        ("on", "<p>a.example {{ host }}"),
+        ("off", "<p>{{host}} {{ host }}"),
+    ] {
+        fs::write(&path, text(value)).unwrap();
+        let mut command = maintd();
+        command.arg("serve").arg("-c").arg(&path);
+        let server = Server::start_command(command, 1);
+        let mut client = connect(&server, Port::Clear);
+        client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.last_answer().text(), expected);
+    }
+    let check = || {
+        let output = maintd().arg("check").arg("-c").arg(&path).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = check();
+    assert!(!told.contains("stays as it is"), "{told}");
+    fs::write(&path, text("maybe")).unwrap();
+    let told = check();
+    assert!(
+        told.contains(":1:14: wrong value \"maybe\" for placeholders; give on or off"),
+        "{told}"
+    );
+    fs::write(&path, "server { return 503; placeholders off; }").unwrap();
+    let told = check();
+    assert!(
+        told.contains("placeholders stands at the top level; move it out of server"),
+        "{told}"
+    );
 }

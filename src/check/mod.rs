@@ -1,6 +1,7 @@
 //! `maintd check`: everything that can be wrong is told in one run.
 
 mod certificate;
+mod pages;
 mod references;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -67,11 +68,15 @@ fn faulty(file: &Path, count: &str) -> Fault {
 pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     let mut faults = Vec::new();
     faults.extend(serve::tls::faults(config));
-    let (pages, wrong) = serve::forms::look(config);
+    let (library, wrong) = serve::forms::Library::read(config);
     faults.extend(wrong);
     faults.extend(serve::look_at_logs(config));
     look_at_certificates(config);
-    look_at_pages(&pages);
+    let pages = pages::report(config, &library);
+    for summary in &pages.summaries {
+        log::info!("{summary}");
+    }
+    tell(&pages.warnings);
     let last = faults.pop();
     for fault in faults {
         log::error!("{fault}");
@@ -108,18 +113,6 @@ fn look_at_certificates(config: &Config) {
 fn tell(warnings: &[String]) {
     for warning in warnings {
         log::warn!("{warning}");
-    }
-}
-
-/// Tells what the pages want from their own site, which answers that with 503.
-fn look_at_pages(pages: &[(PathBuf, Vec<u8>)]) {
-    for (path, page) in pages {
-        for target in references::of_page(page) {
-            log::warn!(
-                "page \"{}\" wants \"{target}\" from this site, which gets 503 too; put it into the page",
-                path.display()
-            );
-        }
     }
 }
 

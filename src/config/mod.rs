@@ -69,6 +69,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is announced, for the page and Retry-After. No file says it: `maintd on` does.
     pub window: Window,
+    /// Placeholders in pages are filled.
+    pub placeholders: bool,
     /// The control socket.
     pub control: ControlSocket,
     /// Where numbers are told, and whether workers answer.
@@ -92,6 +94,7 @@ impl Default for Config {
             switch: SwitchConfig::default(),
             state_dir: STATE_DIR.into(),
             window: Window::default(),
+            placeholders: true,
             control: ControlSocket::default(),
             metrics: None,
         }
@@ -121,7 +124,7 @@ pub struct SiteConfig {
     pub page: PageSource,
     /// The page's type, where the file's ending does not tell it.
     pub default_type: Option<String>,
-    /// The encoding to be named with the type.
+    /// The charset to be sent with the type, or `off` for none; without it, it is the page's own.
     pub charset: Option<String>,
     /// Field lines of the 503 beside our own.
     pub headers: Vec<(String, String)>,

@@ -9,24 +9,25 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::answer::{Content, Representation, content_type, essence, media_type};
-use super::page;
+use super::{charset, page};
 use crate::config::names::ServerName;
 use crate::config::{Config, PageSource, SiteConfig};
 use crate::fault::Fault;
+use crate::html;
 use crate::logger::clock;
 use crate::placeholders::{self, Escape, Values};
 use crate::window::Window;
 
 /// The files of the pages and of what lies beside them, each once.
 #[derive(Default)]
-struct Library {
+pub(crate) struct Library {
     beside: Vec<(PathBuf, Beside)>,
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Library {
-    /// Reads what can be read; the rest is told of.
-    fn read(config: &Config) -> (Self, Vec<Fault>) {
+    /// Reads what can be read, and returns what is wrong with the rest.
+    pub(crate) fn read(config: &Config) -> (Self, Vec<Fault>) {
         let mut library = Self::default();
         let mut faults = Vec::new();
         for site in &config.sites {
@@ -51,10 +52,6 @@ impl Library {
             faults.push(fault);
             Vec::new()
         });
-        let wrong = placeholders::faults(&bytes).into_iter();
-        faults.extend(wrong.map(|(line, column, what)| {
-            Fault::Failed(format!("{}:{line}:{column}: {what}", path.display()))
-        }));
         self.files.push((path.to_owned(), bytes));
     }
 
@@ -67,6 +64,45 @@ impl Library {
         let found = self.beside.iter().find(|(other, _)| other == page);
         found.map(|(_, beside)| beside)
     }
+
+    /// What a site sends: its page first, then what lies beside that.
+    pub(crate) fn sources<'a>(&'a self, site: &'a SiteConfig) -> Vec<Source<'a>> {
+        let path = match &site.page {
+            PageSource::File(path) => Some(path.as_path()),
+            PageSource::Embedded | PageSource::Text(_) => None,
+        };
+        let page = Source {
+            path,
+            bytes: match &site.page {
+                PageSource::Embedded => page::EMBEDDED,
+                PageSource::File(path) => self.get(path),
+                PageSource::Text(text) => text.as_bytes(),
+            },
+            media_type: page_type(site),
+        };
+        let of_file = |path: &'a PathBuf, media_type| Source {
+            path: Some(path),
+            bytes: self.get(path),
+            media_type,
+        };
+        let mut sources = vec![page];
+        if let Some(beside) = path.and_then(|path| self.beside(path)) {
+            let languages = beside.languages.iter();
+            sources.extend(languages.map(|(_, path)| of_file(path, page_type(site))));
+            sources.extend(beside.json.iter().map(|path| of_file(path, JSON)));
+            sources.extend(beside.plain.iter().map(|path| of_file(path, PLAIN)));
+        }
+        sources
+    }
+}
+
+/// Something that a site sends, as it was read.
+pub(crate) struct Source<'a> {
+    /// Its file, where it has one.
+    pub(crate) path: Option<&'a Path>,
+    pub(crate) bytes: &'a [u8],
+    /// Its type, without the charset that maintd finds for it.
+    pub(crate) media_type: &'a str,
 }
 
 /// What lies beside a page.
@@ -139,21 +175,12 @@ fn is_language(tag: &str) -> bool {
 
 /// The language that an HTML page says of itself.
 fn language(page: &[u8]) -> Option<String> {
-    let start = String::from_utf8_lossy(&page[..page.len().min(4096)]).to_ascii_lowercase();
-    let (_, tag) = start.split_once("<html")?;
-    let (attributes, _) = tag.split_once('>')?;
-    let (_, value) = attributes.split_once(" lang=")?;
-    let value = value.trim_start_matches(['"', '\'']);
+    let start = charset::text(&page[..page.len().min(4096)]).into_owned();
+    let mut tags = html::tags(start.as_bytes()).filter(|tag| tag.is("html"));
+    let value = tags.next()?.value("lang")?.to_ascii_lowercase();
     let end = value.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-'));
     let value = &value[..end.unwrap_or(value.len())];
     (!value.is_empty()).then(|| value.to_owned())
-}
-
-/// The files of the pages and of what lies beside them with what they hold, each once, and what is wrong with them.
-#[must_use]
-pub(crate) fn look(config: &Config) -> (Vec<(PathBuf, Vec<u8>)>, Vec<Fault>) {
-    let (library, faults) = Library::read(config);
-    (library.files, faults)
 }
 
 /// Reads what each site answers.
@@ -165,14 +192,15 @@ pub(super) fn contents(config: &Config) -> Result<Vec<Content<'_>>, Fault> {
     match faults.into_iter().next() {
         Some(fault) => Err(fault),
         None => {
-            let content = |site| content(site, &config.window, &library);
+            let content = |site| content(site, config, &library);
             Ok(config.sites.iter().map(content).collect())
         }
     }
 }
 
 /// What a site answers.
-fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Content<'a> {
+fn content<'a>(site: &'a SiteConfig, config: &Config, library: &Library) -> Content<'a> {
+    let window = &config.window;
     let values = Values {
         until: window.until.map(clock::told).unwrap_or_default(),
         message: window.message.clone().unwrap_or_default(),
@@ -184,22 +212,24 @@ fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Cont
             .to_owned(),
     };
     let retry_after = window.until.is_none().then_some(site.retry_after);
-    let pages = pages(site, &values, library);
+    let filling = Filling {
+        values: &values,
+        // The embedded page is ours, and so are its placeholders.
+        is_on: config.placeholders || site.page == PageSource::Embedded,
+    };
+    let pages = pages(site, &filling, library);
     let is = |kind| Escape::of(&pages[0].content_type) == kind;
     let beside = match &site.page {
         PageSource::File(path) => library.beside(path),
         PageSource::Embedded | PageSource::Text(_) => None,
     };
-    let of_file = |path: &PathBuf, escape, content_type: &str| Representation {
-        body: placeholders::fill(library.get(path), &values, escape),
-        content_type: content_type.to_owned(),
-        language: None,
-        is_counted: false,
+    let of_file = |path: &PathBuf, media_type| {
+        filling.representation(site, library.get(path), media_type, None)
     };
     let json = beside.and_then(|beside| beside.json.as_ref());
-    let json = json.map(|path| of_file(path, Escape::Json, "application/json"));
+    let json = json.map(|path| of_file(path, JSON));
     let plain = beside.and_then(|beside| beside.plain.as_ref());
-    let plain = plain.map(|path| of_file(path, Escape::Plain, PLAIN));
+    let plain = plain.map(|path| of_file(path, PLAIN));
     Content {
         // What the page is already needs nothing beside it.
         json: (!is(Escape::Json)).then(|| json.unwrap_or_else(|| problem(window, retry_after))),
@@ -211,7 +241,48 @@ fn content<'a>(site: &'a SiteConfig, window: &Window, library: &Library) -> Cont
     }
 }
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+/// How the placeholders of a site's pages are filled.
+struct Filling<'a> {
+    values: &'a Values,
+    is_on: bool,
+}
+
+impl Filling<'_> {
+    /// What is sent of a page.
+    fn representation(
+        &self,
+        site: &SiteConfig,
+        page: &[u8],
+        media_type: &str,
+        language: Option<String>,
+    ) -> Representation {
+        let configured = site.charset.as_deref();
+        let charset = match site.page {
+            PageSource::Embedded => Some("utf-8".to_owned()),
+            PageSource::File(_) | PageSource::Text(_) => charset::of(page, media_type, configured),
+        };
+        let content_type = content_type(media_type, charset.as_deref());
+        let mut escape = Escape::of(media_type);
+        if escape == Escape::Plain && !charset::is_utf_8(charset.as_deref()) {
+            escape = Escape::Ascii;
+        }
+        let body = if self.is_on && !charset::is_utf_16(page) {
+            placeholders::fill(page, self.values, escape)
+        } else {
+            page.to_vec()
+        };
+        Representation {
+            body,
+            content_type,
+            language,
+            is_counted: false,
+        }
+    }
+}
+
+const HTML: &str = "text/html";
+const PLAIN: &str = "text/plain";
+const JSON: &str = "application/json";
 const SHORTLY: &str = "This site is down for maintenance and will be back shortly.";
 const DOWN: &str = "This site is down for maintenance.";
 
@@ -227,8 +298,8 @@ fn host(name: &ServerName) -> Option<&str> {
 }
 
 impl Escape {
-    /// What a type asks for. Of those that are not known a browser might yet make a page.
-    fn of(media_type: &str) -> Self {
+    /// The escape that a type needs. Of those that are not known a browser might yet make a page.
+    pub(crate) fn of(media_type: &str) -> Self {
         match essence(media_type).as_str() {
             "text/plain" => Self::Plain,
             "application/json" | "text/json" => Self::Json,
@@ -238,25 +309,25 @@ impl Escape {
     }
 }
 
-/// The page of a site in each of its languages.
-fn pages(site: &SiteConfig, values: &Values, library: &Library) -> Vec<Representation> {
+/// The type of a site's page.
+fn page_type(site: &SiteConfig) -> &str {
     let or_default = |other: &'static str| site.default_type.as_deref().unwrap_or(other);
-    let (page, media_type) = match &site.page {
-        PageSource::Embedded => (page::EMBEDDED, "text/html"),
-        PageSource::File(path) => {
-            let kind = media_type(path).unwrap_or(or_default("text/html"));
-            (library.get(path), kind)
-        }
-        PageSource::Text(text) => (text.as_bytes(), or_default("text/plain")),
+    match &site.page {
+        PageSource::Embedded => HTML,
+        PageSource::File(path) => media_type(path).unwrap_or(or_default(HTML)),
+        PageSource::Text(_) => or_default(PLAIN),
+    }
+}
+
+/// The page of a site in each of its languages.
+fn pages(site: &SiteConfig, filling: &Filling<'_>, library: &Library) -> Vec<Representation> {
+    let page = match &site.page {
+        PageSource::Embedded => page::EMBEDDED,
+        PageSource::File(path) => library.get(path),
+        PageSource::Text(text) => text.as_bytes(),
     };
-    let charset = site.charset.as_deref().filter(|charset| *charset != "off");
-    let content_type = content_type(media_type, charset.unwrap_or("utf-8"));
-    let escape = Escape::of(media_type);
-    let representation = |page: &[u8], language: Option<String>| Representation {
-        body: placeholders::fill(page, values, escape),
-        content_type: content_type.clone(),
-        language,
-        is_counted: false,
+    let representation = |page: &[u8], language: Option<String>| {
+        filling.representation(site, page, page_type(site), language)
     };
     let languages = match &site.page {
         PageSource::File(path) => library.beside(path).map(|beside| &beside.languages[..]),
@@ -315,7 +386,7 @@ fn text(values: &Values) -> Representation {
     );
     Representation {
         body: placeholders::fill(template.as_bytes(), values, Escape::Plain),
-        content_type: PLAIN.to_owned(),
+        content_type: content_type(PLAIN, Some("utf-8")),
         language: None,
         is_counted: false,
     }

@@ -3,6 +3,7 @@
 mod access;
 mod activation;
 pub mod answer;
+pub(crate) mod charset;
 mod compression;
 mod confinement;
 pub mod connection;

@@ -108,10 +108,12 @@ impl Reader {
         }
     }
 
-    /// The page that a text is. Its placeholders are told of at its beginning: what its escapes were is not known any more.
+    /// The page that a text is. Its warnings have the place where it begins: its escapes are not known any more.
     fn text(&mut self, word: &Word) -> PageSource {
-        for (_, _, what) in placeholders::faults(word.text.as_bytes()) {
-            self.fault(word.place, what);
+        if self.config.placeholders {
+            for (_, _, what) in placeholders::warnings(word.text.as_bytes()) {
+                self.remark(word.place, what);
+            }
         }
         PageSource::Text(word.text.clone())
     }

@@ -22,6 +22,7 @@ use super::source::{File, Tree};
 use super::syntax::{Directive, Fault, Place, Quoted};
 use super::{Config, ControlSocket, Timeouts, workers};
 use crate::fault;
+use crate::spelling::distance;
 use block::Server;
 use operation::Operation;
 pub(crate) use operation::{METRICS_PATH, socket_path};
@@ -110,12 +111,13 @@ static NGINX: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("../nginx-directives.txt").lines().collect());
 
 /// Our own names beside nginx's.
-pub const OWN: [&str; 8] = [
+pub const OWN: [&str; 9] = [
     "control",
     "metrics",
     "health",
     "chroot",
     "state_dir",
+    "placeholders",
     "retry_after",
     "cors_origin",
     "switch",
@@ -220,6 +222,12 @@ impl Reader {
                     }
                 }
             }
+            "placeholders" => match self.argument(directive) {
+                Some("on") => self.config.placeholders = true,
+                Some("off") => self.config.placeholders = false,
+                Some(_) => self.wrong_value(directive, 0, "on or off"),
+                None => {}
+            },
             "stream" | "mail" => self.remark(
                 place,
                 format!("{} is ignored: maintd speaks HTTP", directive.name.text),
@@ -300,18 +308,4 @@ fn suggestion(name: &str) -> Option<&'static str> {
         .map(|known| (distance(name, known), *known))
         .min()?;
     (near.0 <= 1 + name.len() / 6).then_some(near.1)
-}
-
-/// How many letters must be changed, put in or taken out to make one word of another (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (column, same) in other.bytes().map(|known| known == letter).enumerate() {
-            let changed = diagonal + usize::from(!same);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }

@@ -72,7 +72,7 @@ impl Reader {
             },
             "add_header" => self.add_header(server, directive),
             "default_type" => server.default_type = self.argument(directive).map(str::to_owned),
-            "charset" => server.charset = self.argument(directive).map(str::to_owned),
+            "charset" => self.charset(server, directive),
             "retry_after" => {
                 if let Some(seconds) = self.number(directive) {
                     server.retry_after = Some(Duration::from_secs(seconds.into()));
@@ -82,6 +82,20 @@ impl Reader {
             _ => return false,
         }
         true
+    }
+
+    fn charset(&mut self, server: &mut Server, directive: &Directive) {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
+        match self.argument(directive) {
+            Some(name) if name.contains('$') => self.remark(
+                directive.name.place,
+                "a charset with a variable is ignored: the charset of the page is sent",
+            ),
+            Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
+                self.wrong_value(directive, 0, "the name of a charset, or off");
+            }
+            name => server.charset = name.map(str::to_owned),
+        }
     }
 
     fn server_name(&mut self, server: &mut Server, directive: &Directive) {

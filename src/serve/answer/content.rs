@@ -186,14 +186,14 @@ pub fn essence(media_type: &str) -> String {
 
 /// A type with its encoding, where it has one: JSON is UTF-8 and names none (RFC 8259 11).
 #[must_use]
-pub fn content_type(media_type: &str, charset: &str) -> String {
+pub fn content_type(media_type: &str, charset: Option<&str>) -> String {
     let essence = essence(media_type);
-    if media_type.to_ascii_lowercase().contains("charset=")
-        || !(essence.starts_with("text/") && essence != "text/json" || essence.ends_with("xml"))
-    {
-        media_type.to_owned()
-    } else {
-        format!("{media_type}; charset={charset}")
+    let has_encoding =
+        essence.starts_with("text/") && essence != "text/json" || essence.ends_with("xml");
+    let says_it = media_type.to_ascii_lowercase().contains("charset=");
+    match charset.filter(|_| has_encoding && !says_it) {
+        Some(charset) => format!("{media_type}; charset={charset}"),
+        None => media_type.to_owned(),
     }
 }
 
@@ -210,15 +210,15 @@ mod tests {
         assert_eq!(media_type(Path::new("B.HTM")), Some("text/html"));
         assert_eq!(media_type(Path::new("page")), None);
         assert_eq!(
-            content_type("text/html", "koi8-r"),
+            content_type("text/html", Some("koi8-r")),
             "text/html; charset=koi8-r"
         );
         assert_eq!(
-            content_type("text/html; charset=x", "utf-8"),
+            content_type("text/html; charset=x", Some("utf-8")),
             "text/html; charset=x"
         );
         assert_eq!(
-            content_type("application/json", "utf-8"),
+            content_type("application/json", Some("utf-8")),
             "application/json"
         );
         for (kind, expected) in [
@@ -230,7 +230,7 @@ mod tests {
             ),
             ("text/json", "text/json"),
         ] {
-            assert_eq!(content_type(kind, "utf-8"), expected);
+            assert_eq!(content_type(kind, Some("utf-8")), expected);
         }
     }
 }

@@ -127,32 +127,100 @@ fn a_page_that_is_a_form_itself_is_that_form() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_place() {
+fn braces_of_other_programs_are_sent_as_they_are() {
     let directory = tempfile::tempdir().unwrap();
-    let files = [
-        ("page.html", "<p>\n  {{who}} {{until}}"),
-        ("page.de.html", "{{#until}}"),
-        ("page.txt", ""),
-    ];
-    let config = config(directory.path(), &files);
-    let mut told: Vec<String> = look(&config).1.iter().map(ToString::to_string).collect();
-    told.sort();
-    let at = |name: &str| directory.path().join(name).display().to_string();
+    let page = "<p>{{who}} {{ message }} {{#host}} {{^until}}{{message}}{{/until}}";
+    let files = [("page.html", page), ("page.json", "{{#each}}{{message}}")];
+    let mut config = config(directory.path(), &files);
+    config.window.message = Some("a".to_owned());
+    let filled = contents(&config).unwrap();
     assert_eq!(
-        told,
-        [
-            format!(
-                "{}:1:1: a part of \"until\" without its end; add {{{{/until}}}}",
-                at("page.de.html")
-            ),
-            format!(
-                "{}:2:3: unknown placeholder \"who\" in braces; write {{{{until}}}}, {{{{message}}}} or {{{{host}}}}",
-                at("page.html")
-            ),
-            format!("page \"{}\" is empty; put the page into it", at("page.txt")),
-        ]
+        body(filled[0].pages.first()),
+        "<p>{{who}} {{ message }} {{#host}} a"
+    );
+    assert_eq!(body(filled[0].json.as_ref()), "{{#each}}a");
+    config.placeholders = false;
+    config.sites.push(SiteConfig {
+        page: PageSource::Text("{{message}}".to_owned()),
+        ..SiteConfig::default()
+    });
+    config.sites.push(SiteConfig::default());
+    let contents = contents(&config).unwrap();
+    assert_eq!(body(contents[0].pages.first()), page);
+    assert_eq!(body(contents[0].json.as_ref()), "{{#each}}{{message}}");
+    assert!(body(contents[0].plain.as_ref()).contains("\na\n"));
+    assert_eq!(body(contents[1].pages.first()), "{{message}}");
+    // The embedded page is filled all the same.
+    assert!(body(contents[2].pages.first()).contains("<p class=\"message\">a</p>"));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_a_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [("page.html", "<p>"), ("page.txt", "")];
+    let config = config(directory.path(), &files);
+    let faults: Vec<String> = Library::read(&config)
+        .1
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let path = directory.path().join("page.txt");
+    assert_eq!(
+        faults,
+        [format!(
+            "page \"{}\" is empty; put the page into it",
+            path.display()
+        )]
     );
     assert!(contents(&config).is_err());
+}
+
+#[test]
+fn each_form_and_language_has_the_charset_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), &[("page.html", "<p>Grüße {{message}}")]);
+    let write = |name, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
+    let utf_16: Vec<u8> = "\u{feff}<html lang=ja><p>{{message}}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    write("page.ja.html", &utf_16);
+    write(
+        "page.ru.html",
+        b"<meta charset=windows-1251><p>\xcf {{message}}",
+    );
+    write("page.uk.html", b"<p>\xcf");
+    write("page.txt", b"\xcf {{message}}");
+    config.window.message = Some("\u{416}".to_owned());
+    let types = |content: &Content<'_>| -> Vec<String> {
+        let all = content.pages.iter().chain(content.plain.as_ref());
+        all.map(|it| it.content_type.replace("; charset=", " "))
+            .collect()
+    };
+    let contents_now = contents(&config).unwrap();
+    assert_eq!(
+        types(&contents_now[0]),
+        [
+            "text/html utf-8",
+            "text/html utf-16",
+            "text/html windows-1251",
+            "text/html",
+            "text/plain"
+        ]
+    );
+    let pages = &contents_now[0].pages;
+    assert_eq!(body(pages.first()), "<p>Grüße &#1046;");
+    assert_eq!(pages[1].body, utf_16);
+    assert!(pages[2].body.ends_with(b"\xcf &#1046;"));
+    // There is no way to write that letter.
+    assert_eq!(contents_now[0].plain.as_ref().unwrap().body, b"\xcf ?");
+    config.sites[0].charset = Some("koi8-r".to_owned());
+    let configured = contents(&config).unwrap();
+    assert!(
+        types(&configured[0])
+            .iter()
+            .all(|kind| kind.ends_with(" koi8-r"))
+    );
 }
 
 #[test]
