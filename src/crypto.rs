@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::hash::Output;
 use rustls::server::ProducesTickets;
 use rustls::{CipherSuite, SupportedCipherSuite};
 
@@ -33,6 +34,12 @@ pub(crate) fn provider() -> CryptoProvider {
 /// No randomness to be had.
 pub(crate) fn new_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     built_in::Ticketer::new()
+}
+
+/// The SHA-256 of some bytes, as the provider computes it for TLS 1.3.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<Output> {
+    let suite = built_in::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?;
+    Some(suite.common.hash_provider.hash(bytes))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `maintd check`: everything that can be wrong is told in one run.
 
 mod certificate;
+mod csp;
 mod pages;
 mod references;
 

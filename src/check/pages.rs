@@ -1,6 +1,6 @@
-//! What is to be said of the pages that sites send: placeholders, charset, references.
+//! What is to be said of the pages that sites send: placeholders, charset, references, Content-Security-Policy.
 
-use super::references;
+use super::{csp, references};
 use crate::config::{Config, PageSource, SiteConfig};
 use crate::placeholders::{self, Escape};
 use crate::serve::charset::{self, Remark};
@@ -29,7 +29,7 @@ pub(super) fn report(config: &Config, library: &Library) -> Report {
             look_at_placeholders(&mut report, config, &source);
             look_at_charset(&mut report, site, &source);
             if Escape::of(source.media_type) == Escape::Html {
-                look_at_markup(&mut report, site, &source);
+                look_at_markup(&mut report, config, site, &source);
             }
         }
     }
@@ -82,12 +82,42 @@ fn look_at_charset(report: &mut Report, site: &SiteConfig, source: &Source<'_>) 
     }
 }
 
-fn look_at_markup(report: &mut Report, site: &SiteConfig, source: &Source<'_>) {
+fn look_at_markup(report: &mut Report, config: &Config, site: &SiteConfig, source: &Source<'_>) {
     let name = name(site, source);
     let page = charset::text(source.bytes);
     for target in references::of_page(page.as_bytes()) {
         report.warn(format!(
             "{name} wants \"{target}\" from this site, which gets 503 too; put it into the page"
+        ));
+    }
+    let is_policy = |name: &str| name.eq_ignore_ascii_case("content-security-policy");
+    let fields = site.headers.iter().filter(|(name, _)| is_policy(name));
+    let policies = fields.map(|(_, policy)| policy.as_str());
+    let is_filled = config.placeholders && !charset::is_utf_16(source.bytes);
+    let mut lacks = csp::lacks(&page, policies.clone(), |code| {
+        !(is_filled && placeholders::are_in(code.as_bytes()))
+    });
+    if site.page == PageSource::Embedded {
+        lacks.extend(csp::lacks_requests(policies));
+    }
+    for lack in lacks {
+        let what = lack.what;
+        let mut advice = Vec::new();
+        if !lack.sources.is_empty() {
+            advice.push(format!(
+                "add {} to {}",
+                lack.sources.join(" "),
+                lack.directive
+            ));
+        }
+        if lack.has_unhashable {
+            advice.push(format!(
+                "take placeholders, and letters that are not UTF-8, out of its {what}, so that it has a hash"
+            ));
+        }
+        report.warn(format!(
+            "Content-Security-Policy blocks {what} of {name}; {}",
+            advice.join(", and ")
         ));
     }
 }
