@@ -375,3 +375,129 @@ fn the_same_file_answers_the_same_but_for_what_is_meant() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Where the page is, as `server` blocks have it: each is asked on a port of its own.
+const PAGES: [(&str, &str); 18] = [
+    // The location that returns 503 has no part in where the page of another is.
+    (
+        "location / { root DIR/a; return 503; } error_page 503 @m; location @m { root DIR/b; rewrite ^(.*)$ /page.html break; }",
+        "b/page",
+    ),
+    (
+        "root DIR/a; location / { return 503; } error_page 503 @m; location @m { root DIR/b; rewrite ^(.*)$ /page.html break; }",
+        "b/page",
+    ),
+    (
+        "root DIR/a; location / { return 503; } error_page 503 @m; location @m { root DIR/b; rewrite ^ /page.html last; } location = /page.html { root DIR/a; }",
+        "a/page",
+    ),
+    (
+        "root DIR/a; location / { return 503; } error_page 503 @m; location @m { root DIR/b; try_files /page.html =503; } location = /page.html { }",
+        "b/page",
+    ),
+    (
+        "root DIR/a; location / { return 503; } error_page 503 @m; location @m { root DIR/b; try_files /none.html /page.html; } location = /page.html { }",
+        "a/page",
+    ),
+    // Expressions.
+    (
+        r"root DIR/a; location / { return 503; } error_page 503 /page.html; location ~ \.html$ { root DIR/b; }",
+        "b/page",
+    ),
+    (
+        r"root DIR/a; location / { return 503; } error_page 503 /page.html; location ~* \.(HTML|css)$ { root DIR/b; }",
+        "b/page",
+    ),
+    (
+        r"root DIR/b; location / { return 503; } error_page 503 /page.html; location ~ \.HTML$ { root DIR/a; } location /pag { }",
+        "b/page",
+    ),
+    (
+        r"root DIR/a; location / { return 503; } error_page 503 /page.html; location ^~ /page { } location ~ \.html$ { root DIR/b; }",
+        "a/page",
+    ),
+    (
+        r"root DIR/a; location / { return 503; } error_page 503 /page.html; location = /page.html { } location ~ \.html$ { root DIR/b; }",
+        "a/page",
+    ),
+    (
+        r"location / { return 503; } error_page 503 /page.html; location ~ ^/p { root DIR/a; } location ~ l$ { root DIR/b; }",
+        "a/page",
+    ),
+    (
+        r"root DIR/a; location / { return 503; } error_page 503 /page.html; location ~\.html$ { root DIR/b; }",
+        "b/page",
+    ),
+    // Directories.
+    (
+        "root DIR; location / { return 503; } error_page 503 /a/; location /a/ { }",
+        "a/index",
+    ),
+    (
+        "root DIR; index none.html page.html index.html; location / { return 503; } error_page 503 /a/; location /a/ { }",
+        "a/page",
+    ),
+    (
+        "root DIR; index index.html; location / { return 503; } error_page 503 /a/; location /a/ { index page.html; }",
+        "a/page",
+    ),
+    (
+        r"root DIR; location / { return 503; } error_page 503 /a/; location /a/ { } location ~ index { root DIR/b; }",
+        "b/a/index",
+    ),
+    (
+        "root DIR; location / { return 503; } error_page 503 /x/; location /x/ { alias DIR/b/; index page.html; }",
+        "b/page",
+    ),
+    (
+        "root DIR; location / { return 503; } error_page 503 @m; location @m { try_files /none /b/; } location /b/ { index /a/page.html; } location /a/ { }",
+        "a/page",
+    ),
+];
+
+#[test]
+fn the_page_is_where_nginx_finds_it() {
+    if !require_tool("nginx") {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for page in ["a/page", "b/page", "a/index", "b/a/index"] {
+        let path = directory.path().join(page).with_extension("html");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, page).unwrap();
+    }
+    let ports: Vec<u16> = PAGES.iter().map(|_| free_port()).collect();
+    let servers = PAGES.iter().zip(&ports).map(|((lines, _), port)| {
+        let lines = lines.replace("DIR", directory.path().to_str().unwrap());
+        format!("server {{ listen 127.0.0.1:{port}; {lines} }}\n")
+    });
+    let file = directory.path().join("pages.conf");
+    fs::write(&file, servers.collect::<String>()).unwrap();
+    let addresses: Vec<SocketAddr> =
+        (ports.iter().map(|port| ([127, 0, 0, 1], *port).into())).collect();
+    let pages = || -> Vec<String> {
+        let page = |address: &SocketAddr| {
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        };
+        addresses.iter().map(page).collect()
+    };
+    let nginx = Nginx::start(directory.path(), &file, addresses[0]);
+    let by_nginx = pages();
+    drop(nginx);
+    let mut command = maintd();
+    command.arg("serve").arg("-c").arg(&file);
+    let _server = Server::start_command(command, PAGES.len());
+    let by_maintd = pages();
+    for (((lines, expected), by_nginx), by_maintd) in PAGES.iter().zip(by_nginx).zip(by_maintd) {
+        assert_eq!(by_nginx, *expected, "nginx: {lines}");
+        assert_eq!(by_maintd, *expected, "maintd: {lines}");
+    }
+}

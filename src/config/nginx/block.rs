@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::bytes::Regex;
+
 use crate::config::names::ServerName;
 use crate::config::syntax::{Place, Word};
 use crate::config::{Cors, Endpoint, Target, TlsVersions};
@@ -28,6 +30,8 @@ pub(super) struct Server {
     pub(super) listens: Vec<Listen>,
     pub(super) names: Vec<(ServerName, Place)>,
     pub(super) root: Option<PathBuf>,
+    /// The files that stand for a directory, in their order.
+    pub(super) index: Option<Vec<String>>,
     /// The target of `error_page 503`.
     pub(super) error_page: Option<(String, Place)>,
     pub(super) locations: Vec<Location>,
@@ -53,6 +57,7 @@ impl Server {
             listens: Vec::new(),
             names: Vec::new(),
             root: None,
+            index: None,
             error_page: None,
             locations: Vec::new(),
             returns: None,
@@ -73,6 +78,7 @@ impl Server {
     /// Takes from `http` what the block does not say itself, directive by directive as nginx does.
     pub(super) fn inherit(&mut self, http: &Self) {
         self.root = self.root.take().or_else(|| http.root.clone());
+        self.index = self.index.take().or_else(|| http.index.clone());
         self.error_page = self.error_page.take().or_else(|| http.error_page.clone());
         self.default_type = self
             .default_type
@@ -119,12 +125,31 @@ pub(super) struct AccessLog {
 /// A `location` block, as far as it can lead to the page.
 #[derive(Debug)]
 pub(super) struct Location {
-    /// The modifier, where there is one: `=`, `^~`, `~`, `~*`.
-    pub(super) modifier: Option<String>,
-    /// `@name`, or the beginning of a path.
-    pub(super) name: String,
+    pub(super) pattern: Pattern,
     pub(super) root: Option<PathBuf>,
     pub(super) alias: Option<PathBuf>,
-    /// What `rewrite` makes of every path, or the file that `try_files` comes to.
-    pub(super) file: Option<String>,
+    pub(super) index: Option<Vec<String>>,
+    /// Where its `rewrite` leads, or its `try_files`: the first file that is there.
+    pub(super) steps: Vec<Step>,
+}
+
+/// The paths that a location is for.
+#[derive(Debug)]
+pub(super) enum Pattern {
+    /// `@NAME`: no path, but a name that others lead to.
+    Named(String),
+    /// `= PATH`
+    Exact(String),
+    /// `PATH`, or `^~ PATH`: what begins with it; with the latter no expression is tried.
+    Prefix { path: String, is_final: bool },
+    /// `~ EXPRESSION` or `~* EXPRESSION`; nothing where it cannot be read.
+    Expression(Option<Regex>),
+}
+
+/// A file to which `rewrite` or `try_files` leads whatever the request is.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) file: String,
+    /// The location that serves it is searched for; without that it is this one.
+    pub(super) is_searched: bool,
 }

@@ -2,31 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use regex::bytes::{Regex, RegexBuilder};
+
 use super::Reader;
-use super::block::{Location, Server};
+use super::block::{Location, Pattern, Server, Step};
 use crate::config::PageSource;
 use crate::config::syntax::{Directive, Place, Quoted, Word};
 use crate::placeholders;
 
 impl Reader {
     pub(super) fn location(&mut self, server: &mut Server, directive: &Directive) {
-        let (modifier, name) = match directive.arguments.as_slice() {
-            [name] => (None, name),
-            [modifier, name] => (Some(modifier.text.clone()), name),
-            _ => {
-                self.fault(
-                    directive.name.place,
-                    "location without a path; write location /PATH { ... }",
-                );
-                return;
-            }
+        let Some(pattern) = self.pattern(directive) else {
+            self.fault(
+                directive.name.place,
+                "location without a path; write location /PATH { ... }",
+            );
+            return;
         };
         let mut location = Location {
-            modifier,
-            name: name.text.clone(),
+            pattern,
             root: None,
             alias: None,
-            file: None,
+            index: None,
+            steps: Vec::new(),
         };
         self.in_block(directive, |reader, block| {
             for directive in block {
@@ -34,6 +32,47 @@ impl Reader {
             }
         });
         server.locations.push(location);
+    }
+
+    /// The paths of a location. nginx takes the modifier also without a blank behind it.
+    fn pattern(&mut self, directive: &Directive) -> Option<Pattern> {
+        let (modifier, path, place) = match directive.arguments.as_slice() {
+            [word] => {
+                let modifiers = ["=", "^~", "~*", "~"].into_iter();
+                let mut found = modifiers.filter(|it| word.text.starts_with(it));
+                let (modifier, path) = word.text.split_at(found.next().map_or(0, str::len));
+                (modifier, path.to_owned(), word.place)
+            }
+            [modifier, word] => (modifier.text.as_str(), word.text.clone(), word.place),
+            _ => return None,
+        };
+        Some(match modifier {
+            "=" => Pattern::Exact(path),
+            "~" | "~*" => Pattern::Expression(self.expression(modifier, &path, place)),
+            "" if path.starts_with('@') => Pattern::Named(path),
+            modifier => Pattern::Prefix {
+                path,
+                is_final: modifier == "^~",
+            },
+        })
+    }
+
+    /// Compiles a regular expression, which matches bytes as in nginx. Lookaround and backreferences are not supported.
+    fn expression(&mut self, modifier: &str, text: &str, place: Place) -> Option<Regex> {
+        let read = RegexBuilder::new(text)
+            .unicode(false)
+            .case_insensitive(modifier == "~*")
+            .build();
+        if read.is_err() {
+            self.remark(
+                place,
+                format!(
+                    "the expression {} is not supported, so the location is ignored; if it serves the page, write a path",
+                    Quoted(text)
+                ),
+            );
+        }
+        read.ok()
     }
 
     fn location_directive(
@@ -53,9 +92,14 @@ impl Reader {
                     .argument(directive)
                     .map(|path| self.directory.join(path))
             }
+            "index" => location.index = self.index(directive),
             "rewrite" => match directive.arguments.get(1) {
                 Some(target) if !target.text.contains('$') => {
-                    location.file = Some(target.text.clone())
+                    let flag = directive.arguments.get(2);
+                    location.steps = vec![Step {
+                        file: target.text.clone(),
+                        is_searched: flag.is_none_or(|flag| flag.text != "break"),
+                    }];
                 }
                 Some(target) => self.fault(
                     target.place,
@@ -66,16 +110,19 @@ impl Reader {
                     "rewrite without a target; write rewrite ^ /FILE break;",
                 ),
             },
-            // The first file that does not depend on the request; "$uri" would be a page of the site.
+            // The files that do not depend on the request; "$uri" would be a page of the site. The last argument is where
+            // nginx goes on if none is there, and so may be a directory or a location.
             "try_files" => {
-                let fixed = |file: &str| {
-                    !file.contains('$') && !file.starts_with('=') && !file.ends_with('/')
+                let files = (1..).zip(&directive.arguments);
+                let steps = files.map(|(number, word)| Step {
+                    file: word.text.clone(),
+                    is_searched: number == directive.arguments.len(),
+                });
+                let is_fixed = |step: &Step| {
+                    let is_file = step.is_searched || !step.file.ends_with('/');
+                    is_file && !step.file.contains('$') && !step.file.starts_with('=')
                 };
-                location.file = directive
-                    .arguments
-                    .iter()
-                    .map(|word| word.text.clone())
-                    .find(|file| fixed(file));
+                location.steps = steps.filter(is_fixed).collect();
             }
             "return" => self.returned(server, directive),
             "location" => self.location(server, directive),
@@ -108,7 +155,7 @@ impl Reader {
         }
     }
 
-    /// The page that a text is. Its warnings have the place where it begins: its escapes are not known any more.
+    /// The page that a text is. Its warnings have the place where it begins: its quotes and escapes are resolved already.
     fn text(&mut self, word: &Word) -> PageSource {
         if self.config.placeholders {
             for (_, _, what) in placeholders::warnings(word.text.as_bytes()) {
@@ -118,41 +165,65 @@ impl Reader {
         PageSource::Text(word.text.clone())
     }
 
+    /// `index FILE ...`; of those with variables nothing is known.
+    pub(super) fn index(&mut self, directive: &Directive) -> Option<Vec<String>> {
+        if directive.arguments.is_empty() {
+            self.fault(
+                directive.name.place,
+                "index without a file; write index FILE;",
+            );
+            return None;
+        }
+        let files = directive.arguments.iter().map(|word| word.text.clone());
+        Some(files.filter(|file| !file.contains('$')).collect())
+    }
+
     /// The file to which a target of `error_page` leads.
     fn target(&mut self, server: &Server, target: &str, place: Place) -> PageSource {
-        let location = find(&server.locations, target);
-        if location.is_none() && target.starts_with('@') {
-            self.fault(place, format!("no location {}; add it", Quoted(target)));
+        let mut uri = target;
+        let mut indexed;
+        let mut location = find(&server.locations, uri);
+        for _ in 0..MAX_REDIRECTS {
+            if uri.starts_with('@') && location.is_none() {
+                self.fault(place, format!("no location {}; add it", Quoted(uri)));
+                return PageSource::Embedded;
+            }
+            if let Some(step) = location.and_then(|location| step(server, location)) {
+                uri = &step.file;
+                if step.is_searched {
+                    let next = find(&server.locations, uri);
+                    if !next
+                        .zip(location)
+                        .is_some_and(|(next, location)| std::ptr::eq(next, location))
+                    {
+                        location = next;
+                        continue;
+                    }
+                }
+            }
+            if !uri.ends_with('/') {
+                break;
+            }
+            indexed = with_index(server, location, uri);
+            uri = &indexed;
+            location = find(&server.locations, uri);
+        }
+        if uri.starts_with('@') {
+            self.fault(
+                place,
+                format!(
+                    "{} names no file; add rewrite ^ /FILE break; to it",
+                    Quoted(target)
+                ),
+            );
             return PageSource::Embedded;
         }
-        let file = location
-            .and_then(|location| location.file.as_deref())
-            .unwrap_or(target);
-        if let Some(alias) = location.and_then(|location| location.alias.as_deref()) {
-            let name = location.map_or("", |location| location.name.as_str());
-            return PageSource::File(behind(alias, file.strip_prefix(name).unwrap_or("")));
-        }
-        // What a rewrite or try_files comes to may be served by a location of its own.
-        let inner = find(&server.locations, file).or(location);
-        let root = inner
-            .and_then(|location| location.root.as_ref())
-            .or(server.root.as_ref());
-        match root {
-            _ if file.starts_with('@') => {
-                self.fault(
-                    place,
-                    format!(
-                        "{} names no file; add rewrite ^ /FILE break; to it",
-                        Quoted(target)
-                    ),
-                );
-                PageSource::Embedded
-            }
-            Some(root) => PageSource::File(behind(root, file)),
+        match file(server, location, uri) {
+            Some(file) => PageSource::File(file),
             None => {
                 self.fault(
                     place,
-                    format!("no root for {}; add \"root DIRECTORY;\"", Quoted(file)),
+                    format!("no root for {}; add \"root DIRECTORY;\"", Quoted(uri)),
                 );
                 PageSource::Embedded
             }
@@ -160,23 +231,83 @@ impl Reader {
     }
 }
 
-/// The location that serves a path: exact, or the longest beginning; or the named one.
-fn find<'a>(locations: &'a [Location], path: &str) -> Option<&'a Location> {
-    let exact = locations.iter().find(|location| {
-        location.name == path
-            && (path.starts_with('@') || location.modifier.as_deref() == Some("="))
-    });
-    let begins = |location: &&Location| {
-        matches!(location.modifier.as_deref(), None | Some("^~"))
-            && path.starts_with(&location.name)
+/// Where a location leads: the first file that is there, or where nginx goes on without one; or else the first.
+fn step<'a>(server: &Server, location: &'a Location) -> Option<&'a Step> {
+    let is_there = |step: &&Step| {
+        let file = file(server, Some(location), &step.file);
+        step.is_searched || file.is_some_and(|file| file.is_file())
     };
-    exact.or_else(|| {
-        locations
-            .iter()
-            .filter(begins)
-            .max_by_key(|location| location.name.len())
-    })
+    let steps = &location.steps;
+    steps.iter().find(is_there).or_else(|| steps.first())
 }
+
+/// The file of a directory that is there, or else its first.
+fn with_index(server: &Server, location: Option<&Location>, uri: &str) -> String {
+    let own = location.and_then(|location| location.index.as_deref());
+    let names = own.or(server.index.as_deref()).unwrap_or_default();
+    let join = |name: &String| match name.strip_prefix('/') {
+        Some(_) => name.clone(),
+        None => format!("{uri}{name}"),
+    };
+    let uris = || names.iter().map(join);
+    let is_there = |uri: &String| file(server, location, uri).is_some_and(|file| file.is_file());
+    let first = || uris().next().unwrap_or_else(|| format!("{uri}index.html"));
+    uris().find(is_there).unwrap_or_else(first)
+}
+
+/// The file that a location serves for a path, where there is a directory for it.
+fn file(server: &Server, location: Option<&Location>, uri: &str) -> Option<PathBuf> {
+    let path = uri.split('?').next().unwrap_or_default();
+    if let Some(location) = location
+        && let Some(alias) = &location.alias
+    {
+        let rest = match &location.pattern {
+            Pattern::Exact(own) | Pattern::Prefix { path: own, .. } => {
+                path.strip_prefix(own.as_str())
+            }
+            Pattern::Named(_) | Pattern::Expression(_) => None,
+        };
+        return Some(behind(alias, rest.unwrap_or("")));
+    }
+    let own = location.and_then(|location| location.root.as_ref());
+    own.or(server.root.as_ref()).map(|root| behind(root, path))
+}
+
+/// The location of a name or path, in nginx's order: the same path, then the first expression that matches unless the longest
+/// beginning is final, then that.
+fn find<'a>(locations: &'a [Location], uri: &str) -> Option<&'a Location> {
+    let path = uri.split('?').next().unwrap_or_default();
+    let is_it = |location: &&Location| match &location.pattern {
+        Pattern::Named(own) | Pattern::Exact(own) => own == path,
+        Pattern::Prefix { .. } | Pattern::Expression(_) => false,
+    };
+    if let Some(location) = locations.iter().find(is_it) {
+        return Some(location);
+    }
+    if path.starts_with('@') {
+        return None;
+    }
+    let length = |location: &&Location| match &location.pattern {
+        Pattern::Prefix { path: own, .. } if path.starts_with(own.as_str()) => Some(own.len()),
+        Pattern::Prefix { .. } | Pattern::Named(_) | Pattern::Exact(_) | Pattern::Expression(_) => {
+            None
+        }
+    };
+    let begins = locations
+        .iter()
+        .filter(|location| length(location).is_some());
+    let longest = begins.max_by_key(length);
+    let is_final =
+        |location: &Location| matches!(location.pattern, Pattern::Prefix { is_final: true, .. });
+    if longest.is_some_and(is_final) {
+        return longest;
+    }
+    let matches = |location: &&Location| matches!(&location.pattern, Pattern::Expression(Some(it)) if it.is_match(path.as_bytes()));
+    locations.iter().find(matches).or(longest)
+}
+
+/// The most internal redirects of a request, as in nginx.
+const MAX_REDIRECTS: usize = 10;
 
 /// A path of a URL below a directory; nothing is put behind where there is nothing.
 fn behind(directory: &Path, path: &str) -> PathBuf {

@@ -49,6 +49,7 @@ impl Reader {
                     .argument(directive)
                     .map(|path| self.directory.join(path))
             }
+            "index" => server.index = self.index(directive),
             "error_page" => self.error_page(server, directive),
             "ssl_certificate" => {
                 server.certificates.extend(
