@@ -235,7 +235,7 @@ fn fields_and_times_are_those_of_the_file() {
     assert!(answer.says_close());
 }
 
-/// The fields of `answer` that caches look at, and Content-Security-Policy as one that they do not.
+/// The fields by which caches keep an answer, and X-Frame-Options as another one.
 fn cache_fields(answer: &Answer) -> Vec<(&'static str, String)> {
     [
         "Cache-Control",
@@ -412,6 +412,20 @@ fn every_fault_of_a_file_is_told_at_its_place() {
 }
 
 #[test]
+fn an_expression_that_is_not_supported_is_a_warning_at_its_place() {
+    let site = Site::new();
+    let (status, lines) = site.check(
+        "server {
+    root www; return 503; error_page 503 /maintenance.html;
+    location ~ ^/(?!api) { root nowhere; }
+}",
+    );
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let expected = "maintd: warning: test.conf:3:16: the expression \"^/(?!api)\" is not supported, so the location is ignored; if it serves the page, write a path";
+    assert!(lines.contains(&expected.to_owned()), "{lines:#?}");
+}
+
+#[test]
 fn what_would_change_the_answer_is_a_fault() {
     let site = Site::new();
     for (lines, told) in [
@@ -517,7 +531,11 @@ fn check_reads_certificates_and_the_page() {
 #[test]
 fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() {
     let site = Site::new();
-    site.write("www/maintenance.html", "<img src=/logo.png>");
+    site.write(
+        "www/maintenance.html",
+        "<link rel=canonical href=https://example.org/><img src=/logo.png srcset='//shop.example/x.png 2x'>
+            <img src=https://other.example/y.png>",
+    );
     let (status, lines) = site.check(&RECIPE.replace("www.example.org", "shop.example"));
     assert_eq!(status, Some(0));
     let warned = |what: &str| {
@@ -535,6 +553,12 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
         ),
         "{lines:#?}"
     );
+    assert!(
+        warned("wants \"//shop.example/x.png\" from this site"),
+        "{lines:#?}"
+    );
+    let wanted = lines.iter().filter(|line| line.contains(" wants "));
+    assert_eq!(wanted.count(), 2, "{lines:#?}");
 }
 
 /// As nginx has it, and not a timeout of nothing.

@@ -73,7 +73,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Fault> {
     faults.extend(wrong);
     faults.extend(serve::look_at_logs(config));
     look_at_certificates(config);
-    let pages = pages::report(config, &library);
+    let pages = pages::check(config, &library);
     for summary in &pages.summaries {
         log::info!("{summary}");
     }

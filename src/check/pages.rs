@@ -1,19 +1,20 @@
-//! What is to be said of the pages that sites send: placeholders, charset, references, Content-Security-Policy.
+//! Checks of the pages that sites send: placeholders, charset, references, Content-Security-Policy.
 
 use super::{csp, references};
+use crate::config::names::Hosts;
 use crate::config::{Config, PageSource, SiteConfig};
 use crate::placeholders::{self, Escape};
 use crate::serve::charset::{self, Remark};
 use crate::serve::forms::{Library, Source};
 
-/// What is to be said, each once, however many sites have the page.
+/// What was found, each once, however many sites have the page.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct Findings {
     pub(super) summaries: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-impl Report {
+impl Findings {
     fn warn(&mut self, what: String) {
         if !self.warnings.contains(&what) {
             self.warnings.push(what);
@@ -21,19 +22,19 @@ impl Report {
     }
 }
 
-/// Looks at all pages.
-pub(super) fn report(config: &Config, library: &Library) -> Report {
-    let mut report = Report::default();
+/// Checks the pages of all sites.
+pub(super) fn check(config: &Config, library: &Library) -> Findings {
+    let mut findings = Findings::default();
     for site in &config.sites {
         for source in library.sources(site) {
-            look_at_placeholders(&mut report, config, &source);
-            look_at_charset(&mut report, site, &source);
+            check_placeholders(&mut findings, config, &source);
+            check_charset(&mut findings, site, &source);
             if Escape::of(source.media_type) == Escape::Html {
-                look_at_markup(&mut report, config, site, &source);
+                check_markup(&mut findings, config, site, &source);
             }
         }
     }
-    report
+    findings
 }
 
 /// A page as messages name it.
@@ -45,48 +46,49 @@ fn name(site: &SiteConfig, source: &Source<'_>) -> String {
     }
 }
 
-/// A text has had its warnings with its place in the configuration.
-fn look_at_placeholders(report: &mut Report, config: &Config, source: &Source<'_>) {
+/// Checks the placeholders of files; those of a text are checked where the configuration is read.
+fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<'_>) {
     let Some(path) = source.path.filter(|_| config.placeholders) else {
         return;
     };
     let path = path.display();
     if charset::is_utf_16(source.bytes) {
         if placeholders::are_in(charset::text(source.bytes).as_bytes()) {
-            report.warn(format!(
+            findings.warn(format!(
                 "page \"{path}\" is UTF-16, in which no placeholder is filled; save it as UTF-8"
             ));
         }
         return;
     }
     for (line, column, what) in placeholders::warnings(source.bytes) {
-        report.warn(format!("{path}:{line}:{column}: {what}"));
+        findings.warn(format!("{path}:{line}:{column}: {what}"));
     }
 }
 
-fn look_at_charset(report: &mut Report, site: &SiteConfig, source: &Source<'_>) {
-    // JSON names no charset, and the embedded page has its own.
+fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>) {
+    // JSON has no charset, and the embedded page is always sent as UTF-8.
     if Escape::of(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
         return;
     }
     let name = name(site, source);
     match charset::remark(source.bytes, source.media_type, site.charset.as_deref()) {
-        Some(Remark::Wrong(what)) => report.warn(format!("{name} {what}")),
+        Some(Remark::Wrong(what)) => findings.warn(format!("{name} {what}")),
         Some(Remark::Other(what)) => {
             let what = format!("{name} {what}");
-            if !report.summaries.contains(&what) {
-                report.summaries.push(what);
+            if !findings.summaries.contains(&what) {
+                findings.summaries.push(what);
             }
         }
         None => {}
     }
 }
 
-fn look_at_markup(report: &mut Report, config: &Config, site: &SiteConfig, source: &Source<'_>) {
+fn check_markup(findings: &mut Findings, config: &Config, site: &SiteConfig, source: &Source<'_>) {
     let name = name(site, source);
     let page = charset::text(source.bytes);
-    for target in references::of_page(page.as_bytes()) {
-        report.warn(format!(
+    let own = Hosts::all(std::iter::once(site.names.as_slice()));
+    for target in references::of_page(&page, |host| own.find(host.as_bytes()).is_some()) {
+        findings.warn(format!(
             "{name} wants \"{target}\" from this site, which gets 503 too; put it into the page"
         ));
     }
@@ -115,7 +117,7 @@ fn look_at_markup(report: &mut Report, config: &Config, site: &SiteConfig, sourc
                 "take placeholders, and letters that are not UTF-8, out of its {what}, so that it has a hash"
             ));
         }
-        report.warn(format!(
+        findings.warn(format!(
             "Content-Security-Policy blocks {what} of {name}; {}",
             advice.join(", and ")
         ));

@@ -1,126 +1,318 @@
-//! What a page wants from its own site: all of it would get the 503 too.
+//! What a page fetches from its own site: all of it gets the 503 too.
 
-/// The places of an HTML page that name a file which a browser fetches by itself.
-const ATTRIBUTES: [(&str, &str); 9] = [
+use crate::html::{self, Tag};
+
+/// The attributes of elements whose URL a browser fetches by itself.
+const ATTRIBUTES: [(&str, &str); 17] = [
     ("img", "src"),
     ("script", "src"),
-    ("link", "href"),
     ("source", "src"),
+    ("track", "src"),
     ("video", "src"),
+    ("video", "poster"),
     ("audio", "src"),
     ("iframe", "src"),
+    ("frame", "src"),
     ("embed", "src"),
     ("object", "data"),
+    ("body", "background"),
+    // SVG within HTML.
+    ("image", "href"),
+    ("image", "xlink:href"),
+    ("use", "href"),
+    ("use", "xlink:href"),
+    ("script", "href"),
 ];
 
-/// The references of a page to files of its own site, in their order, each once.
-pub(super) fn of_page(page: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(page);
+/// The kinds of `<link>` that a browser fetches by itself; others, such as `canonical` and `alternate`, only name something
+/// (HTML Standard, 4.6.7).
+const FETCHED_LINKS: [&str; 9] = [
+    "stylesheet",
+    "icon",
+    "apple-touch-icon",
+    "apple-touch-icon-precomposed",
+    "mask-icon",
+    "manifest",
+    "preload",
+    "modulepreload",
+    "prefetch",
+];
+
+/// The references of a page to files of its own site, which has these hosts, in their order, each once.
+pub(super) fn of_page(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<String> {
+    let tags: Vec<Tag<'_>> = html::tags(page.as_bytes()).collect();
+    let base = tags
+        .iter()
+        .filter(|tag| tag.is("base"))
+        .find_map(|tag| tag.value("href"));
+    // Relative ones start there.
+    let is_base_own = base.is_none_or(|base| is_own(&base, true, &is_own_host));
     let mut found: Vec<String> = Vec::new();
-    let mut rest: &str = &text;
-    while let Some(start) = rest.find('<') {
-        rest = &rest[start + 1..];
-        if let Some(comment) = rest.strip_prefix("!--") {
-            rest = comment.split_once("-->").map_or("", |(_, behind)| behind);
-            continue;
-        }
-        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
-        let name = tag
-            .split(|letter: char| letter.is_whitespace() || letter == '/')
-            .next()
-            .unwrap_or("");
-        for (element, attribute) in ATTRIBUTES {
-            if name.eq_ignore_ascii_case(element)
-                && let Some(target) = value(tag, attribute)
-                && is_own(target)
-                && !found.iter().any(|other| other == target)
-            {
-                found.push(target.to_owned());
-            }
-        }
-    }
-    let styles = text
-        .split("url(")
-        .skip(1)
-        .filter_map(|behind| behind.split_once(')'));
-    for (target, _) in styles {
-        let target = target.trim().trim_matches(['"', '\'']);
-        if is_own(target) && !found.iter().any(|other| other == target) {
+    for target in tags.iter().flat_map(of_tag) {
+        let target = target.trim();
+        if is_own(target, is_base_own, &is_own_host) && !found.iter().any(|other| other == target) {
             found.push(target.to_owned());
         }
     }
     found
 }
 
-/// The value of an attribute in a tag.
-fn value<'a>(tag: &'a str, attribute: &str) -> Option<&'a str> {
-    let lower = tag.to_ascii_lowercase();
-    let mut from = 0;
-    while let Some(at) = lower[from..].find(attribute) {
-        let start = from + at;
-        from = start + attribute.len();
-        let stands_alone = lower[..start]
-            .ends_with(|letter: char| letter.is_whitespace() || letter == '"' || letter == '\'');
-        let Some(behind) = tag[from..].trim_start().strip_prefix('=') else {
-            continue;
-        };
-        if !stands_alone {
-            continue;
+/// What an element fetches from any site.
+fn of_tag(tag: &Tag<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    let value = |attribute| tag.value(attribute).map(|value| value.into_owned());
+    for (element, attribute) in ATTRIBUTES {
+        if tag.is(element) {
+            found.extend(value(attribute));
         }
-        let behind = behind.trim_start();
-        return match behind.chars().next() {
-            Some(quote @ ('"' | '\'')) => behind[1..].split(quote).next(),
-            _ => behind.split(|letter: char| letter.is_whitespace()).next(),
-        };
     }
-    None
+    if tag.is("img") || tag.is("source") {
+        found.extend(value("srcset").iter().flat_map(|list| candidates(list)));
+    }
+    if tag.is("input") && value("type").is_some_and(|kind| kind.eq_ignore_ascii_case("image")) {
+        found.extend(value("src"));
+    }
+    let is_fetched = |kinds: &String| {
+        let mut kinds = kinds.split_ascii_whitespace();
+        kinds.any(|kind| {
+            FETCHED_LINKS
+                .iter()
+                .any(|known| kind.eq_ignore_ascii_case(known))
+        })
+    };
+    if tag.is("link") && value("rel").as_ref().is_some_and(is_fetched) {
+        found.extend(value("href"));
+        found.extend(
+            value("imagesrcset")
+                .iter()
+                .flat_map(|list| candidates(list)),
+        );
+    }
+    if tag.is("style") {
+        found.extend(of_style(&String::from_utf8_lossy(tag.text)));
+    }
+    found.extend(value("style").iter().flat_map(|style| of_style(style)));
+    found
 }
 
-/// A reference that the browser would ask this site for; none to another host, and none that holds its data itself.
-fn is_own(target: &str) -> bool {
-    let scheme = target.split_once(':').map_or("", |(scheme, _)| scheme);
-    let has_scheme = !scheme.is_empty()
-        && scheme
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
-    !(target.is_empty() || target.starts_with('#') || target.starts_with("//") || has_scheme)
+/// The URLs of a `srcset`, which may have commas in them (HTML Standard, 4.8.4.2.1).
+fn candidates(list: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let is_between = |letter: char| letter.is_ascii_whitespace() || letter == ',';
+    let mut rest = list.trim_start_matches(is_between);
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| letter.is_ascii_whitespace());
+        let (url, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let bare = url.trim_end_matches(',');
+        found.push(bare.to_owned());
+        // Its size, up to the next comma.
+        let has_size = bare.len() == url.len();
+        let behind = if has_size {
+            behind.split_once(',').map_or("", |(_, behind)| behind)
+        } else {
+            behind
+        };
+        rest = behind.trim_start_matches(is_between);
+    }
+    found
+}
+
+/// The URLs of a style: `url(...)`, and what `@import` and `image-set` name by a string.
+fn of_style(style: &str) -> Vec<String> {
+    let style = without_comments(style);
+    let lower = style.to_ascii_lowercase();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for begin in ["url(", "@import", "image-set("] {
+        for (at, _) in lower.match_indices(begin) {
+            let rest = style[at + begin.len()..].trim_start();
+            let quoted = rest.chars().next().filter(|letter| "\"'".contains(*letter));
+            let url = match quoted {
+                Some(quote) => rest[1..].split(quote).next(),
+                // Without quotes, the others hold url(...).
+                None if begin == "url(" => rest.split(')').next(),
+                None => None,
+            };
+            found.extend(url.map(|url| (at, url.trim().to_owned())));
+        }
+    }
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, url)| url).collect()
+}
+
+fn without_comments(style: &str) -> String {
+    let mut bare = String::new();
+    let mut rest = style;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        bare.push_str(before);
+        bare.push(' ');
+        rest = comment.split_once("*/").map_or("", |(_, behind)| behind);
+    }
+    bare + rest
+}
+
+/// Whether the browser would ask this site for a URL. One that holds its data itself, or is of another scheme, it does not.
+fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> bool {
+    let url = url.trim();
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    let is_scheme = |scheme: &&str| {
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
+        scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && scheme.chars().all(is_letter)
+    };
+    let behind = match scheme.filter(is_scheme) {
+        None => url,
+        Some(scheme)
+            if ["http", "https"]
+                .iter()
+                .any(|it| scheme.eq_ignore_ascii_case(it)) =>
+        {
+            &url[scheme.len() + 1..]
+        }
+        Some(_) => return false,
+    };
+    match behind.strip_prefix("//") {
+        Some(rest) => {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let place = authority.rsplit('@').next().unwrap_or_default();
+            let (host, port) = match place.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => (host, port),
+                Some(_) | None => (place, ""),
+            };
+            !host.is_empty() && matches!(port, "" | "80" | "443") && is_own_host(host)
+        }
+        None => is_base_own && !url.is_empty() && !url.starts_with('#'),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(page: &str) -> Vec<String> {
+        of_page(page, |host| host.eq_ignore_ascii_case("own.example"))
+    }
+
     #[test]
     fn files_of_the_same_site_are_found() {
-        let page = br#"<!doctype html><LINK rel=stylesheet href="/style.css"><link href='data:,'>
+        let page = r#"<!doctype html><LINK rel=stylesheet href="/style.css"><link rel=icon href='data:,'>
             <img alt="x" src = logo.png><img src=//cdn.example/a.png><img data-src="/lazy.png">
-            <!-- <img src="/comment.png"> --><script src="/app.js?v=1"></script><script>a < b;</script>
+            <!-- <img src="/comment.png"> --><script src="/app.js?v=1"></script><script>a < "url(/script)";</script>
             <style>b { background: url('/bg.png') } c { fill: url(#d); background: url(data:image/png;base64,AA) }</style>
             <img src="https://elsewhere.example/x.png"><img src="logo.png"><a href="/next">no fetch</a>"#;
         assert_eq!(
-            of_page(page),
+            found(page),
             ["/style.css", "logo.png", "/app.js?v=1", "/bg.png"]
         );
     }
 
     #[test]
-    fn the_embedded_page_wants_nothing() {
-        assert_eq!(of_page(crate::serve::page::EMBEDDED), [""; 0]);
+    fn each_way_to_name_a_file_is_found() {
+        for (markup, expected) in [
+            // Absolute, with a name of the site.
+            (
+                "<img src=https://own.example/x.png>",
+                "https://own.example/x.png",
+            ),
+            ("<img src='//OWN.example/x.png'>", "//OWN.example/x.png"),
+            (
+                "<img src=HTTP://a@own.example:80?x>",
+                "HTTP://a@own.example:80?x",
+            ),
+            ("<img src=https://own.example.org/x>", ""),
+            ("<img src=https://own.example:8443/x>", ""),
+            ("<img src=ftp://own.example/x>", ""),
+            ("<img src='//[::1]:80/x'>", ""),
+            // Lists.
+            (
+                "<img srcset='a.png, b.png 2x,c.png 3x'>",
+                "a.png b.png c.png",
+            ),
+            (
+                "<img srcset='data:image/png;base64,AA 1x, /b.png 2x'>",
+                "/b.png",
+            ),
+            (
+                "<source srcset=' , a,b.png 100w , c.png,'>",
+                "a,b.png c.png",
+            ),
+            (
+                "<link rel=preload as=image imagesrcset='/a.png 1x, //cdn.example/b 2x'>",
+                "/a.png",
+            ),
+            // Attributes.
+            ("<video poster=/p.jpg src=v.mp4>", "v.mp4 /p.jpg"),
+            (
+                "<input type=IMAGE src=/go.png><input src=/no.png>",
+                "/go.png",
+            ),
+            (
+                "<svg><use href=/s.svg#a /><image xlink:href=i.png /></svg>",
+                "/s.svg#a i.png",
+            ),
+            ("<img src='/x?a=1&amp;b=2'>", "/x?a=1&b=2"),
+            // Styles.
+            (
+                "<style>@import 'a.css'; @IMPORT url(b.css);</style>",
+                "a.css b.css",
+            ),
+            ("<p style='background:URL( \"/bg.png\" )'>", "/bg.png"),
+            (
+                "<p style=\"background:url(&quot;/bg.png&quot;)\">",
+                "/bg.png",
+            ),
+            (
+                "<style>a{b:image-set(\"x.png\" 1x)}/* url(no) */</style>",
+                "x.png",
+            ),
+            (
+                "<style>@namespace url(http://www.w3.org/1999/xhtml);</style>",
+                "",
+            ),
+            ("<p>url(/text)</p><script>'url(/script)'</script>", ""),
+            // Links.
+            ("<link rel=canonical href=https://own.example/>", ""),
+            ("<link rel=alternate hreflang=de href=/de>", ""),
+            (
+                "<link rel=preconnect href=//own.example><link rel=dns-prefetch href=//own.example>",
+                "",
+            ),
+            ("<link rel='alternate stylesheet' href=/a.css>", "/a.css"),
+            (
+                "<link rel='Shortcut Icon' href=/favicon.ico>",
+                "/favicon.ico",
+            ),
+            ("<link rel=manifest href=/m.json>", "/m.json"),
+            // Elsewhere.
+            ("<base href=https://cdn.example/><img src=/a.png>", ""),
+            ("<base href=/sub/><img src=a.png>", "a.png"),
+            ("<iframe src=about:blank></iframe><img src=blob:x>", ""),
+        ] {
+            assert_eq!(found(markup).join(" "), expected, "{markup}");
+        }
     }
 
     #[test]
-    fn any_bytes_will_do() {
+    fn the_embedded_page_has_no_references() {
+        let page = String::from_utf8_lossy(crate::serve::page::EMBEDDED);
+        assert_eq!(found(&page), [""; 0]);
+    }
+
+    #[test]
+    fn no_text_is_an_error() {
         for page in [
-            &b""[..],
-            b"<",
-            b"<img src",
-            b"<img src=",
-            b"<img src=\"",
-            b"<!--",
-            b"url(",
-            b"\xff<img src=\xff>",
+            "",
+            "<",
+            "<img src",
+            "<img src=",
+            "<img src=\"",
+            "<!--",
+            "<style>url(",
+            "<style>@import",
+            "<p style=\"/*/url('é",
+            "\u{fffd}<img srcset=\u{e9},>",
+            "<img src=//@:>",
         ] {
-            let _ = of_page(page);
+            let _ = found(page);
         }
     }
 }
