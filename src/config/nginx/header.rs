@@ -74,6 +74,14 @@ impl Reader {
                     header.name
                 ),
             );
+        } else if header.is_validator() {
+            self.remark(
+                place,
+                format!(
+                    "add_header {} marks the 503 as a version of the site's own page; delete it",
+                    header.name
+                ),
+            );
         }
         // A dropped one is kept here: with it a server does not inherit those of http, as in nginx.
         server.headers.push(header);
@@ -121,6 +129,11 @@ impl Header {
     /// nginx does not send it with a 503, and sending it could have caches keep the 503.
     fn is_dropped(&self) -> bool {
         !self.always && CACHING.iter().any(|name| self.is(name))
+    }
+
+    /// It names a version of what is at the URL (RFC 9110 8.8), by which a client may later find its copy still valid.
+    fn is_validator(&self) -> bool {
+        self.is("ETag") || self.is("Last-Modified")
     }
 
     /// A cache may reuse a 503 with this field without asking again (RFC 9111 3 and 4.2).
