@@ -1,6 +1,8 @@
 //! TLS settings: a certificate for each name, and the choices that make a handshake cheap and right.
 
+pub mod chain;
 mod files;
+pub mod pem;
 mod tickets;
 
 use std::cell::OnceCell;
@@ -15,6 +17,7 @@ use crate::config::names::{Hosts, SiteNumber};
 use crate::config::{CertificateFiles, Config, TlsVersions};
 use crate::crypto::provider;
 use crate::fault::Fault;
+use chain::Chain;
 use files::{load, throw_away};
 use tickets::Tickets;
 
@@ -51,6 +54,7 @@ pub fn settings(
         provider: Arc::new(provider()),
         config,
         lasting,
+        used: used(config),
         loaded: Vec::new(),
     };
     let mut made: Vec<(&Hosts, Arc<ServerConfig>)> = Vec::new();
@@ -75,18 +79,31 @@ pub fn settings(
 #[must_use]
 pub fn faults(config: &Config) -> Vec<Fault> {
     let provider = provider();
-    let mut seen: Vec<&CertificateFiles> = Vec::new();
+    let used = used(config);
+    used.iter()
+        .flat_map(|files| files::faults(files, &used, &provider))
+        .collect()
+}
+
+/// The files of all certificates that are used somewhere.
+fn used(config: &Config) -> Vec<&CertificateFiles> {
+    let mut used: Vec<&CertificateFiles> = Vec::new();
     let secure = config.endpoints.iter().filter(|endpoint| endpoint.secure);
     for site in secure.flat_map(|endpoint| endpoint.hosts.sites()) {
         for files in &config.sites[usize::from(*site)].certificates {
-            if !seen.contains(&files) {
-                seen.push(files);
+            if !used.contains(&files) {
+                used.push(files);
             }
         }
     }
-    seen.into_iter()
-        .flat_map(|files| files::faults(files, &provider))
-        .collect()
+    used
+}
+
+/// The certificates of a file; none where there is a fault in it or in its key.
+#[must_use]
+pub fn chain(files: &CertificateFiles) -> Option<Chain> {
+    let loaded = load(files, &[], &provider());
+    loaded.ok().map(|(chain, _)| chain)
 }
 
 /// Where settings are made; every file is read once.
@@ -94,6 +111,7 @@ struct Forge<'a> {
     provider: Arc<CryptoProvider>,
     config: &'a Config,
     lasting: &'a Lasting,
+    used: Vec<&'a CertificateFiles>,
     loaded: Vec<(&'a CertificateFiles, Arc<CertifiedKey>)>,
 }
 
@@ -139,7 +157,7 @@ impl Forge<'_> {
             certificates.push(match known {
                 Some((_, certificate)) => Arc::clone(certificate),
                 None => {
-                    let certificate = load(files, &self.provider)?;
+                    let (_, certificate) = load(files, &self.used, &self.provider)?;
                     self.loaded.push((files, Arc::clone(&certificate)));
                     certificate
                 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::certificates::{CertificateFiles, p256, p256_chain, rsa2048};
+use crate::common::certificates::{CertificateFiles, p256, p256_chain, rsa2048, version_1};
 use crate::common::{Port, require_tool};
 use crate::openssl::{assert_cipher, assert_page, s_client};
 use crate::{PAGE, Site, run};
@@ -118,5 +118,44 @@ fn keys_in_the_older_formats() {
         assert!(text.starts_with(&label), "{kind}: not in the older format");
         std::fs::copy(&old, &files.key).unwrap();
         assert_verified(&files, cipher);
+    }
+}
+
+/// OpenBSD's ssl(8) makes certificates of X.509 version 1, which name no host: clients are to skip that check.
+#[test]
+fn version_1_certificates() {
+    if !require_tool("openssl") || !require_tool("curl") {
+        return;
+    }
+    for (key, cipher) in [
+        ("genrsa 2048", "ECDHE-RSA-AES128-GCM-SHA256"),
+        (
+            "ecparam -name prime256v1 -genkey",
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+    ] {
+        let files = version_1(key);
+        let site = Site::with_flags(&files.flags());
+        let ca = files.ca.to_str().unwrap();
+        for (version, cipher) in [("-tls1_2", cipher), ("-tls1_3", "TLS_AES_128_GCM_SHA256")] {
+            let said = s_client(&site, &["-CAfile", ca, "-verify_return_error", version]);
+            assert_page(&said);
+            assert_cipher(&said, cipher);
+        }
+        for version in [
+            ["--tlsv1.2", "--tls-max", "1.2"],
+            ["--tlsv1.3", "--tls-max", "1.3"],
+        ] {
+            let mut command = Command::new("curl");
+            command.args(["-q", "-sSk", "--noproxy", "*", "--max-time", "60"]);
+            command.args(version).arg(site.url(Port::Tls, "/"));
+            let said = run(&mut command, "");
+            assert_eq!(
+                (said.code, said.stdout.as_str()),
+                (Some(0), PAGE),
+                "{}",
+                said.all()
+            );
+        }
     }
 }

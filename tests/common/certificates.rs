@@ -84,23 +84,120 @@ pub fn p256_chain(names: &[&str]) -> CertificateFiles {
 /// generate RSA keys with every provider: call `require_tool("openssl")` first.
 pub fn rsa2048() -> CertificateFiles {
     let files = CertificateFiles::write("", "", "");
-    let made = Command::new("openssl")
-        .args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-        ])
-        .args(["-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .arg("-keyout")
-        .arg(&files.key)
-        .arg("-out")
-        .arg(&files.cert)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "openssl req: {stderr}");
+    let mut make = Command::new("openssl");
+    make.args([
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+    ])
+    .args(["-subj", "/CN=localhost"])
+    .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    make.arg("-keyout").arg(&files.key);
+    openssl(make.arg("-out").arg(&files.cert));
     fs::copy(&files.cert, &files.ca).unwrap();
     files
+}
+
+/// A certificate of X.509 version 1, made by the commands of OpenBSD's ssl(8). `key` is what makes the key, such as
+/// `genrsa 2048`; `openssl` makes all: call `require_tool("openssl")` first.
+pub fn version_1(key: &str) -> CertificateFiles {
+    let files = CertificateFiles::write("", "", "");
+    let request = files.directory().join("server.csr");
+    let (command, options) = key.split_once(' ').unwrap();
+    let mut generate = Command::new("openssl");
+    generate.arg(command).arg("-out").arg(&files.key);
+    openssl(generate.args(options.split(' ')));
+    let mut ask = Command::new("openssl");
+    ask.args(["req", "-new", "-subj", "/CN=localhost", "-key"]);
+    openssl(ask.arg(&files.key).arg("-out").arg(&request));
+    let mut sign = Command::new("openssl");
+    sign.args(["x509", "-req", "-days", "365", "-in"])
+        .arg(&request);
+    sign.arg("-signkey").arg(&files.key);
+    openssl(sign.arg("-out").arg(&files.cert));
+    fs::copy(&files.cert, &files.ca).unwrap();
+    let mut show = Command::new("openssl");
+    show.args(["x509", "-noout", "-text", "-in"])
+        .arg(&files.cert);
+    assert!(openssl(&mut show).contains("Version: 1 (0x0)"));
+    files
+}
+
+/// Runs an openssl command, and returns its output.
+pub fn openssl(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What an authority delivers: a certificate for localhost, the intermediate certificate that signed it, and the root, each
+/// as PEM. Made by `openssl`: call `require_tool("openssl")` first.
+pub struct Delivery {
+    pub leaf: String,
+    pub intermediate: String,
+    pub root: String,
+    pub key: String,
+    directory: TempDir,
+}
+
+impl Delivery {
+    pub fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::write(
+            directory.path().join("intermediate.ext"),
+            "basicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign\n",
+        )
+        .unwrap();
+        fs::write(
+            directory.path().join("leaf.ext"),
+            "basicConstraints = critical,CA:FALSE\nsubjectAltName = DNS:localhost,IP:127.0.0.1\n\
+             authorityInfoAccess = caIssuers;URI:http://ca.example/intermediate.crt\n",
+        )
+        .unwrap();
+        let run = |line: &str| {
+            let mut command = Command::new("openssl");
+            openssl(command.args(line.split(' ')).current_dir(directory.path()))
+        };
+        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        run(&format!(
+            "req -x509 {new_key} -days 30 -subj /CN=Root -keyout root.key -out root.pem"
+        ));
+        for (name, subject, issuer) in [
+            ("intermediate", "Intermediate", "root"),
+            ("leaf", "localhost", "intermediate"),
+        ] {
+            run(&format!(
+                "req {new_key} -subj /CN={subject} -keyout {name}.key -out {name}.csr"
+            ));
+            run(&format!(
+                "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -CAcreateserial -days 30 \
+                 -extfile {name}.ext -out {name}.pem"
+            ));
+        }
+        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        Self {
+            leaf: read("leaf.pem"),
+            intermediate: read("intermediate.pem"),
+            root: read("root.pem"),
+            key: read("leaf.key"),
+            directory,
+        }
+    }
+
+    /// Its directory, with `leaf.pem`, `leaf.key`, `leaf.csr` and the same of `intermediate` and `root`.
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    /// Runs `openssl` in its directory.
+    pub fn openssl(&self, line: &str) -> String {
+        let mut command = Command::new("openssl");
+        openssl(command.args(line.split(' ')).current_dir(self.directory()))
+    }
+
+    /// The leaf and the intermediate certificate, as certbot's `fullchain.pem` has them.
+    pub fn fullchain(&self) -> String {
+        format!("{}{}", self.leaf, self.intermediate)
+    }
 }
 
 fn parameters(names: &[&str], common_name: &str) -> CertificateParams {

@@ -155,7 +155,7 @@ fn certificate_or_key_is_a_directory() {
 fn certificate_and_key_exchanged() {
     Files::new().assert_fault(
         &["--cert", "key.pem", "--key", "cert.pem"],
-        "cannot read certificate \"DIR/key.pem\": no CERTIFICATE in it; give a PEM file",
+        "cannot read certificate \"DIR/key.pem\": no CERTIFICATE in it but PRIVATE KEY; give another file",
     );
 }
 
@@ -166,7 +166,7 @@ fn key_of_another_certificate() {
     fs::copy(&other.key, files.path("other.pem")).unwrap();
     files.assert_fault(
         &["--cert", "cert.pem", "--key", "other.pem"],
-        "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\"; \
+        "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\" (\"CN=localhost\"); \
          give the two that were made together",
     );
 }
@@ -189,7 +189,7 @@ fn second_pair_mismatched() {
     ];
     files.assert_fault(
         &flags,
-        "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\"; \
+        "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\" (\"CN=localhost\"); \
          give the two that were made together",
     );
 }
@@ -205,7 +205,7 @@ fn key_encrypted() {
     ] {
         files.write(name, text);
         let line = format!(
-            "cannot read key \"DIR/{name}\": it is encrypted; decrypt it with \"openssl pkey\""
+            "cannot read key \"DIR/{name}\": it is encrypted; decrypt it with \"openssl pkey -in FILE -out FILE.pem\""
         );
         files.assert_fault(&["--cert", "cert.pem", "--key", name], &line);
     }
@@ -217,20 +217,25 @@ fn pem_damaged() {
     let read = |path: &Path| fs::read_to_string(path).unwrap();
     let cert = read(&files.path("cert.pem"));
     let key = read(&files.path("key.pem"));
-    for (name, cert) in [
-        ("cut.pem", cert[..cert.len() / 2].to_owned()),
-        ("letter.pem", cert.replacen("\nMI", "\nM!", 1)),
-    ] {
-        files.write(name, cert);
-        let line = format!(
-            "cannot read certificate \"DIR/{name}\": the PEM in it is damaged; give a valid PEM file"
-        );
-        files.assert_fault(&["--cert", name, "--key", "key.pem"], &line);
-    }
+    let without_end = |label: &str| {
+        format!(
+            "\"-----BEGIN {label}-----\" without its end; copy the file again, or add \"-----END {label}-----\""
+        )
+    };
+    files.write("cut.pem", &cert[..cert.len() / 2]);
+    files.assert_fault(
+        &["--cert", "cut.pem", "--key", "key.pem"],
+        &format!("DIR/cut.pem:1: {}", without_end("CERTIFICATE")),
+    );
+    files.write("letter.pem", cert.replacen("\nMI", "\nM!", 1));
+    files.assert_fault(
+        &["--cert", "letter.pem", "--key", "key.pem"],
+        "DIR/letter.pem:2: \"!\" is not base64; copy the CERTIFICATE of line 1 again",
+    );
     files.write("cut.pem", &key[..key.len() / 2]);
     files.assert_fault(
         &["--cert", "cert.pem", "--key", "cut.pem"],
-        "cannot read key \"DIR/cut.pem\": the PEM in it is damaged; give a valid PEM file",
+        &format!("DIR/cut.pem:1: {}", without_end("PRIVATE KEY")),
     );
 }
 
@@ -255,13 +260,13 @@ fn pem_of_something_else() {
     files.write("cert2.pem", pem("CERTIFICATE", b"no certificate"));
     files.assert_fault(
         &["--cert", "cert2.pem", "--key", "key.pem"],
-        "cannot use certificate \"DIR/cert2.pem\": its first certificate is faulty; \
-         put a valid one first",
+        "DIR/cert2.pem:1: not a certificate, or a damaged one; copy it again",
     );
     files.write("key2.pem", pem("PRIVATE KEY", b"no key"));
     files.assert_fault(
         &["--cert", "cert.pem", "--key", "key2.pem"],
-        "cannot use key \"DIR/key2.pem\": not a key of a known kind; give an RSA or ECDSA key",
+        "cannot use key \"DIR/key2.pem\": not a key that TLS can use; \
+         make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits",
     );
 }
 

@@ -1,77 +1,263 @@
 //! Certificates and keys from their files.
 
 use std::fmt;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
+use x509_cert::der::asn1::{AnyRef, UintRef};
+use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
+use super::chain::{Chain, Listed};
+use super::pem::{self, Block};
 use crate::config::CertificateFiles;
 use crate::fault::{Fault, reason};
 
-/// Reads a certificate with its chain, and its key.
+/// Reads a certificate with its chain, and its key. `all` are the files of all certificates, one of which may belong to a
+/// key that was given with another.
 pub(super) fn load(
     files: &CertificateFiles,
+    all: &[&CertificateFiles],
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, Fault> {
+) -> Result<(Chain, Arc<CertifiedKey>), Fault> {
     let (chain, key) = (chain(&files.chain)?, key(&files.key, provider)?);
-    pair(chain, key, files)
+    let certified = pair(&chain, key, files, all)?;
+    Ok((chain, certified))
 }
 
 /// All that is wrong with a certificate and its key.
-pub(super) fn faults(files: &CertificateFiles, provider: &CryptoProvider) -> Vec<Fault> {
+pub(super) fn faults(
+    files: &CertificateFiles,
+    all: &[&CertificateFiles],
+    provider: &CryptoProvider,
+) -> Vec<Fault> {
     let (chain, key) = (chain(&files.chain), key(&files.key, provider));
     match (chain, key) {
-        (Ok(chain), Ok(key)) => pair(chain, key, files).err().into_iter().collect(),
+        (Ok(chain), Ok(key)) => {
+            let pair = pair(&chain, key, files, all);
+            pair.err().into_iter().collect()
+        }
         (chain, key) => chain.err().into_iter().chain(key.err()).collect(),
     }
 }
 
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let broken = |error| unreadable("certificate", Quoted(file), "CERTIFICATE", &error);
-    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(broken)?;
-    if chain.is_empty() {
-        return Err(broken(pem::Error::NoItemsFound));
+/// Reads the certificates of a file.
+fn chain(file: &Path) -> Result<Chain, Fault> {
+    let blocks = blocks(file, Kind::Certificate)?;
+    let is_certificate = |block: &&Block| LABELS_OF_CERTIFICATES.contains(&block.label.as_str());
+    let mut listed = Vec::new();
+    for block in blocks.iter().filter(is_certificate) {
+        let der = CertificateDer::from_pem_slice(block.labelled("CERTIFICATE").as_bytes());
+        let certificate = der
+            .ok()
+            .and_then(|der| Listed::new(block.line, &der).ok())
+            .ok_or_else(|| {
+                let what = "not a certificate, or a damaged one; copy it again";
+                at(file, block.line, what)
+            })?;
+        listed.push(certificate);
     }
-    Ok(chain)
+    Chain::new(listed).ok_or_else(|| lacks(file, Kind::Certificate, &blocks))
 }
 
+/// As openssl reads them: besides that of RFC 7468, that of older versions, and that of `openssl x509 -trustout`.
+const LABELS_OF_CERTIFICATES: [&str; 3] =
+    ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+
 fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fault> {
-    let key = PrivateKeyDer::from_pem_file(file)
-        .map_err(|error| unreadable("key", Quoted(file), "PRIVATE KEY", &error))?;
+    let blocks = blocks(file, Kind::Key)?;
+    let block = blocks
+        .iter()
+        .find(|block| block.label.ends_with("PRIVATE KEY"))
+        .ok_or_else(|| lacks(file, Kind::Key, &blocks))?;
+    // PKCS #8 (RFC 5958) says so in its label, the older form in a header field.
+    if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
+        let cause = "it is encrypted; decrypt it with \"openssl pkey -in FILE -out FILE.pem\"";
+        return Err(unreadable(file, Kind::Key, cause));
+    }
+    let unusable = |cause: String| {
+        let file = Quoted(file);
+        Fault::Failed(format!("cannot use key {file}: {cause}"))
+    };
+    let key = PrivateKeyDer::from_pem_slice(block.labelled(&block.label).as_bytes());
+    let unknown = || {
+        "not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits"
+            .to_owned()
+    };
+    let key = key.map_err(|_| unusable(unknown()))?;
+    let bits = bits_of_rsa(&key);
     provider.key_provider.load_private_key(key).map_err(|_| {
-        Fault::Failed(format!(
-            "cannot use key {}: not a key of a known kind; give an RSA or ECDSA key",
-            Quoted(file)
-        ))
+        unusable(match bits {
+            Some(bits @ ..2048) => format!(
+                "RSA key of {bits} bits is too small; make one of 2048 bits, and a certificate for it"
+            ),
+            Some(bits @ 4097..) => format!(
+                "RSA key of {bits} bits is too large; make one of 2048 to 4096 bits, and a certificate for it"
+            ),
+            Some(2048..=4096) | None => unknown(),
+        })
     })
+}
+
+/// The length of the modulus, where it is an RSA key.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of others that may grow"
+)]
+fn bits_of_rsa(key: &PrivateKeyDer<'_>) -> Option<usize> {
+    let pkcs1 = match key {
+        PrivateKeyDer::Pkcs1(key) => key.secret_pkcs1_der(),
+        // RFC 5958 2: version, algorithm, and the key as an octet string.
+        PrivateKeyDer::Pkcs8(key) => element(key.secret_pkcs8_der(), 2)?.value(),
+        _ => return None,
+    };
+    // RFC 8017 A.1.2: version, modulus.
+    let modulus: UintRef<'_> = element(pkcs1, 1)?.decode_as().ok()?;
+    let bytes = modulus.as_bytes();
+    let unused = bytes.first().map_or(0, |byte| byte.leading_zeros());
+    (bytes.len() * 8).checked_sub(usize::try_from(unused).ok()?)
 }
 
 /// Puts both together, if they belong together.
 fn pair(
-    chain: Vec<CertificateDer<'static>>,
+    chain: &Chain,
     key: Arc<dyn SigningKey>,
     files: &CertificateFiles,
+    all: &[&CertificateFiles],
 ) -> Result<Arc<CertifiedKey>, Fault> {
+    let Some(public_key) = key.public_key() else {
+        return Ok(Arc::new(CertifiedKey::new(chain.sent(), key)));
+    };
     let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(certified))
+    Err(Fault::Failed(match chain.find(&public_key) {
+        Some((0, _)) => return Ok(Arc::new(CertifiedKey::new(chain.sent(), key))),
+        Some((position, listed)) => format!(
+            "key {key_file} belongs to certificate {} of {chain_file} (\"{}\", line {}), not to the first; move that one to the top",
+            position + 1,
+            listed.subject(),
+            listed.line
+        ),
+        None => {
+            let is_its = |other: &&&CertificateFiles| {
+                let chain = self::chain(&other.chain);
+                chain.is_ok_and(|chain| matches!(chain.find(&public_key), Some((0, _))))
+            };
+            match all.iter().find(is_its) {
+                Some(other) => format!(
+                    "key {key_file} belongs to certificate {}, not to {chain_file}; give each certificate its own key",
+                    Quoted(&other.chain)
+                ),
+                None => format!(
+                    "key {key_file} is not the key of certificate {chain_file} (\"{}\"); give the two that were made together",
+                    chain.leaf().subject()
+                ),
+            }
         }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Fault::Failed(format!(
-            "key {key_file} is not the key of certificate {chain_file}; give the two that were made together"
-        ))),
-        Err(_) => Err(Fault::Failed(format!(
-            "cannot use certificate {chain_file}: its first certificate is faulty; put a valid one first"
-        ))),
+    }))
+}
+
+/// What a file is to hold.
+#[derive(Clone, Copy)]
+enum Kind {
+    Certificate,
+    Key,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Key => "key",
+        }
     }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "CERTIFICATE",
+            Self::Key => "PRIVATE KEY",
+        }
+    }
+}
+
+/// The blocks of a PEM file.
+fn blocks(file: &Path, kind: Kind) -> Result<Vec<Block>, Fault> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        unreadable(
+            file,
+            kind,
+            &format!("{}; give a readable file", reason(&error)),
+        )
+    })?;
+    if let Some(command) = command_for_der(&bytes, kind) {
+        let cause = format!("it is not PEM; convert it with \"{command}\"");
+        return Err(unreadable(file, kind, &cause));
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let cause = "it is UTF-16; convert it with \"iconv -f UTF-16 -t UTF-8 FILE > FILE.pem\"";
+        return Err(unreadable(file, kind, cause));
+    }
+    pem::blocks(&bytes).map_err(|damage| at(file, damage.line, &damage.what))
+}
+
+/// The command of openssl that makes PEM of a binary file, where one is known.
+fn command_for_der(bytes: &[u8], kind: Kind) -> Option<&'static str> {
+    let first = element(bytes, 0)?;
+    let first = (first.tag(), first.value());
+    match kind {
+        Kind::Certificate => match first {
+            (Tag::Sequence, _) => Some("openssl x509 -inform DER -in FILE -out FILE.pem"),
+            // PKCS #7 (RFC 5652 3)
+            (Tag::ObjectIdentifier, _) => {
+                Some("openssl pkcs7 -inform DER -print_certs -in FILE -out FILE.pem")
+            }
+            // The version of PKCS #12 (RFC 7292 4)
+            (Tag::Integer, [3]) => Some("openssl pkcs12 -in FILE -nokeys -out FILE.pem"),
+            _ => None,
+        },
+        Kind::Key => match first {
+            (Tag::Integer, [3]) => Some("openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem"),
+            // The versions of keys (RFC 5958 2, RFC 8017 A.1.2, RFC 5915 3)
+            (Tag::Integer, [0 | 1]) => Some("openssl pkey -inform DER -in FILE -out FILE.pem"),
+            _ => None,
+        },
+    }
+}
+
+/// An element of a sequence.
+fn element(sequence: &[u8], position: usize) -> Option<AnyRef<'_>> {
+    let sequence = AnyRef::from_der(sequence).ok()?;
+    let mut reader = SliceReader::new(sequence.value()).ok()?;
+    let mut elements = iter::from_fn(|| AnyRef::decode(&mut reader).ok());
+    elements
+        .nth(position)
+        .filter(|_| sequence.tag() == Tag::Sequence)
+}
+
+/// A PEM file without what is asked for.
+fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Fault {
+    let label = kind.label();
+    let cause = match (kind, blocks.first().map(|block| block.label.as_str())) {
+        (Kind::Certificate, Some(found @ ("PKCS7" | "CMS"))) => format!(
+            "no {label} in it but {found}; convert it with \"openssl pkcs7 -print_certs -in FILE -out FILE.pem\""
+        ),
+        (_, Some(found)) => format!("no {label} in it but {found}; give another file"),
+        (_, None) => format!("no {label} in it; give a PEM file"),
+    };
+    unreadable(file, kind, &cause)
+}
+
+fn unreadable(file: &Path, kind: Kind, cause: &str) -> Fault {
+    let (what, file) = (kind.name(), Quoted(file));
+    Fault::Failed(format!("cannot read {what} {file}: {cause}"))
+}
+
+/// What is wrong with a line of a file.
+fn at(file: &Path, line: usize, what: &str) -> Fault {
+    Fault::Failed(format!("{}:{line}: {what}", file.display()))
 }
 
 /// A file's name as messages have it.
@@ -82,27 +268,6 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "\"{}\"", self.0.display())
     }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an enum of others that may grow"
-)]
-fn unreadable(what: &str, file: Quoted<'_>, section: &str, error: &pem::Error) -> Fault {
-    let cause = match error {
-        pem::Error::Io(error) => format!("{}; give a readable file", reason(error)),
-        _ if is_encrypted(file.0) => "it is encrypted; decrypt it with \"openssl pkey\"".to_owned(),
-        pem::Error::NoItemsFound => format!("no {section} in it; give a PEM file"),
-        _ => "the PEM in it is damaged; give a valid PEM file".to_owned(),
-    };
-    Fault::Failed(format!("cannot read {what} {file}: {cause}"))
-}
-
-fn is_encrypted(file: &Path) -> bool {
-    // PKCS #8 (RFC 5958) says so in its label, the older form in a header (RFC 1421 4.6.1.1).
-    std::fs::read_to_string(file).is_ok_and(|text| {
-        text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
-    })
 }
 
 /// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.
@@ -135,7 +300,7 @@ mod tests {
             chain: chain.into(),
             key: key.into(),
         };
-        load(&files, &provider()).unwrap_err().to_string()
+        load(&files, &[], &provider()).unwrap_err().to_string()
     }
 
     #[test]
@@ -183,12 +348,12 @@ mod tests {
             (
                 &damaged,
                 &key,
-                "cannot read certificate \"{}damaged\": the PEM in it is damaged; give a valid PEM file",
+                "{}damaged:2: \"!\" is not base64; copy the CERTIFICATE of line 1 again",
             ),
             (
                 &faulty,
                 &key,
-                "cannot use certificate \"{}faulty\": its first certificate is faulty; put a valid one first",
+                "{}faulty:1: not a certificate, or a damaged one; copy it again",
             ),
             (
                 &chain,
@@ -198,22 +363,22 @@ mod tests {
             (
                 &chain,
                 &chain,
-                "cannot read key \"{}chain\": no PRIVATE KEY in it; give a PEM file",
+                "cannot read key \"{}chain\": no PRIVATE KEY in it but CERTIFICATE; give another file",
             ),
             (
                 &chain,
                 &odd,
-                "cannot use key \"{}odd\": not a key of a known kind; give an RSA or ECDSA key",
+                "cannot use key \"{}odd\": not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits",
             ),
             (
                 &chain,
                 &locked,
-                "cannot read key \"{}locked\": it is encrypted; decrypt it with \"openssl pkey\"",
+                "cannot read key \"{}locked\": it is encrypted; decrypt it with \"openssl pkey -in FILE -out FILE.pem\"",
             ),
             (
                 &chain,
                 &other_key,
-                "key \"{}other\" is not the key of certificate \"{}chain\"; give the two that were made together",
+                "key \"{}other\" is not the key of certificate \"{}chain\" (\"CN=rcgen self signed cert\"); give the two that were made together",
             ),
         ] {
             let expected = expected.replace("{}", &format!("{}/", dir.path().display()));
@@ -224,11 +389,12 @@ mod tests {
                 chain: none,
                 key: empty,
             },
+            &[],
             &provider(),
         );
         assert_eq!(both.len(), 2, "{both:?}");
         let right = CertificateFiles { chain, key };
-        load(&right, &provider()).unwrap();
-        assert!(faults(&right, &provider()).is_empty());
+        load(&right, &[], &provider()).unwrap();
+        assert!(faults(&right, &[], &provider()).is_empty());
     }
 }

@@ -1,0 +1,43 @@
+//! Files of certificates: a damage has a line of the file, what is read as a block reads the same again, and certificates
+//! are put in order without losing one.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use maintd::serve::tls::chain::{Chain, Listed};
+use maintd::serve::tls::pem;
+
+fuzz_target!(|file: &[u8]| {
+    match pem::blocks(file) {
+        Err(damage) => {
+            let lines = file.split(|byte| *byte == b'\n').count();
+            assert!((1..=lines).contains(&damage.line), "{damage:?}");
+        }
+        Ok(blocks) => {
+            for block in blocks {
+                let text = block.labelled(&block.label);
+                let again = pem::blocks(text.as_bytes()).expect("a block");
+                assert_eq!(again.len(), 1);
+                assert_eq!(again[0].labelled(&block.label), text);
+            }
+        }
+    }
+    // Certificates one behind the other, in DER.
+    let mut rest = file;
+    let mut listed = Vec::new();
+    while let Ok(certificate) = Listed::new(listed.len() + 1, rest) {
+        rest = &rest[certificate.der().len()..];
+        listed.push(certificate);
+    }
+    let count = listed.len();
+    if let Some(chain) = Chain::new(listed) {
+        let mut lines: Vec<_> = chain
+            .path()
+            .chain(chain.unrelated())
+            .map(|one| one.line)
+            .collect();
+        assert_eq!(lines[0], 1);
+        lines.sort_unstable();
+        assert!(lines.into_iter().eq(1..=count));
+        assert_eq!(chain.sent().len(), count);
+    }
+});
