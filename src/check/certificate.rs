@@ -4,14 +4,17 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, SubjectAltName};
 
 use crate::config::names::ServerName;
+use crate::serve::tls::chain::{Chain, Listed};
+
+/// Access to the issuer's certificate (RFC 5280 4.2.2.1).
+const ID_AD_CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
 
 /// A certificate that is to be renewed before this is over should be told of.
 const SOON: Duration = Duration::from_hours(14 * 24);
@@ -25,49 +28,127 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
     /// The names that it is not for.
     pub(super) missing: Vec<String>,
+    /// Its key is of a kind that few clients support: a trouble where the site has no other certificate.
+    pub(super) few_clients: Option<String>,
 }
 
-/// Looks at the first certificate of a file, for the sake of these names. A file that cannot be read has nothing to tell
-/// here: that is a fault, and told elsewhere.
-pub(super) fn report(file: &Path, server_names: &[ServerName], now: SystemTime) -> Option<Report> {
-    let der = CertificateDer::from_pem_file(file).ok()?;
-    let certificate = Certificate::from_der(&der).ok()?;
+/// Looks at the first certificate of a file, for the sake of these names, and at its chain.
+pub(super) fn report(
+    file: &Path,
+    chain: &Chain,
+    server_names: &[ServerName],
+    now: SystemTime,
+) -> Option<Report> {
+    let certificate = Certificate::from_der(chain.leaf().der()).ok()?;
     let names = names(&certificate);
-    let end = certificate
-        .tbs_certificate()
-        .validity()
-        .not_after
-        .to_system_time();
     let file = file.display();
-    let date = httpdate::fmt_http_date(end);
-    let mut warnings = Vec::new();
-    match end.duration_since(now) {
-        Err(_) => warnings.push(format!(
-            "certificate \"{file}\" expired on {date}; renew it"
-        )),
-        Ok(left) if left < SOON => {
-            let days = left.as_secs() / (24 * 60 * 60);
-            warnings.push(format!(
-                "certificate \"{file}\" expires in {days} days, on {date}; renew it"
-            ));
-        }
-        Ok(_) => {}
-    }
+    let own = validity(&certificate, now, "renew it");
+    let own = own.map(|what| format!("certificate \"{file}\" {what}"));
+    let of_chain = of_chain(chain, &certificate, now).into_iter();
+    let of_chain = of_chain.map(|what| format!("certificate \"{file}\": {what}"));
+    let warnings = own.into_iter().chain(of_chain).collect();
     let lacks = |name: &&ServerName| !names.iter().any(|own| covers(own, &name.to_string()));
     let missing = server_names.iter().filter(lacks).map(|name| {
         format!("certificate \"{file}\" is not for server_name \"{name}\"; give one that is")
     });
     let missing = missing.collect();
+    let few_clients = chain.leaf().is_ed25519().then(|| {
+        format!(
+            "certificate \"{file}\" has an Ed25519 key, which browsers do not support; add an ECDSA or RSA certificate"
+        )
+    });
     let names = if names.is_empty() {
         "no name".to_owned()
     } else {
         names.join(", ")
     };
+    let end = certificate.tbs_certificate().validity().not_after;
+    let date = httpdate::fmt_http_date(end.to_system_time());
     Some(Report {
         summary: format!("certificate \"{file}\" is for {names} until {date}"),
         warnings,
         missing,
+        few_clients,
     })
+}
+
+/// What is wrong with a certificate's time, or soon will be.
+fn validity(certificate: &Certificate, now: SystemTime, advice: &str) -> Option<String> {
+    let validity = certificate.tbs_certificate().validity();
+    let (start, end) = (
+        validity.not_before.to_system_time(),
+        validity.not_after.to_system_time(),
+    );
+    let date = httpdate::fmt_http_date;
+    if now < start {
+        return Some(format!(
+            "is not valid before {}; check the clock, or give another",
+            date(start)
+        ));
+    }
+    match end.duration_since(now) {
+        Err(_) => Some(format!("expired on {}; {advice}", date(end))),
+        Ok(left) if left < SOON => {
+            let days = left.as_secs() / (24 * 60 * 60);
+            Some(format!(
+                "expires in {days} days, on {}; {advice}",
+                date(end)
+            ))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// What is wrong with the certificates behind the first.
+fn of_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let named = |listed: &Listed| format!("\"{}\" (line {})", listed.subject(), listed.line);
+    if !chain.is_sorted() {
+        let order: Vec<_> = chain.path().map(named).collect();
+        warnings.push(format!(
+            "its chain is in the wrong order; it is sent in the right one: {}",
+            order.join(", ")
+        ));
+    }
+    let advice = "replace it by a later one of its authority";
+    for listed in chain.path().skip(1) {
+        let issuer = Certificate::from_der(listed.der()).ok();
+        if listed.is_self_issued() {
+            let what = "is the root, which clients have themselves; delete it";
+            warnings.push(format!("{} {what}", named(listed)));
+        } else if let Some(what) = issuer.and_then(|issuer| validity(&issuer, now, advice)) {
+            warnings.push(format!("{} {what}", named(listed)));
+        }
+    }
+    for listed in chain.unrelated() {
+        let what = "does not belong to its chain; delete it";
+        warnings.push(format!("{} {what}", named(listed)));
+    }
+    // The issuer of an intermediate certificate is mostly a root, which is not sent. That of a server's certificate is rarely
+    // one, and which it is cannot be known here.
+    if chain.path().nth(1).is_none() && !chain.leaf().is_self_issued() {
+        let from = issuer_url(leaf).map_or_else(String::new, |url| format!(" from {url}"));
+        warnings.push(format!(
+            "the certificate of its issuer \"{}\" is missing; append it{from}, unless clients trust it as a root",
+            chain.leaf().issuer()
+        ));
+    }
+    warnings
+}
+
+/// Where the certificate of the issuer is to be had (RFC 5280 4.2.2.1).
+fn issuer_url(certificate: &Certificate) -> Option<String> {
+    let extension = certificate
+        .tbs_certificate()
+        .get_extension::<AuthorityInfoAccessSyntax>();
+    let (_, access) = extension.ok()??;
+    let mut urls = access.0.iter().filter_map(|access| {
+        let GeneralName::UniformResourceIdentifier(url) = &access.access_location else {
+            return None;
+        };
+        (access.access_method == ID_AD_CA_ISSUERS).then(|| url.to_string())
+    });
+    urls.find(|url| url.starts_with("http"))
 }
 
 /// The names of a certificate's subject (RFC 5280 4.2.1.6); the common name is none (RFC 9525 2).
@@ -137,20 +218,20 @@ mod tests {
 
     #[test]
     fn names_and_end_are_told_and_what_is_missing_is_warned_of() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("cert.pem");
+        let file = Path::new("/etc/cert.pem");
         let names = ["a.example", "*.b.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
         let mut parameters = rcgen::CertificateParams::new(names).unwrap();
         parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);
         let certificate = parameters
             .self_signed(&rcgen::KeyPair::generate().unwrap())
             .unwrap();
-        std::fs::write(&file, certificate.pem()).unwrap();
         let end = httpdate::parse_http_date("Tue, 01 Jan 2030 00:00:00 GMT").unwrap();
         let server_names =
             ["a.example", "c.b.example", "c.example"].map(|name| name.parse().unwrap());
         let name = file.display();
-        let far = report(&file, &server_names, end - 2 * SOON).unwrap();
+        let chain = Chain::new(vec![Listed::new(1, certificate.der()).unwrap()]).unwrap();
+        let report = |names: &[ServerName], now| report(file, &chain, names, now);
+        let far = report(&server_names, end - 2 * SOON).unwrap();
         assert_eq!(
             far.summary,
             format!(
@@ -162,20 +243,65 @@ mod tests {
         );
         assert_eq!(far.missing, [missing]);
         assert!(far.warnings.is_empty());
-        let near = report(&file, &[], end - Duration::from_hours(49)).unwrap();
+        let near = report(&[], end - Duration::from_hours(49)).unwrap();
         assert_eq!(
             near.warnings,
             [format!(
                 "certificate \"{name}\" expires in 2 days, on Tue, 01 Jan 2030 00:00:00 GMT; renew it"
             )]
         );
-        let past = report(&file, &[], end + Duration::from_secs(1)).unwrap();
+        let past = report(&[], end + Duration::from_secs(1)).unwrap();
         assert_eq!(
             past.warnings,
             [format!(
                 "certificate \"{name}\" expired on Tue, 01 Jan 2030 00:00:00 GMT; renew it"
             )]
         );
-        assert_eq!(report(&directory.path().join("none"), &[], end), None);
+    }
+
+    #[test]
+    fn each_certificate_of_the_chain_has_its_time() {
+        let file = Path::new("/etc/cert.pem");
+        let make = |name: &str, years: [i32; 2]| {
+            let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+            let subject = &mut parameters.distinguished_name;
+            subject.push(rcgen::DnType::CommonName, name);
+            [parameters.not_before, parameters.not_after] =
+                years.map(|year| rcgen::date_time_ymd(year, 1, 1));
+            parameters
+        };
+        let key = || rcgen::KeyPair::generate().unwrap();
+        let mut root = make("root", [2020, 2040]);
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut intermediate = make("intermediate", [2020, 2029]);
+        intermediate.is_ca = root.is_ca;
+        let root = rcgen::CertifiedIssuer::self_signed(root, key()).unwrap();
+        let intermediate = rcgen::CertifiedIssuer::signed_by(intermediate, key(), &root).unwrap();
+        let leaf = make("a.example", [2027, 2030]);
+        let leaf = leaf.signed_by(&key(), &intermediate).unwrap();
+        let listed = [(1, leaf.der()), (11, intermediate.der())]
+            .map(|(line, der)| Listed::new(line, der).unwrap());
+        let chain = Chain::new(listed.into()).unwrap();
+        for (now, warning) in [
+            (
+                "Wed, 01 Jan 2025 00:00:00 GMT",
+                Some(
+                    " is not valid before Fri, 01 Jan 2027 00:00:00 GMT; check the clock, or give another",
+                ),
+            ),
+            ("Sat, 01 Jan 2028 00:00:00 GMT", None),
+            (
+                "Fri, 01 Jun 2029 00:00:00 GMT",
+                Some(
+                    ": \"CN=intermediate\" (line 11) expired on Mon, 01 Jan 2029 00:00:00 GMT; replace it by a later one of its authority",
+                ),
+            ),
+        ] {
+            let now = httpdate::parse_http_date(now).unwrap();
+            let report = report(file, &chain, &[], now).unwrap();
+            let name = format!("certificate \"{}\"", file.display());
+            let warning = warning.map(|warning| format!("{name}{warning}"));
+            assert_eq!(report.warnings, Vec::from_iter(warning));
+        }
     }
 }

@@ -97,7 +97,11 @@ fn look_at_certificates(config: &Config) {
     let mut seen: Vec<&CertificateFiles> = Vec::new();
     for site in &config.sites {
         for files in &site.certificates {
-            let Some(report) = certificate::report(&files.chain, &site.names, now) else {
+            // What is wrong with the files is reported as a fault, and a warning of the same could be misleading.
+            let Some(chain) = serve::tls::chain(files) else {
+                continue;
+            };
+            let Some(report) = certificate::report(&files.chain, &chain, &site.names, now) else {
                 continue;
             };
             // A certificate of several sites is told of once, and what each of them lacks.
@@ -105,6 +109,9 @@ fn look_at_certificates(config: &Config) {
                 seen.push(files);
                 log::info!("{}", report.summary);
                 tell(&report.warnings);
+                if site.certificates.len() == 1 {
+                    tell(report.few_clients.as_slice());
+                }
             }
             tell(&report.missing);
         }

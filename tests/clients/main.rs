@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bundles;
 mod certificates;
 mod curl;
 mod openssl;
