@@ -134,7 +134,8 @@ fn session(address: IpAddr) -> io::Result<ClientConnection> {
     ClientConnection::new(Arc::new(config), ServerName::from(address)).map_err(io::Error::other)
 }
 
-/// Trusts whatever certificate there is: it is asked who answers on an address of this host, by no name.
+/// Accepts every certificate: the probe asks what answers on an address of this host, by no name. A signature is not checked
+/// either: it would be by a key that is not trusted, and rustls cannot read it from a certificate of version 1.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 
@@ -152,22 +153,20 @@ impl ServerCertVerifier for Anybody {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -230,5 +229,34 @@ mod tests {
         drop(listener);
         let error = status(server, false).unwrap_err();
         assert_eq!(why(&error), "connection refused");
+    }
+
+    /// rustls reads certificates of X.509 version 3 alone, and other servers have others.
+    #[test]
+    fn a_server_whose_certificate_cannot_be_read_has_a_status() {
+        for version in rustls::ALL_VERSIONS {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let provider = Arc::new(crypto::provider());
+            let key = key.serialize_der().try_into().unwrap();
+            let key = provider.key_provider.load_private_key(key).unwrap();
+            let certificate = vec![b"\x30\x00".to_vec().into()];
+            let certified = rustls::sign::CertifiedKey::new(certificate, key);
+            let settings = rustls::ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+            let mut session = rustls::ServerConnection::new(Arc::new(settings)).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let server = listener.local_addr().unwrap();
+            let served = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut stream = rustls::Stream::new(&mut session, &mut stream);
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+            });
+            assert_eq!(status(server, true).unwrap(), 503, "{version:?}");
+            served.join().unwrap();
+        }
     }
 }
