@@ -634,6 +634,48 @@ server {
 }
 
 #[test]
+fn certificates_and_keys_that_lack_each_other_are_reported_at_their_own_lines() {
+    let site = Site::new();
+    let certificate =
+        "ssl_certificate without ssl_certificate_key; add \"ssl_certificate_key FILE;\"";
+    let key = "ssl_certificate_key without ssl_certificate; add \"ssl_certificate FILE;\"";
+    let listen = "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"";
+    for (text, expected) in [
+        (
+            "server {\n  listen 127.0.0.1:81;\n  return 503;\n  ssl_certificate CERT;\n}\n",
+            vec![format!("4:3: {certificate}")],
+        ),
+        (
+            "server {\n  listen 127.0.0.1:81 ssl;\n  ssl_certificate_key KEY;\n  return 503;\n}\n",
+            vec![format!("3:3: {key}")],
+        ),
+        (
+            "server {\n  listen 127.0.0.1:81 ssl;\n  ssl_certificate CERT;\n  ssl_certificate_key KEY;\n  \
+                ssl_certificate CERT;\n  ssl_certificate CERT;\n  return 503;\n}\n",
+            vec![format!("5:3: {certificate}"), format!("6:3: {certificate}")],
+        ),
+        // What http says is reported once, and a server's own line in place of it.
+        (
+            "http {\n  ssl_certificate CERT;\n  server { listen 127.0.0.1:81; return 503; }\n  \
+                server { listen 127.0.0.1:82; return 503; }\n  \
+                server { listen 127.0.0.1:83; return 503; ssl_certificate_key KEY; }\n  \
+                server { listen 127.0.0.1:84; return 503; ssl_certificate_key KEY;\n  ssl_certificate_key KEY; }\n}\n",
+            vec![format!("2:3: {certificate}"), format!("7:3: {key}")],
+        ),
+        (
+            "server {\n  server_name a;\n  listen 127.0.0.1:81;\n  listen 127.0.0.1:82 ssl;\n  listen 127.0.0.1:83 ssl;\n  return 503;\n}\n",
+            vec![format!("4:3: {listen}")],
+        ),
+    ] {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|line| format!("test.conf:{line}"))
+            .collect();
+        assert_eq!(site.faults(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn what_is_almost_a_placeholder_in_a_text_is_a_warning_at_its_place() {
     let site = Site::new();
     let text = "server {
@@ -685,8 +727,8 @@ server { listen 127.0.0.1:82; return 503 f; }
         "6:10: 127.0.0.1:82 is ssl in one listen and not in another: TLS is spoken there",
         "2:52: conflicting server name \"a\" on 127.0.0.1:81 is ignored: another server has it",
         "6:1: conflicting server name \"\" on 127.0.0.1:82 is ignored: another server has it",
-        "5:1: no ssl_certificate: that of the default server is shown",
-        "6:1: no ssl_certificate: that of the default server is shown",
+        "5:10: no ssl_certificate: that of the default server is shown",
+        "6:10: no ssl_certificate: that of the default server is shown",
     ];
     assert_eq!(warned, expected);
 }

@@ -37,8 +37,9 @@ pub(super) struct Server {
     pub(super) locations: Vec<Location>,
     /// `return 503`, with its text where it has one.
     pub(super) returns: Option<Option<Word>>,
-    pub(super) certificates: Vec<PathBuf>,
-    pub(super) keys: Vec<PathBuf>,
+    /// Each with the place of its directive, and so are the keys.
+    pub(super) certificates: Vec<(PathBuf, Place)>,
+    pub(super) keys: Vec<(PathBuf, Place)>,
     pub(super) headers: Vec<Header>,
     pub(super) default_type: Option<String>,
     pub(super) charset: Option<String>,

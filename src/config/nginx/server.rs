@@ -1,12 +1,13 @@
 //! A `server` block: where it listens, by which certificate, and what it says beside the page.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::block::Server;
 use super::{OWN, OWN_OF_SERVERS, Reader};
 use crate::config::TlsVersions;
 use crate::config::names::ServerName;
-use crate::config::syntax::{Directive, Quoted};
+use crate::config::syntax::{Directive, Place, Quoted};
 use crate::sys;
 
 impl Reader {
@@ -51,18 +52,8 @@ impl Reader {
             }
             "index" => server.index = self.index(directive),
             "error_page" => self.error_page(server, directive),
-            "ssl_certificate" => {
-                server.certificates.extend(
-                    self.argument(directive)
-                        .map(|path| self.directory.join(path)),
-                );
-            }
-            "ssl_certificate_key" => {
-                server.keys.extend(
-                    self.argument(directive)
-                        .map(|path| self.directory.join(path)),
-                );
-            }
+            "ssl_certificate" => server.certificates.extend(self.placed_path(directive)),
+            "ssl_certificate_key" => server.keys.extend(self.placed_path(directive)),
             "ssl_protocols" => server.versions = self.ssl_protocols(directive),
             "ssl_session_timeout" => server.session_timeout = self.duration(directive),
             "ssl_session_tickets" => match self.argument(directive) {
@@ -97,6 +88,12 @@ impl Reader {
             }
             name => server.charset = name.map(str::to_owned),
         }
+    }
+
+    /// The path that a directive names, and the directive's place.
+    fn placed_path(&mut self, directive: &Directive) -> Option<(PathBuf, Place)> {
+        let path = self.argument(directive)?;
+        Some((self.directory.join(path), directive.name.place))
     }
 
     fn server_name(&mut self, server: &mut Server, directive: &Directive) {

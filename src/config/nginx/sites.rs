@@ -4,7 +4,7 @@ use super::Reader;
 use super::block::{Listen, Server};
 use super::listen::place;
 use crate::config::names::{Hosts, ServerName, SiteNumber};
-use crate::config::syntax::Place;
+use crate::config::syntax::{Fault, Place};
 use crate::config::{
     self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
 };
@@ -53,7 +53,9 @@ impl Reader {
         }
         for shared in &mut shared {
             self.name_sites(&mut shared.endpoint, &servers);
-            self.ask_for_certificates(&shared.endpoint, &servers);
+        }
+        for (number, server) in (0..).zip(&servers) {
+            self.ask_for_certificate(&shared, number, server);
         }
         if !shared.is_empty() {
             self.config.endpoints = shared.into_iter().map(|shared| shared.endpoint).collect();
@@ -161,29 +163,31 @@ impl Reader {
         }
     }
 
-    /// The default server of an endpoint that speaks TLS must have a certificate; others may do with that.
-    fn ask_for_certificates(&mut self, endpoint: &Endpoint, servers: &[Server]) {
-        if !endpoint.secure {
+    /// The default server of an endpoint that speaks TLS must have a certificate; others may use that one. What is missing is
+    /// reported at the `listen`.
+    fn ask_for_certificate(&mut self, all: &[Shared], number: SiteNumber, server: &Server) {
+        // A key without a certificate is reported at the key.
+        if !server.certificates.is_empty() || !server.keys.is_empty() {
             return;
         }
-        for number in endpoint.hosts.sites() {
-            let server = &servers[usize::from(*number)];
-            if !server.certificates.is_empty() {
-                continue;
-            }
-            let place = server.place;
-            let (list, what) = if *number == endpoint.hosts.default_site() {
-                let what = "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"";
-                (&mut self.faults, what)
-            } else {
-                let what = "no ssl_certificate: that of the default server is shown";
-                (&mut self.remarks, what)
-            };
-            let what = what.to_owned();
-            let told = crate::config::syntax::Fault { place, what };
-            if !list.contains(&told) {
-                list.push(told);
-            }
+        let stands =
+            |endpoint: &&Endpoint| endpoint.secure && endpoint.hosts.sites().contains(&number);
+        let mut own = all.iter().map(|shared| &shared.endpoint).filter(stands);
+        let Some(first) = own.clone().next() else {
+            return;
+        };
+        let default = own.find(|endpoint| endpoint.hosts.default_site() == number);
+        let place = place_of(server, default.unwrap_or(first));
+        if default.is_some() {
+            self.fault(
+                place,
+                "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"",
+            );
+        } else {
+            self.remark(
+                place,
+                "no ssl_certificate: that of the default server is shown",
+            );
         }
     }
 
@@ -209,14 +213,32 @@ impl Reader {
         site
     }
 
+    /// Certificates and keys in pairs. What has no partner is reported at its own line, once for all servers that inherit it.
     fn certificates(&mut self, server: &Server) -> Vec<CertificateFiles> {
-        if server.certificates.len() != server.keys.len() {
-            let what = "ssl_certificate without ssl_certificate_key, or the other way round; add \"ssl_certificate_key FILE;\"";
-            self.fault(server.place, what);
+        let (certificates, keys) = (&server.certificates, &server.keys);
+        for (own, partners, what) in [
+            (
+                certificates,
+                keys,
+                "ssl_certificate without ssl_certificate_key; add \"ssl_certificate_key FILE;\"",
+            ),
+            (
+                keys,
+                certificates,
+                "ssl_certificate_key without ssl_certificate; add \"ssl_certificate FILE;\"",
+            ),
+        ] {
+            for (_, place) in own.iter().skip(partners.len()) {
+                let (place, what) = (*place, what.to_owned());
+                let fault = Fault { place, what };
+                if !self.faults.contains(&fault) {
+                    self.faults.push(fault);
+                }
+            }
         }
-        let pairs = server.certificates.iter().zip(&server.keys);
+        let pairs = certificates.iter().zip(keys);
         pairs
-            .map(|(chain, key)| CertificateFiles {
+            .map(|((chain, _), (key, _))| CertificateFiles {
                 chain: chain.clone(),
                 key: key.clone(),
             })
@@ -239,6 +261,16 @@ fn complete(server: &mut Server) {
             backlog: None,
         });
     }
+}
+
+/// Where a server says that it stands at an endpoint.
+fn place_of(server: &Server, endpoint: &Endpoint) -> Place {
+    let names = |listen: &&Listen| {
+        let mut endpoints = listen.endpoints.iter().chain(&listen.twins);
+        endpoints.any(|own| is_same(own, endpoint))
+    };
+    let listen = server.listens.iter().find(names);
+    listen.map_or(server.place, |listen| listen.place)
 }
 
 /// Whether two endpoints share a socket. Any free port is one of its own for each kind of socket.
