@@ -8,6 +8,7 @@ use super::command::{Call, Output};
 use super::filter::Filter;
 use super::means::{Finding, Means};
 use super::plan::{Direction, Moved, Phase, Plan, Side, Step};
+use super::text;
 use crate::fault::Fault;
 
 /// How often connections are killed until none is left: one that was being made meanwhile escapes the first time.
@@ -42,6 +43,9 @@ pub(super) trait World {
     /// # Errors
     /// It does not accept.
     fn connect(&mut self, server: SocketAddr) -> Result<(), String>;
+
+    /// Which of these servers accept connections; all are asked at once.
+    fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr>;
 
     /// Somebody wants this to end.
     fn is_interrupted(&mut self) -> bool;
@@ -162,6 +166,21 @@ pub(super) fn take(
         Means::Connect(server) => world.connect(server).map(|()| Finding::Right).map_err(|what| {
             format!("{what}; start the live site, name its address by \"live\" in \"switch\", or use --force")
         }),
+        Means::ConnectToAny {
+            servers,
+            is_required,
+        } => {
+            let places = text::places(&servers);
+            match (world.accepting(&servers).is_empty(), is_required) {
+                (false, _) => Ok(Finding::Right),
+                (true, true) => Err(format!(
+                    "nothing accepts connections on any of {places}; start the live site, name its address by \"live\" in \"switch\", or use --force"
+                )),
+                (true, false) => Ok(Finding::Warning(format!(
+                    "nothing accepts connections on {places}, as before \"on\"; check that visitors reach the live site"
+                ))),
+            }
+        }
         Means::Files(paths) => {
             // A file that is not there is a line without a word, and for the filter to judge.
             let text = |path: &PathBuf| world.read(path).unwrap_or_default();

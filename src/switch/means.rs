@@ -99,6 +99,11 @@ pub(super) enum Means {
     AskForPage(SocketAddr),
     /// By connecting to this server.
     Connect(SocketAddr),
+    /// By connecting to these servers at once, of which one must accept; where none has to, that none does is a warning.
+    ConnectToAny {
+        servers: Vec<SocketAddr>,
+        is_required: bool,
+    },
     /// By reading files of the system, one after the other.
     Files(Vec<PathBuf>),
     /// There is nothing to do with this packet filter.

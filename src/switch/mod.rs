@@ -25,16 +25,16 @@ mod watch;
 mod window;
 mod world;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carry_out::{Extent, Failure, Report, Truth, Unfinished, carry_out, take};
+use carry_out::{Extent, Failure, Report, Truth, Unfinished, World as _, carry_out, take};
 use filter::Filter;
 use means::Finding;
 pub use means::Tools;
 pub use pf::Syntax;
-use plan::{Direction, Moved, Plan, Side, Step};
+use plan::{Direction, Moved, Plan, Required, Side, Step};
 pub use run::Ending;
 use state::{Saved, Store};
 pub use status::Status;
@@ -84,6 +84,8 @@ pub struct Switch {
     world: System,
     /// This host's own addresses.
     own: Vec<IpAddr>,
+    /// Where the live site accepted connections before `on`, for an `off` of the same process that finds no state file.
+    accepted: Option<Vec<SocketAddr>>,
     need_root: bool,
     /// The daemon's control socket.
     control: PathBuf,
@@ -130,6 +132,7 @@ impl Switch {
             world: System::new(config),
             settings: config.switch.clone(),
             own,
+            accepted: None,
             need_root: tools.need_root,
             control: daemon::socket(config, tools),
         })
@@ -172,10 +175,15 @@ impl Switch {
         let force = wish.force || wish.resume;
         let plan = Plan::on(&moved, &self.responders(), force);
         let now = clock::seconds();
+        let accepting = (!wish.resume).then(|| self.world.accepting(&self.live()));
+        let known = earlier.as_ref().and_then(|earlier| earlier.live.clone());
+        // While it is on, the live site may be stopped: what was found before counts.
+        let is_known = wish.resume || known.as_ref().is_some_and(|known| !known.is_empty());
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
             window,
             moved,
+            live: if is_known { known } else { accepting.clone() },
         };
         // Before the change: a host that loses its power in between is to come back with the page.
         let mut is_saved = self.save(&saved);
@@ -185,12 +193,17 @@ impl Switch {
                 let was_on = report.before.as_ref().is_some_and(Moved::is_anybody);
                 if !was_on && !wish.resume && earlier.is_some() {
                     saved.since = now;
+                    if accepting.as_ref().is_some_and(|places| !places.is_empty()) {
+                        saved.live = accepting;
+                    }
                     if !wish.announces() {
                         saved.window = Window::default();
                     }
                     is_saved = self.save(&saved);
                 }
                 tell(&report);
+                self.warn_of_unknowable(&saved);
+                self.accepted.clone_from(&saved.live);
                 log::info!("on: {}", text::summary(&saved));
                 // Visitors are moved whatever comes of it.
                 self.announce(&saved.window, is_saved);
@@ -199,11 +212,22 @@ impl Switch {
             Err(failure) => {
                 if failure.truth == Truth::OldConnectionsStay {
                     // New visitors are moved.
+                    self.accepted.clone_from(&saved.live);
                     self.announce(&saved.window, is_saved);
                 }
                 self.put_back(&failure, earlier.as_ref());
                 Err(Unfinished::new(&failure, Direction::On))
             }
+        }
+    }
+
+    /// Warns where `off` will not require the live site to accept connections.
+    fn warn_of_unknowable(&self, saved: &Saved) {
+        if let Required::Unknowable(places) = self.required(Some(saved)) {
+            log::warn!(
+                "nothing accepts connections on {}, so \"off\" will not require it; check that the live site is back before \"off\"",
+                text::places(&places)
+            );
         }
     }
 
@@ -237,7 +261,7 @@ impl Switch {
             .map_err(|what| Fault::Failed(format!("not switched off: {what}")))?;
         let is_on = matches!(&now, Finding::Moved(moved) if moved.is_anybody());
         let plan = if is_on {
-            Plan::off(&self.live(force))
+            Plan::off(&self.required_unless(force))
         } else if matches!(now, Finding::NoTable(_)) {
             // The rules are gone, and with them everything that moved anybody.
             Plan::nothing()
@@ -306,16 +330,32 @@ impl Switch {
                 None => return Ok("# nothing to resume: it was not on\n".to_owned()),
             }
         }
-        Ok(text::commands(
+        let commands = text::commands(
             &Plan::on(&moved, &self.responders(), wish.force),
             &self.filter,
+        );
+        if wish.resume {
+            return Ok(commands);
+        }
+        Ok(format!(
+            "# \"off\" will require those of {} that accept connections now\n{commands}",
+            text::places(&self.live())
         ))
     }
 
     /// What `off` would run where it is on, as text.
     #[must_use]
     pub fn dry_off(&self, force: bool) -> String {
-        text::commands(&Plan::off(&self.live(force)), &self.filter)
+        text::commands(&Plan::off(&self.required_unless(force)), &self.filter)
+    }
+
+    /// Where the live site must accept connections, by what is saved.
+    fn required_unless(&self, force: bool) -> Required {
+        if force {
+            return Required::Each(Vec::new());
+        }
+        // A file that cannot be read says nothing, and is no reason to leave visitors on the page.
+        self.required(self.store.load().ok().flatten().as_ref())
     }
 
     /// Who is to be moved.

@@ -206,6 +206,15 @@ impl Nft {
             }
             Step::Responder(server) => return Means::AskForPage(*server),
             Step::Live(server) => return Means::Connect(*server),
+            Step::AnyLive {
+                places,
+                is_required,
+            } => {
+                return Means::ConnectToAny {
+                    servers: places.clone(),
+                    is_required: *is_required,
+                };
+            }
             // Whether ss can be used is to be known before anything has changed.
             Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, &Moved::default()),
             Step::FilterRuns => return Means::Nothing,
@@ -287,7 +296,8 @@ impl Nft {
             | Step::FilterRuns
             | Step::LabelsLoaded
             | Step::Responder(_)
-            | Step::Live(_) => Ok(Finding::Right),
+            | Step::Live(_)
+            | Step::AnyLive { .. } => Ok(Finding::Right),
         }
     }
 

@@ -91,6 +91,15 @@ impl Pf {
             Step::Live(server) => return Means::Connect(*server),
             // Its rules are in one list with all others.
             Step::PathIsOpen { .. } => return Means::Nothing,
+            Step::AnyLive {
+                places,
+                is_required,
+            } => {
+                return Means::ConnectToAny {
+                    servers: places.clone(),
+                    is_required: *is_required,
+                };
+            }
         })
     }
 
@@ -135,6 +144,7 @@ impl Pf {
             Means::Calls(_)
             | Means::AskForPage(_)
             | Means::Connect(_)
+            | Means::ConnectToAny { .. }
             | Means::Files(_)
             | Means::Nothing => "pfctl".to_owned(),
         }
@@ -228,7 +238,8 @@ impl Pf {
             | Step::IsNotMoved(_)
             | Step::PathIsOpen { .. }
             | Step::Responder(_)
-            | Step::Live(_) => Ok(Finding::Right),
+            | Step::Live(_)
+            | Step::AnyLive { .. } => Ok(Finding::Right),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Switch;
+use super::plan::Required;
+use super::state::Saved;
 use crate::config::network::Family;
 use crate::config::switch::Backend;
 use crate::sys;
@@ -17,15 +19,27 @@ impl Switch {
         }
     }
 
-    /// Where the live site must accept connections.
-    pub(super) fn live(&self, force: bool) -> Vec<SocketAddr> {
+    /// Where the live site may accept connections.
+    pub(super) fn live(&self) -> Vec<SocketAddr> {
         let ports = self.settings.redirects.iter().map(|redirect| redirect.from);
-        if force {
-            Vec::new()
-        } else if !self.settings.live.is_empty() {
-            at(ports, &self.settings.live)
-        } else {
+        if self.settings.live.is_empty() {
             at(ports, &self.own_switched())
+        } else {
+            at(ports, &self.settings.live)
+        }
+    }
+
+    /// Where the live site must accept connections before visitors are moved back: where it accepted before `on`. Without
+    /// any such place, those that the configuration names are all required.
+    pub(super) fn required(&self, saved: Option<&Saved>) -> Required {
+        let accepted = saved.map_or(self.accepted.as_deref(), |saved| saved.live.as_deref());
+        match Required::of(self.live(), accepted) {
+            Required::Any(places) | Required::Unknowable(places)
+                if !self.settings.live.is_empty() =>
+            {
+                Required::Each(places)
+            }
+            required @ (Required::Each(_) | Required::Any(_) | Required::Unknowable(_)) => required,
         }
     }
 

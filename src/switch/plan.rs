@@ -53,6 +53,11 @@ pub(super) enum Step {
     Responder(SocketAddr),
     /// The live site accepts connections there.
     Live(SocketAddr),
+    /// The live site accepts connections at one of these places at least. Where that is not required, none is a warning.
+    AnyLive {
+        places: Vec<SocketAddr>,
+        is_required: bool,
+    },
     /// Who is moved now, to be put back if what follows goes wrong.
     Remember,
     /// Exactly these are moved from now on: one change, all of it or nothing.
@@ -94,6 +99,7 @@ impl Step {
             | Self::PathIsOpen { .. }
             | Self::Responder(_)
             | Self::Live(_)
+            | Self::AnyLive { .. }
             | Self::Remember
             | Self::Connected(_)
             | Self::Counts => Phase::Check,
@@ -101,6 +107,56 @@ impl Step {
                 Phase::Change
             }
             Self::Kill(..) | Self::AreGone(..) => Phase::Kill,
+        }
+    }
+}
+
+/// Where the live site must accept connections before visitors are moved back. A live site seldom listens on each address
+/// and port of its host, so `on` saves where it accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Required {
+    /// At each of these places.
+    Each(Vec<SocketAddr>),
+    /// At one of these at least: it is not known where it accepted before `on`.
+    Any(Vec<SocketAddr>),
+    /// At none of these: it accepted at none before `on`. It was stopped already, or packets to its ports are redirected,
+    /// which those of the host to itself are not.
+    Unknowable(Vec<SocketAddr>),
+}
+
+impl Required {
+    /// Of these places those at which the live site accepted before `on`, as far as that is known.
+    pub(super) fn of(places: Vec<SocketAddr>, accepted: Option<&[SocketAddr]>) -> Self {
+        if places.is_empty() {
+            return Self::Each(places);
+        }
+        let Some(accepted) = accepted else {
+            return Self::Any(places);
+        };
+        if accepted.is_empty() {
+            return Self::Unknowable(places);
+        }
+        let is_known = |place: &&SocketAddr| accepted.contains(place);
+        let known: Vec<SocketAddr> = places.iter().filter(is_known).copied().collect();
+        // The host may have lost an address since, and the configuration may have changed.
+        if known.is_empty() {
+            Self::Any(places)
+        } else {
+            Self::Each(known)
+        }
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let any = |places: &Vec<SocketAddr>, is_required| {
+            vec![Step::AnyLive {
+                places: places.clone(),
+                is_required,
+            }]
+        };
+        match self {
+            Self::Each(places) => places.iter().copied().map(Step::Live).collect(),
+            Self::Any(places) => any(places, true),
+            Self::Unknowable(places) => any(places, false),
         }
     }
 }
@@ -141,10 +197,10 @@ impl Plan {
         }
     }
 
-    /// Moves visitors back, once the live site accepts connections at all of `live`.
-    pub(super) fn off(live: &[SocketAddr]) -> Self {
+    /// Moves visitors back, once the live site accepts connections where it is required to.
+    pub(super) fn off(live: &Required) -> Self {
         let mut steps = vec![Step::Remember];
-        steps.extend(live.iter().copied().map(Step::Live));
+        steps.extend(live.steps());
         steps.push(Step::Change(Moved::default()));
         steps.push(Step::NobodyIsMoved);
         steps.extend(Self::end_connections().steps);
@@ -291,7 +347,7 @@ mod tests {
     fn off_looks_for_the_live_site_first() {
         let live: Vec<SocketAddr> = vec!["192.0.2.1:80".parse().unwrap()];
         assert_eq!(
-            Plan::off(&live).steps,
+            Plan::off(&Required::Each(live.clone())).steps,
             [
                 Step::Remember,
                 Step::Live(live[0]),
@@ -301,6 +357,37 @@ mod tests {
                 Step::AreGone(Side::Maintenance, Moved::default()),
             ]
         );
+    }
+
+    #[test]
+    fn off_requires_the_places_that_accepted_before_on() {
+        let places = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let all = places(&["192.0.2.1:80", "192.0.2.1:443", "[2001:db8::1]:80"]);
+        let required =
+            |accepted: Option<&[&str]>| Required::of(all.clone(), accepted.map(places).as_deref());
+        assert_eq!(
+            required(Some(&["192.0.2.1:443", "192.0.2.9:80"])),
+            Required::Each(places(&["192.0.2.1:443"]))
+        );
+        // The address is gone.
+        assert_eq!(
+            required(Some(&["192.0.2.9:80"])),
+            Required::Any(all.clone())
+        );
+        assert_eq!(required(Some(&[])), Required::Unknowable(all.clone()));
+        assert_eq!(required(None), Required::Any(all.clone()));
+        let any = |is_required| {
+            vec![Step::AnyLive {
+                places: all.clone(),
+                is_required,
+            }]
+        };
+        assert_eq!(Required::Any(all.clone()).steps(), any(true));
+        assert_eq!(Required::Unknowable(all.clone()).steps(), any(false));
+        // A host without addresses has nothing to connect to.
+        assert_eq!(Required::of(Vec::new(), Some(&[])).steps(), []);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Whether a server answers: the responder with 503, the live site at all.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,6 +18,10 @@ use crate::fault::reason;
 
 /// How long a server may take to accept, and again to answer.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long many servers together may take to accept: a first packet that is lost is sent again after 1 s.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(2);
+/// How many servers are asked at once.
+const AT_ONCE: usize = 64;
 /// The most that is read of an answer.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -24,6 +31,37 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// It does not accept, for this reason.
 pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&server, LIMIT)
+}
+
+/// Which of these servers accept connections, in the same order.
+///
+/// Packets may be dropped at any number of them, and `on` is urgent: those that were not reached in time count as not
+/// accepting.
+pub(super) fn accepting(servers: &[SocketAddr]) -> Vec<SocketAddr> {
+    let end = Instant::now() + LIMIT_OF_ALL;
+    let next = AtomicUsize::new(0);
+    let ask = || {
+        let mut accepting = Vec::new();
+        while let Some(server) = servers.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if TcpStream::connect_timeout(server, left).is_ok() {
+                accepting.push(*server);
+            }
+        }
+        accepting
+    };
+    let found: HashSet<SocketAddr> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..servers.len().min(AT_ONCE))
+            .map(|_| scope.spawn(ask))
+            .collect();
+        let found = asking.into_iter().flat_map(ScopedJoinHandle::join);
+        found.flatten().collect()
+    });
+    let accepts = |server: &&SocketAddr| found.contains(server);
+    servers.iter().filter(accepts).copied().collect()
 }
 
 /// A stream of which all reads and writes together have a time limit: a server that drips is not waited for.
@@ -191,8 +229,8 @@ pub(super) fn why(error: &io::Error) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+    use socket2::{Domain, Socket, Type};
     use std::net::TcpListener;
-    use std::thread;
 
     /// What is said of a server that answers so.
     fn asked(answer: &'static str) -> io::Result<u16> {
@@ -220,6 +258,26 @@ mod tests {
         for odd in ["", "SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 abc\r\n", "HTTP/1."] {
             assert!(asked(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn those_that_accept_are_found_among_many() {
+        // A port that is bound is this test's own, and refuses connections until it listens.
+        let sockets: Vec<Socket> = (0..100)
+            .map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap())
+            .collect();
+        let address = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap();
+        for socket in &sockets {
+            let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+            socket.bind(&any.into()).unwrap();
+        }
+        for socket in sockets.iter().step_by(3) {
+            socket.listen(1).unwrap();
+        }
+        let all: Vec<SocketAddr> = sockets.iter().map(address).collect();
+        let expected: Vec<SocketAddr> = sockets.iter().step_by(3).map(address).collect();
+        assert_eq!(accepting(&all), expected);
+        assert_eq!(accepting(&[]), []);
     }
 
     #[test]

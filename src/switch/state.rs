@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -25,6 +26,8 @@ pub(super) struct Saved {
     pub(super) since: u64,
     pub(super) window: Window,
     pub(super) moved: Moved,
+    /// Where the live site accepted connections before; nothing where that is not known, as in what older versions saved.
+    pub(super) live: Option<Vec<SocketAddr>>,
 }
 
 /// The directory of the state.
@@ -185,6 +188,9 @@ fn print(saved: &Saved) -> String {
         "entries": texts(&saved.moved.entries),
         "except": texts(&saved.moved.except),
     });
+    if let Some(live) = &saved.live {
+        value["live"] = live.iter().map(SocketAddr::to_string).collect();
+    }
     saved.window.put_into(&mut value);
     format!("{value:#}\n")
 }
@@ -205,10 +211,22 @@ fn parse(text: &str) -> Option<Saved> {
         let texts = value.get(name)?.as_array()?.iter();
         texts.map(|text| text.as_str()?.parse().ok()).collect()
     };
+    let live = match value.get("live") {
+        Some(live) => {
+            let texts = live.as_array()?.iter();
+            Some(
+                texts
+                    .map(|text| text.as_str()?.parse().ok())
+                    .collect::<Option<_>>()?,
+            )
+        }
+        None => None,
+    };
     Some(Saved {
         since: value.get("since")?.as_u64()?,
         window: Window::of(&value)?,
         moved: Moved::new(networks("entries")?, networks("except")?).ok()?,
+        live,
     })
 }
 
@@ -230,6 +248,10 @@ mod tests {
                 vec!["192.0.2.10".parse().unwrap()],
             )
             .unwrap(),
+            live: Some(vec![
+                "192.0.2.1:443".parse().unwrap(),
+                "[2001:db8::1]:443".parse().unwrap(),
+            ]),
         }
     }
 
@@ -243,6 +265,7 @@ mod tests {
         assert_eq!(store.load(), Ok(Some(saved())));
         let plain = Saved {
             window: Window::default(),
+            live: None,
             ..saved()
         };
         store.save(&plain).unwrap();
@@ -260,6 +283,7 @@ mod tests {
             "{",
             "{\"version\": 2}",
             "{\"version\":1,\"since\":1,\"entries\":[\"x\"],\"except\":[]}",
+            "{\"version\":1,\"since\":1,\"entries\":[],\"except\":[],\"live\":[\"x\"]}",
         ] {
             fs::write(store.file(), text).unwrap();
             assert!(

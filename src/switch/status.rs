@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::carry_out::{World as _, crowding, take};
 use super::daemon::Daemon;
 use super::means::{Count, Finding};
-use super::plan::{Moved, Side, Step};
+use super::plan::{Moved, Required, Side, Step};
 use super::state::Saved;
 use super::{Switch, text, window};
 use crate::config::network::Network;
@@ -64,6 +64,8 @@ pub struct Status {
     live: Traffic,
     responders: Vec<Probed>,
     live_servers: Vec<Probed>,
+    /// Where the live site accepts no connections, and need not; all places, or nothing.
+    silent: Vec<SocketAddr>,
     room: (Option<u64>, Option<u64>),
     /// Why the state is unknown, and what else is not as it should be.
     warnings: Vec<String>,
@@ -128,7 +130,8 @@ impl Switch {
         // What keeps one command from its work may keep the next from its.
         let mut seen = HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
-        let (responders, live_servers) = (self.responders(), self.live(false));
+        let responders = self.responders();
+        let (live_servers, silent) = self.live_servers(saved.as_ref());
         Ok(Status {
             state,
             backend: self.settings.backend.name(),
@@ -138,12 +141,32 @@ impl Switch {
             page,
             live,
             responders: probed(responders, |server| self.world.ask_for_page(server)),
-            live_servers: probed(live_servers, |server| self.world.connect(server)),
+            live_servers,
+            silent,
             room,
             warnings,
             daemon,
             now: clock::seconds(),
         })
+    }
+
+    /// The live site where it must accept connections; where that is not known, the places at which it does, or all of
+    /// them where there are none.
+    fn live_servers(&mut self, saved: Option<&Saved>) -> (Vec<Probed>, Vec<SocketAddr>) {
+        match self.required(saved) {
+            Required::Each(places) => (
+                probed(places, |server| self.world.connect(server)),
+                Vec::new(),
+            ),
+            Required::Any(places) | Required::Unknowable(places) => {
+                let accepting = self.world.accepting(&places);
+                if accepting.is_empty() {
+                    (Vec::new(), places)
+                } else {
+                    (probed(accepting, |_| Ok(())), Vec::new())
+                }
+            }
+        }
     }
 
     /// What the daemon tells, where there is one.
@@ -339,6 +362,10 @@ impl Status {
         row("on the site", &self.live.in_words());
         servers(&mut row, "responder", "answers", &self.responders);
         servers(&mut row, "live server", "accepts", &self.live_servers);
+        if !self.silent.is_empty() {
+            let places = text::places(&self.silent);
+            row("live server", &format!("accepts on none of {places}"));
+        }
         if let (Some(used), Some(limit)) = self.room {
             row("states", &format!("{used} of {limit}"));
         }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::command::quoted;
 use super::filter::Filter;
@@ -23,6 +24,17 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
             }
             Means::AskForPage(server) => format!("# {server} must answer with 503"),
             Means::Connect(server) => format!("# {server} must accept connections"),
+            Means::ConnectToAny {
+                servers,
+                is_required: true,
+            } => format!("# one of {} must accept connections", places(&servers)),
+            Means::ConnectToAny {
+                servers,
+                is_required: false,
+            } => format!(
+                "# warns where none of {} accepts connections",
+                places(&servers)
+            ),
             Means::Files(paths) => {
                 let names: Vec<_> = paths
                     .iter()
@@ -62,14 +74,19 @@ pub(super) fn who(moved: &Moved) -> String {
 
 /// `a, b and c`, of many only the first.
 pub(super) fn list(networks: &[Network]) -> String {
+    first_of(networks)
+}
+
+/// The same, of servers.
+pub(super) fn places(servers: &[SocketAddr]) -> String {
+    first_of(servers)
+}
+
+fn first_of(items: &[impl ToString]) -> String {
     const SHOWN: usize = 8;
-    let mut texts: Vec<String> = networks
-        .iter()
-        .take(SHOWN)
-        .map(Network::to_string)
-        .collect();
-    if networks.len() > SHOWN {
-        texts.push(format!("{} more", networks.len() - SHOWN));
+    let mut texts: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    if items.len() > SHOWN {
+        texts.push(format!("{} more", items.len() - SHOWN));
     }
     match texts.split_last() {
         Some((last, [])) => last.clone(),

@@ -104,6 +104,13 @@ impl World for System {
         })
     }
 
+    fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
+        for server in servers {
+            log::debug!("connecting to the live site on {server}");
+        }
+        probe::accepting(servers)
+    }
+
     fn is_interrupted(&mut self) -> bool {
         self.heeds_signals && sys::is_signal_held()
     }

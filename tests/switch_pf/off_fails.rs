@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::host::Host;
+use crate::host::{Host, Port};
 use crate::off::switched_on;
 use crate::{EVERYBODY, FLUSH, KILL_PAGE, REPLACE, SHOW, denied};
 
@@ -42,21 +42,77 @@ fn the_live_site_does_not_accept() {
     host.done(&["off"]);
 }
 
-#[test]
-fn each_address_of_the_live_site_must_accept() {
+/// A live site with two ports, of which one refuses connections.
+fn with_a_closed_port() -> (Host, Port) {
     let host = Host::new();
     let (live, page) = (host.live.number, host.responder.port.number);
-    let other = crate::host::Port::taken();
+    let closed = Port::taken();
     host.configure_all(&format!(
         "server {{ listen 127.0.0.1:{page}; return 503; }} state_dir state; switch {{ backend pf; redirect {live} {page}; redirect {} {page}; live ::1; }}",
-        other.number
+        closed.number
     ));
+    (host, closed)
+}
+
+#[test]
+fn a_place_that_never_accepted_is_not_required() {
+    let (host, _closed) = with_a_closed_port();
     switched_on(&host);
+    let live = host.live.number;
+    assert_eq!(
+        host.saved().unwrap()["live"],
+        json!([format!("[::1]:{live}")])
+    );
+    host.done(&["off"]);
+}
+
+#[test]
+fn each_place_that_accepted_before_on_must_accept() {
+    let (host, closed) = with_a_closed_port();
     let line = format!(
         "nobody accepts connections on [::1]:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
-        other.number
+        closed.number
     );
-    assert_still_on(&host, &line, &[SHOW, SHOW]);
+    let live = |port: u16| format!("[::1]:{port}");
+    for saved_live in [
+        json!([live(host.live.number), live(closed.number)]),
+        // None of the places that the configuration names accepted, so all are required.
+        json!([]),
+        // As an older version has saved it.
+        Value::Null,
+    ] {
+        switched_on(&host);
+        let mut saved = host.saved().unwrap();
+        if saved_live.is_null() {
+            saved.as_object_mut().unwrap().remove("live");
+        } else {
+            saved["live"] = saved_live;
+        }
+        fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+        assert_still_on(&host, &line, &[SHOW, SHOW]);
+        host.done(&["off", "--force"]);
+        host.calls();
+    }
+}
+
+#[test]
+fn what_accepted_before_the_first_on_is_required_whatever_is_switched_later() {
+    let (host, closed) = with_a_closed_port();
+    switched_on(&host);
+    let mut saved = host.saved().unwrap();
+    let places = json!([format!("[::1]:{}", closed.number)]);
+    saved["live"] = places.clone();
+    for words in [&["on", "--except", "192.0.2.10"][..], &["on", "--resume"]] {
+        fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+        host.done(words);
+        assert_eq!(host.saved().unwrap()["live"], places, "{words:?}");
+    }
+    // Where nothing accepted, another look may find more.
+    saved["live"] = json!([]);
+    fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+    host.done(&["on"]);
+    let places = json!([format!("[::1]:{}", host.live.number)]);
+    assert_eq!(host.saved().unwrap()["live"], places);
 }
 
 #[test]

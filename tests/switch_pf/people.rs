@@ -13,7 +13,11 @@ use crate::{CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, SHOW, STATES, TEST_V
 fn commands_of_on(host: &Host) -> String {
     let pfctl = host.path("pfctl").display().to_string();
     let call = |call: &str| format!("{pfctl} {call}\n");
-    let mut text: String = CHECKS[..4].iter().map(|one| call(one)).collect();
+    let mut text = format!(
+        "# \"off\" will require those of 127.0.0.1:{} that accept connections now\n",
+        host.live.number
+    );
+    text.extend(CHECKS[..4].iter().map(|one| call(one)));
     for address in ["127.0.0.1", "[::1]"] {
         text += &format!("# {} must answer with 503\n", host.page_at(address));
     }
@@ -112,7 +116,12 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
     let pfctl = host.path("pfctl").display().to_string();
     let ended = host.done(&["on", "-v"]);
     let call = |call: &str| format!("maintd: {pfctl} {call}\n");
-    let mut expected: String = CHECKS[..4].iter().map(|one| call(one)).collect();
+    let live = format!(
+        "maintd: connecting to the live site on 127.0.0.1:{}\n",
+        host.live.number
+    );
+    let mut expected = live.clone();
+    expected.extend(CHECKS[..4].iter().map(|one| call(one)));
     for address in ["127.0.0.1", "[::1]"] {
         expected += &format!(
             "maintd: asking http://{}/ for the page\n",
@@ -129,10 +138,6 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
     assert_eq!(ended.stderr, expected);
 
     let ended = host.done(&["off", "-v"]);
-    let live = format!(
-        "maintd: connecting to the live site on 127.0.0.1:{}\n",
-        host.live.number
-    );
     let expected = [SHOW, SHOW].map(call).concat()
         + &live
         + &[FLUSH, SHOW, KILL_PAGE, STATES].map(call).concat()

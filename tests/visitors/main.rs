@@ -14,6 +14,7 @@ mod common;
 
 mod cycles;
 mod firewalls;
+mod live_places;
 mod moves;
 mod namespaces;
 mod narrow;

@@ -1,7 +1,7 @@
 //! A site: nginx on 80 and 443, `maintd serve` on 8080 and 8443, nft's rules, and visitors at the other end of a cable.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ pub(crate) enum Responder {
     Everywhere,
     OnLoopback,
 }
+
+/// Where the live site listens in most tests. On port 443 one socket serves both families, as some live servers do.
+const EVERYWHERE: &str = "listen 80; listen [::]:80; listen [::]:443 ssl ipv6only=off;";
 
 /// All of it.
 pub(crate) struct Site {
@@ -53,6 +56,24 @@ impl Site {
     }
 
     pub(crate) fn without_rules(responder: Responder) -> Self {
+        Self::build(responder, None, EVERYWHERE)
+    }
+
+    /// One whose live site has these directives `listen`.
+    pub(crate) fn with_live(listen: &str) -> Self {
+        let site = Self::build(Responder::Everywhere, None, listen);
+        site.load_rules();
+        site
+    }
+
+    /// The same, with the live site in a namespace of its own.
+    pub(crate) fn with_live_in(container: &Namespace, listen: &str) -> Self {
+        let site = Self::build(Responder::Everywhere, Some(container), listen);
+        site.load_rules();
+        site
+    }
+
+    fn build(responder: Responder, container: Option<&Namespace>, listen: &str) -> Self {
         let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
         server.connect(
             &["198.51.100.1/24", "2001:db8::1/64"],
@@ -73,7 +94,12 @@ impl Site {
             configuration(responder, &directory, &certificate),
         )
         .unwrap();
-        let nginx = Nginx::start(&server, &directory, &certificate);
+        let nginx = Nginx::start(
+            container.unwrap_or(&server),
+            &directory,
+            &certificate,
+            listen,
+        );
         let mut serve = server.command(env!("CARGO_BIN_EXE_maintd"));
         serve
             .args(["serve", "-c"])
@@ -94,6 +120,16 @@ impl Site {
         assert_eq!(rules.status, 0, "{}", rules.stderr);
         let file = self.directory.path().join("maintd.nft");
         fs::write(&file, rules.stdout).unwrap();
+        self.server.run("nft", &["-f", file.to_str().unwrap()]);
+    }
+
+    /// Loads NAT rules of another program into a table of their own.
+    pub(crate) fn load_nat(&self, name: &str, rules: &str) {
+        let file = self.directory.path().join(format!("{name}.nft"));
+        let text = format!(
+            "table inet {name} {{\nchain prerouting {{\ntype nat hook prerouting priority dstnat;\n{rules}\n}}\n}}\n"
+        );
+        fs::write(&file, text).unwrap();
         self.server.run("nft", &["-f", file.to_str().unwrap()]);
     }
 
@@ -185,11 +221,16 @@ fn configuration(
     )
 }
 
-/// The live site. On port 443 one socket serves both families, as some live servers do.
+/// The live site.
 struct Nginx(Child);
 
 impl Nginx {
-    fn start(server: &Namespace, directory: &TempDir, certificate: &CertificateFiles) -> Self {
+    fn start(
+        namespace: &Namespace,
+        directory: &TempDir,
+        certificate: &CertificateFiles,
+        listen: &str,
+    ) -> Self {
         let path = directory.path().display();
         let file = directory.path().join("nginx.conf");
         let text = format!(
@@ -197,17 +238,20 @@ impl Nginx {
              events {{ worker_connections 4096; }}\n\
              http {{ access_log off; client_body_temp_path {path}; proxy_temp_path {path}; fastcgi_temp_path {path};\n \
              uwsgi_temp_path {path}; scgi_temp_path {path}; keepalive_requests 1000000; keepalive_timeout 600s;\n \
-             server {{ listen 80; listen [::]:80; listen [::]:443 ssl ipv6only=off;\n \
+             server {{ {listen}\n \
              ssl_certificate {}; ssl_certificate_key {}; return 200 \"live\\n\"; }} }}\n",
             certificate.cert.display(),
             certificate.key.display()
         );
         fs::write(&file, text).unwrap();
-        let mut command = server.command("nginx");
+        let mut command = namespace.command("nginx");
         let nginx = Self(command.arg("-c").arg(&file).spawn().unwrap());
         let limit = Instant::now() + LIMIT;
-        let listens = || TcpStream::connect((SERVER[0], 443)).is_ok();
-        while !server.inside(listens) {
+        // It writes its process id once it listens.
+        while fs::read_to_string(directory.path().join("pid"))
+            .unwrap_or_default()
+            .is_empty()
+        {
             assert!(Instant::now() < limit, "nginx does not listen");
             thread::sleep(Duration::from_millis(10));
         }

@@ -5,6 +5,7 @@ use crate::config::SwitchConfig;
 use crate::config::network::{Family, Network};
 use crate::config::switch::Backend;
 use crate::switch::means::Tools;
+use crate::switch::plan::Required;
 
 /// A pf that holds a table, and fails where the script says so.
 #[derive(Default)]
@@ -109,6 +110,11 @@ impl World for Script {
         self.live.map_or(Ok(()), |why| Err(why.to_owned()))
     }
 
+    fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
+        let accepting = servers.iter().filter(|_| self.live.is_none());
+        accepting.copied().collect()
+    }
+
     fn is_interrupted(&mut self) -> bool {
         self.interrupted_after
             .is_some_and(|after| self.calls.len() >= after)
@@ -143,7 +149,7 @@ fn on(script: &mut Script) -> Result<Report, Failure> {
 
 fn off(script: &mut Script) -> Result<Report, Failure> {
     carry_out(
-        &Plan::off(&["192.0.2.1:80".parse().unwrap()]),
+        &Plan::off(&Required::Each(vec!["192.0.2.1:80".parse().unwrap()])),
         &filter(),
         script,
     )
@@ -213,6 +219,42 @@ fn what_fails_before_the_change_changes_nothing() {
             .starts_with("not switched off: nobody accepts; start the live site")
     );
     assert_eq!(script.table, [OLD]);
+}
+
+#[test]
+fn a_live_site_that_accepts_nowhere_stops_off_unless_it_never_did() {
+    let places = vec![
+        "192.0.2.1:80".parse().unwrap(),
+        "192.0.2.1:443".parse().unwrap(),
+    ];
+    let silent = || Script {
+        live: Some("nobody accepts"),
+        ..was_on_for_some()
+    };
+    let carry_out = |required: Required, script: &mut Script| {
+        super::carry_out(&Plan::off(&required), &filter(), script)
+    };
+    let (any, unknowable) = (Required::Any(places.clone()), Required::Unknowable(places));
+    let mut script = silent();
+    let failure = carry_out(any.clone(), &mut script).unwrap_err();
+    assert!(
+        failure
+            .message(Direction::Off)
+            .starts_with("not switched off: nothing accepts connections on any of 192.0.2.1:80 and 192.0.2.1:443; start the live site")
+    );
+    assert_eq!(script.table, [OLD]);
+    let report = carry_out(unknowable.clone(), &mut script).unwrap();
+    assert_eq!(
+        report.warnings,
+        [
+            "nothing accepts connections on 192.0.2.1:80 and 192.0.2.1:443, as before \"on\"; check that visitors reach the live site"
+        ]
+    );
+    assert!(script.table.is_empty());
+    for required in [any, unknowable] {
+        let report = carry_out(required, &mut was_on_for_some()).unwrap();
+        assert_eq!(report.warnings, [""; 0]);
+    }
 }
 
 #[test]
