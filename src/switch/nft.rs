@@ -3,6 +3,7 @@
 mod firewall;
 mod output;
 mod rules;
+mod sockets;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -86,45 +87,45 @@ impl Nft {
         Call::new(&self.nft, ["-f", "-"]).with_input(input)
     }
 
-    /// ss(8) for the connections on a side of those who belong on the other one.
-    fn sockets(&self, options: &str, side: Side, moved: &Moved) -> Call {
+    /// ss(8) for the connections at the ports of a side, also those that only close: what is left of one would answer a
+    /// visitor who comes again from the same port.
+    fn sockets(&self, options: &str, side: Side, filter: &str) -> Call {
         let ports = self.settings.redirects.iter().map(|redirect| match side {
             Side::Live => redirect.from,
             Side::Maintenance => redirect.to,
         });
-        let any = |terms: Vec<String>| format!("( {} )", terms.join(" or "));
-        let mut terms = vec![any(ports.map(|port| format!("sport = :{port}")).collect())];
-        let is_all = moved
-            .entries
-            .iter()
-            .filter(|entry| entry.is_everybody())
-            .count()
-            == 2;
-        match side {
-            Side::Live if is_all => {}
-            Side::Live => terms.push(any(moved.entries.iter().map(term).collect())),
-            // Who is moved is where they belong.
-            Side::Maintenance => terms.extend(
-                moved
-                    .entries
-                    .iter()
-                    .map(|entry| format!("not {}", term(entry))),
-            ),
+        let ports: Vec<String> = ports.map(|port| format!("sport = :{port}")).collect();
+        let mut terms = format!("( {} )", ports.join(" or "));
+        if !filter.is_empty() {
+            terms.push_str(" and ");
+            terms.push_str(filter);
         }
-        let except = moved.except.iter().filter(|_| side == Side::Live).copied();
-        let loopback = [Family::Inet, Family::Inet6].map(Family::loopback);
-        let own = self.own.iter().copied().map(Network::single);
-        terms.extend(
-            except
-                .chain(own)
-                .chain(loopback)
-                .map(|network| format!("not {}", term(&network))),
-        );
-        // Those that only close too: what is left of one would answer a visitor who comes again from the same port.
-        Call::new(
-            &self.ss,
-            [options, "state", "connected", &terms.join(" and ")],
-        )
+        Call::new(&self.ss, [options, "state", "connected", &terms])
+    }
+
+    /// Ends the connections on a side of clients that belong on the other one.
+    fn kill(&self, side: Side, moved: &Moved) -> Vec<Call> {
+        let everybody = [Family::Inet, Family::Inet6].map(Family::everybody);
+        let (include, exclude) = match side {
+            Side::Live => (moved.entries.as_slice(), &moved.except),
+            Side::Maintenance => (&everybody[..], &moved.entries),
+        };
+        let mut exclude = exclude.clone();
+        exclude.extend(self.own.iter().copied().map(Network::single));
+        exclude.extend([Family::Inet, Family::Inet6].map(Family::loopback));
+        let filters = sockets::filters(include, &exclude);
+        let kill = |filter: &String| self.sockets("-KHtn", side, filter);
+        filters.iter().map(kill).collect()
+    }
+
+    /// The open connections that ss(8) lists, of clients that are wanted; without those of this host to itself.
+    fn count(&self, sockets: &str, is_wanted: impl Fn(IpAddr) -> bool) -> Finding {
+        let is_own = |peer: IpAddr| self.own.contains(&peer) || peer.is_loopback();
+        // A client that cannot be read must not be overlooked.
+        let counts =
+            |peer: &Option<IpAddr>| peer.is_none_or(|peer| !is_own(peer) && is_wanted(peer));
+        let open = output::open_sockets(sockets).filter(counts);
+        Finding::Connections(open.count().try_into().unwrap_or(u64::MAX))
     }
 
     /// The commands that print the rules of all firewalls.
@@ -135,14 +136,15 @@ impl Nft {
         [nft].into_iter().chain(saves).collect()
     }
 
-    /// What has come of [`Self::list_all`].
+    /// What has come of [`Self::list_all`], or of [`Self::kill`].
     pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
         let Step::PathIsOpen {
             families,
             is_required,
         } = step
         else {
-            return Ok(Finding::Right);
+            let judge = |_, output| self.judge(step, output);
+            return outputs.iter().try_fold(Finding::Right, judge);
         };
         let (ruleset, mut saved) = match outputs.split_first() {
             Some((ruleset, saved)) => (ruleset, saved.iter()),
@@ -181,29 +183,16 @@ impl Nft {
         Means::Call(match step {
             Step::RulesLoaded
             | Step::Remember
-            | Step::IsMoved(_)
-            | Step::IsNotMoved(_)
+            | Step::AreMoved(_)
             | Step::NobodyIsMoved
             | Step::Counts => self.list(),
             Step::PathIsOpen { .. } => return Means::Calls(self.list_all()),
+            // AreMoved has looked at both: listing many exceptions takes nft its time.
+            Step::AreNotMoved(_) => return Means::Nothing,
             Step::HasRoom => return Means::Files(TRACKED.map(PathBuf::from).to_vec()),
             Step::Change(moved) => self.change(moved),
-            Step::Kill(side, moved) => self.sockets("-KHtn", *side, moved),
-            Step::AreGone(side, moved) => self.sockets("-Htn", *side, moved),
-            Step::Connected(side) => {
-                let everybody = [Family::Inet, Family::Inet6]
-                    .map(Family::everybody)
-                    .to_vec();
-                let moved = Moved {
-                    entries: if *side == Side::Live {
-                        everybody
-                    } else {
-                        Vec::new()
-                    },
-                    except: Vec::new(),
-                };
-                self.sockets("-Htn", *side, &moved)
-            }
+            Step::Kill(side, moved) => return Means::Calls(self.kill(*side, moved)),
+            Step::AreGone(side, _) | Step::Connected(side) => self.sockets("-Htn", *side, ""),
             Step::Responder(server) => return Means::AskForPage(*server),
             Step::Live(server) => return Means::Connect(*server),
             Step::AnyLive {
@@ -216,7 +205,7 @@ impl Nft {
                 };
             }
             // Whether ss can be used is to be known before anything has changed.
-            Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, &Moved::default()),
+            Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, ""),
             Step::FilterRuns => return Means::Nothing,
         })
     }
@@ -241,16 +230,16 @@ impl Nft {
             Step::NobodyIsMoved if table()?.moved.is_anybody() => {
                 Err("the sets are not empty after they were emptied".to_owned())
             }
-            Step::IsMoved(address) | Step::IsNotMoved(address) => {
-                let is_moved = table()?.moved.has(*address);
-                match (step, is_moved) {
-                    (Step::IsMoved(_), false) => Err(format!(
+            Step::AreMoved(moved) => {
+                let now = table()?.moved.index();
+                if let Some(address) = moved.witnesses().find(|address| !now.has(*address)) {
+                    return Err(format!(
                         "{address} is not in the set, where it was just put"
-                    )),
-                    (Step::IsNotMoved(_), true) => {
-                        Err(format!("{address} is moved, and was not to be"))
-                    }
-                    _ => Ok(Finding::Right),
+                    ));
+                }
+                match moved.excepted().find(|address| now.has(*address)) {
+                    Some(address) => Err(format!("{address} is moved, and was not to be")),
+                    None => Ok(Finding::Right),
                 }
             }
             Step::HasRoom => {
@@ -286,11 +275,19 @@ impl Nft {
                     labels.map(|label| counts.get(label).copied()),
                 ))
             }
-            Step::AreGone(..) | Step::Connected(_) => {
-                Ok(Finding::Connections(output::open_sockets(&output.stdout)))
+            Step::AreGone(Side::Live, moved) => {
+                let moved = moved.index();
+                Ok(self.count(&output.stdout, |peer| moved.has(peer)))
             }
+            // Connections of new exceptions stay: the rules reset each at its next packet.
+            Step::AreGone(Side::Maintenance, moved) => {
+                let entries = moved.without_exceptions().index();
+                Ok(self.count(&output.stdout, |peer| !entries.has(peer)))
+            }
+            Step::Connected(_) => Ok(self.count(&output.stdout, |_| true)),
             Step::PathIsOpen { .. }
             | Step::NobodyIsMoved
+            | Step::AreNotMoved(_)
             | Step::Change(_)
             | Step::Kill(..)
             | Step::FilterRuns
@@ -337,22 +334,11 @@ impl Nft {
 /// Reads a text as everything that nft and ss print.
 pub(super) fn read_everything(text: &str) {
     output::table(text);
-    output::open_sockets(text);
+    output::open_sockets(text).count();
     firewall::read_everything(text);
 }
 
 /// nft says that there is no such table.
 fn is_missing(output: &Output) -> bool {
     output.status != Some(0) && output.stderr.contains("No such file or directory")
-}
-
-/// A network as ss(8) has it. To the kernel IPv4 lies within IPv6 where one socket serves both.
-fn term(network: &Network) -> String {
-    match network.family() {
-        Family::Inet => format!("dst {network}"),
-        Family::Inet6 if network.is_everybody() => {
-            format!("( dst [{network}] and not dst 0.0.0.0/0 )")
-        }
-        Family::Inet6 => format!("dst [{network}]"),
-    }
 }

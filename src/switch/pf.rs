@@ -3,6 +3,7 @@
 mod output;
 mod rules;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -82,9 +83,8 @@ impl Pf {
             Step::HasRoom => self.call(&["-s", "memory"]),
             Step::Remember | Step::NobodyIsMoved => self.table(&["show"]),
             Step::Change(moved) => self.change(moved),
-            Step::IsMoved(address) | Step::IsNotMoved(address) => {
-                self.table(&["test", &address.to_string()])
-            }
+            Step::AreMoved(moved) => return self.test(moved.witnesses()),
+            Step::AreNotMoved(moved) => return self.test(moved.excepted()),
             Step::Kill(side, _) => self.call(&["-k", "label", "-k", self.label(*side)]),
             Step::AreGone(..) | Step::Connected(_) => self.call(&["-s", "states"]),
             Step::Responder(server) => return Means::AskForPage(*server),
@@ -105,16 +105,22 @@ impl Pf {
 
     pub(super) fn judge(&self, step: &Step, output: &Output) -> Result<Finding, String> {
         let table = self.settings.table();
-        if let Step::IsMoved(address) | Step::IsNotMoved(address) = step {
-            let wanted = matches!(step, Step::IsMoved(_));
-            return match (self.tested(output)?, wanted) {
-                (true, true) | (false, false) => Ok(Finding::Right),
-                (false, true) => Err(format!(
+        if let Step::AreMoved(moved) = step {
+            let found = self.tested(output, moved.witnesses())?;
+            return match moved.witnesses().find(|address| !found.contains(address)) {
+                Some(address) => Err(format!(
                     "{address} is not in table <{table}>, where it was just put"
                 )),
-                (true, false) => Err(format!(
+                None => Ok(Finding::Right),
+            };
+        }
+        if let Step::AreNotMoved(moved) = step {
+            let found = self.tested(output, moved.excepted())?;
+            return match moved.excepted().find(|address| found.contains(address)) {
+                Some(address) => Err(format!(
                     "{address} is in table <{table}>, and was not to be"
                 )),
+                None => Ok(Finding::Right),
             };
         }
         if output.status == Some(0) {
@@ -124,11 +130,25 @@ impl Pf {
         }
     }
 
-    /// `-T test`: whether all addresses are in the table.
-    fn tested(&self, output: &Output) -> Result<bool, String> {
+    /// Which of these addresses are in the table: all in one call, and listed because of `-v`.
+    fn test(&self, addresses: impl Iterator<Item = IpAddr>) -> Means {
+        let input: String = addresses.map(|address| format!("{address}\n")).collect();
+        if input.is_empty() {
+            return Means::Nothing;
+        }
+        let call = self.call(&["-v", "-t", self.settings.table(), "-T", "test", "-f", "-"]);
+        Means::Call(call.with_input(input))
+    }
+
+    /// `-v -T test`: those of these addresses that are in the table.
+    fn tested(
+        &self,
+        output: &Output,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Result<HashSet<IpAddr>, String> {
         match output.status {
-            Some(0) => Ok(true),
-            Some(NO_MATCH) => Ok(false),
+            Some(0) => Ok(addresses.collect()),
+            Some(NO_MATCH) => Ok(output::matching(&output.stdout).collect()),
             _ => Err(format!(
                 "pfctl cannot test table <{}>: {}",
                 self.settings.table(),
@@ -224,6 +244,7 @@ impl Pf {
                 Some(moved) => Ok(Finding::Moved(moved)),
             },
             Step::AreGone(side, moved) => {
+                let moved = moved.index();
                 let belongs_elsewhere =
                     |state: &State| moved.has(state.peer.ip()) == (*side == Side::Live);
                 Ok(self.count(*side, text, belongs_elsewhere))
@@ -234,8 +255,8 @@ impl Pf {
             )),
             Step::Change(_)
             | Step::Kill(..)
-            | Step::IsMoved(_)
-            | Step::IsNotMoved(_)
+            | Step::AreMoved(_)
+            | Step::AreNotMoved(_)
             | Step::PathIsOpen { .. }
             | Step::Responder(_)
             | Step::Live(_)

@@ -62,10 +62,10 @@ pub(super) enum Step {
     Remember,
     /// Exactly these are moved from now on: one change, all of it or nothing.
     Change(Moved),
-    /// This address is moved.
-    IsMoved(IpAddr),
-    /// This address is not moved.
-    IsNotMoved(IpAddr),
+    /// For each entry an address is moved.
+    AreMoved(Moved),
+    /// For each exception an address is not moved.
+    AreNotMoved(Moved),
     /// Nobody is moved.
     NobodyIsMoved,
     /// Connections on this side end, of those who belong on the other one.
@@ -103,7 +103,7 @@ impl Step {
             | Self::Remember
             | Self::Connected(_)
             | Self::Counts => Phase::Check,
-            Self::Change(_) | Self::IsMoved(_) | Self::IsNotMoved(_) | Self::NobodyIsMoved => {
+            Self::Change(_) | Self::AreMoved(_) | Self::AreNotMoved(_) | Self::NobodyIsMoved => {
                 Phase::Change
             }
             Self::Kill(..) | Self::AreGone(..) => Phase::Kill,
@@ -185,9 +185,8 @@ impl Plan {
         });
         steps.push(Step::Remember);
         steps.push(Step::Change(moved.clone()));
-        steps.extend(moved.witnesses().map(Step::IsMoved));
-        let except = moved.except.iter().map(Network::first);
-        steps.extend(except.map(Step::IsNotMoved));
+        steps.push(Step::AreMoved(moved.clone()));
+        steps.push(Step::AreNotMoved(moved.clone()));
         steps.push(Step::Kill(Side::Live, moved.clone()));
         steps.push(Step::AreGone(Side::Live, moved.clone()));
         steps.push(Step::AreGone(Side::Maintenance, moved.clone()));
@@ -238,7 +237,7 @@ impl Moved {
     pub(super) fn new(entries: Vec<Network>, except: Vec<Network>) -> Result<Self, String> {
         let (entries, except) = (without_covered(entries), without_covered(except));
         for entry in &entries {
-            if let Some(exception) = except.iter().find(|exception| exception.covers(entry)) {
+            if let Some(exception) = covering(&except, entry) {
                 return Err(format!(
                     "{entry} is to get the page, and the exception {exception} has it stay on the live site; give only one of them"
                 ));
@@ -260,32 +259,72 @@ impl Moved {
         families
     }
 
-    /// This address is moved. No exception covers an entry, so every exception is the more precise one.
-    pub(super) fn has(&self, address: IpAddr) -> bool {
-        let among = |networks: &[Network]| networks.iter().any(|network| network.has(address));
-        among(&self.entries) && !among(&self.except)
+    /// For questions about many addresses.
+    pub(super) fn index(&self) -> Index {
+        Index {
+            entries: without_covered(self.entries.clone()),
+            except: without_covered(self.except.clone()),
+        }
+    }
+
+    /// The same, with all exceptions moved too.
+    pub(super) fn without_exceptions(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            except: Vec::new(),
+        }
     }
 
     /// For each entry one address that is moved by it, as far as one is easily found.
-    fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
-        self.entries.iter().filter_map(|entry| {
+    pub(super) fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
+        let index = self.index();
+        self.entries.iter().filter_map(move |entry| {
             let candidates = [outsiders(entry.family()), vec![entry.last(), entry.first()]];
             let mut candidates = candidates.concat().into_iter();
-            candidates.find(|address| entry.has(*address) && self.has(*address))
+            candidates.find(|address| entry.has(*address) && index.has(*address))
         })
+    }
+
+    /// For each exception one address that is not moved.
+    pub(super) fn excepted(&self) -> impl Iterator<Item = IpAddr> {
+        self.except.iter().map(Network::first)
+    }
+}
+
+/// Who is moved, in lists that are searched by halves: there may be ten thousand exceptions, and as many connections.
+pub(super) struct Index {
+    entries: Vec<Network>,
+    except: Vec<Network>,
+}
+
+impl Index {
+    /// This address is moved. No exception covers an entry, so every exception is the more precise one.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        let address = Network::single(address);
+        covering(&self.entries, &address).is_some() && covering(&self.except, &address).is_none()
     }
 }
 
 /// In order, without what others cover.
-fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
+pub(super) fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
     networks.sort_unstable();
-    networks.dedup();
-    let all = networks.clone();
-    networks.retain(|network| {
-        !all.iter()
-            .any(|other| other != network && other.covers(network))
-    });
-    networks
+    let mut kept: Vec<Network> = Vec::new();
+    for network in networks {
+        // What covers it comes before it, and so does all that is covered by that, which was left out.
+        if !kept.last().is_some_and(|last| last.covers(&network)) {
+            kept.push(network);
+        }
+    }
+    kept
+}
+
+/// Which of these networks, in order and without any that another covers, covers this one.
+fn covering<'a>(networks: &'a [Network], one: &Network) -> Option<&'a Network> {
+    // Only the last that is not behind it can: one before that ends before that begins.
+    let behind = networks.partition_point(|network| network <= one);
+    networks[..behind]
+        .last()
+        .filter(|network| network.covers(one))
 }
 
 /// Addresses that nobody has: for documentation (RFC 5737 3, RFC 3849 2).
@@ -315,7 +354,6 @@ mod tests {
         let moved = moved(&["0.0.0.0/0", "::/0"], &["192.0.2.10", "2001:db8::/48"]);
         let responders: Vec<SocketAddr> = vec!["127.0.0.1:8080".parse().unwrap()];
         let plan = Plan::on(&moved, &responders, false);
-        let address = |text: &str| text.parse().unwrap();
         assert_eq!(
             plan.steps,
             [
@@ -330,10 +368,8 @@ mod tests {
                 },
                 Step::Remember,
                 Step::Change(moved.clone()),
-                Step::IsMoved(address("203.0.113.77")),
-                Step::IsMoved(address("2001:db8:ffff::77")),
-                Step::IsNotMoved(address("192.0.2.10")),
-                Step::IsNotMoved(address("2001:db8::")),
+                Step::AreMoved(moved.clone()),
+                Step::AreNotMoved(moved.clone()),
                 Step::Kill(Side::Live, moved.clone()),
                 Step::AreGone(Side::Live, moved.clone()),
                 Step::AreGone(Side::Maintenance, moved),
@@ -407,7 +443,7 @@ mod tests {
             let witnesses: Vec<IpAddr> = moved.witnesses().collect();
             assert_eq!(witnesses.len(), entries.len());
             assert!(
-                witnesses.iter().all(|witness| moved.has(*witness)),
+                witnesses.iter().all(|witness| moved.index().has(*witness)),
                 "{witnesses:?}"
             );
         }
@@ -423,7 +459,37 @@ mod tests {
         assert!(Moved::new(networks(&["::/0"]), networks(&["::/0"])).is_err());
         let moved = moved(&["10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8"], &["10.2.0.1"]);
         assert_eq!(moved.entries, networks(&["10.0.0.0/8"]));
-        assert!(moved.has("10.1.0.1".parse().unwrap()));
-        assert!(!moved.has("10.2.0.1".parse().unwrap()));
+        assert!(moved.index().has("10.1.0.1".parse().unwrap()));
+        assert!(!moved.index().has("10.2.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_another_network_covers_is_found_and_left_out() {
+        let all = networks(&[
+            "10.0.0.0/8",
+            "10.0.0.0/9",
+            "10.255.255.255",
+            "11.0.0.0",
+            "10.0.0.0/8",
+            "9.255.255.0/24",
+            "::/0",
+            "::/1",
+            "ffff::1",
+            "0.0.0.0",
+        ]);
+        let kept = networks(&[
+            "0.0.0.0",
+            "9.255.255.0/24",
+            "10.0.0.0/8",
+            "11.0.0.0",
+            "::/0",
+        ]);
+        assert_eq!(without_covered(all.clone()), kept);
+        for one in all {
+            let slowly = kept.iter().find(|other| other.covers(&one));
+            assert_eq!(covering(&kept, &one), slowly, "{one}");
+        }
+        assert_eq!(covering(&kept[..4], &networks(&["10.0.0.0/7"])[0]), None);
+        assert_eq!(covering(&kept[..4], &networks(&["11.0.0.1"])[0]), None);
     }
 }

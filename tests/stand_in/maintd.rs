@@ -1,7 +1,7 @@
 //! maintd with stand-ins for the system's commands: the whole command line as a process of its own, and no root needed.
 //!
 //! `MAINTD_PFCTL`, `MAINTD_NFT` and `MAINTD_SS` name the stand-ins; `MAINTD_NEED_ROOT` has it ask for root all the same.
-//! The host's addresses are 203.0.113.1 and 2001:db8:1::1.
+//! The host's addresses are 203.0.113.1 and 2001:db8:1::1, or those of the system where `MAINTD_OWN_ADDRESSES` is set.
 
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,10 +20,12 @@ fn main() -> ExitCode {
         nft: tool("MAINTD_NFT"),
         ss: tool("MAINTD_SS"),
         iptables_save: [None, None, None, None],
-        own: Some(vec![
-            Ipv4Addr::new(203, 0, 113, 1).into(),
-            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
-        ]),
+        own: env::var_os("MAINTD_OWN_ADDRESSES").is_none().then(|| {
+            vec![
+                Ipv4Addr::new(203, 0, 113, 1).into(),
+                Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
+            ]
+        }),
         need_root: env::var_os("MAINTD_NEED_ROOT").is_some(),
         // That of the system may be somebody's.
         control: PathBuf::from("/nonexistent"),

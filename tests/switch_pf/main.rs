@@ -42,9 +42,10 @@ const SHOW: &str = "-t maintenance -T show";
 const KILL_LIVE: &str = "-k label -k www-normal";
 const KILL_PAGE: &str = "-k label -k www-maintenance";
 const STATES: &str = "-s states";
-const TEST_V4: &str = "-t maintenance -T test 203.0.113.77";
-const TEST_V6: &str = "-t maintenance -T test 2001:db8:ffff::77";
+const TEST: &str = "-v -t maintenance -T test -f -";
 const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// What `on` tests to see whether everybody is moved.
+const OUTSIDERS: &str = "203.0.113.77\n2001:db8:ffff::77\n";
 
 /// /dev/pf is not open to the caller, in the calls that contain these words.
 fn denied(call: &str) -> Value {

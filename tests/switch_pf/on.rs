@@ -3,19 +3,20 @@
 use serde_json::json;
 
 use crate::host::Host;
-use crate::{CHECKS, EVERYBODY, KILL_LIVE, KILL_PAGE, REPLACE, STATES, TEST_V4, TEST_V6};
+use crate::{CHECKS, EVERYBODY, KILL_LIVE, KILL_PAGE, OUTSIDERS, REPLACE, STATES, TEST};
 
-/// The calls of an `on` that tests these addresses.
-fn calls(tests: &[&str]) -> Vec<String> {
-    let tests = tests
-        .iter()
-        .map(|address| format!("-t maintenance -T test {address}"));
-    let own = |text: &&str| (*text).to_owned();
-    let mut calls: Vec<String> = CHECKS.iter().map(own).collect();
-    calls.push(REPLACE.to_owned());
-    calls.extend(tests);
-    calls.extend([KILL_LIVE, STATES, STATES].iter().map(own));
-    calls
+/// `on` has made exactly its calls, and each test was of these addresses: those that are moved, and those that are not.
+#[track_caller]
+fn assert_calls(host: &Host, tests: &[&[&str]]) {
+    let mut expected = [&CHECKS[..], &[REPLACE]].concat();
+    expected.extend(tests.iter().map(|_| TEST));
+    expected.extend([KILL_LIVE, STATES, STATES]);
+    let calls = host.calls_with_input();
+    let args: Vec<&str> = calls.iter().map(|(args, _)| args.as_str()).collect();
+    assert_eq!(args, expected);
+    let tested = calls.iter().filter(|(args, _)| args == TEST);
+    let tested: Vec<Vec<&str>> = tested.map(|(_, input)| input.lines().collect()).collect();
+    assert_eq!(tested, tests);
 }
 
 /// What the only replacement was given to read.
@@ -35,17 +36,13 @@ fn everybody_is_moved_by_checks_one_change_its_proof_and_a_kill() {
     assert_eq!(ended.stdout, "");
     let all = host.calls_with_input();
     let args: Vec<&str> = all.iter().map(|(args, _)| args.as_str()).collect();
-    let expected = [
-        &CHECKS[..],
-        &[REPLACE, TEST_V4, TEST_V6, KILL_LIVE, STATES, STATES],
-    ]
-    .concat();
+    let expected = [&CHECKS[..], &[REPLACE, TEST, KILL_LIVE, STATES, STATES]].concat();
     assert_eq!(args, expected);
     for (args, input) in &all {
-        let expected = if args == REPLACE {
-            "0.0.0.0/0\n::/0\n"
-        } else {
-            ""
+        let expected = match args.as_str() {
+            REPLACE => "0.0.0.0/0\n::/0\n",
+            TEST => OUTSIDERS,
+            _ => "",
         };
         assert_eq!(input, expected, "{args}");
     }
@@ -66,7 +63,7 @@ fn a_second_time_it_does_the_same_and_the_beginning_stays() {
     host.calls();
     let ended = host.done(&["on"]);
     assert_eq!(ended.stderr, "maintd: on: everybody gets the page\n");
-    assert_eq!(host.calls(), calls(&["203.0.113.77", "2001:db8:ffff::77"]));
+    assert_calls(&host, &[&["203.0.113.77", "2001:db8:ffff::77"]]);
     assert_eq!(host.table(), EVERYBODY);
     assert_eq!(host.saved().unwrap()["since"], 1_700_000_000);
 }
@@ -103,7 +100,7 @@ fn one_family_alone_is_moved_where_the_configuration_says_so() {
         host.set("states", json!([host.live_state(peer)]));
         let ended = host.done(&["on"]);
         assert_eq!(ended.stderr, format!("maintd: on: {entry} gets the page\n"));
-        assert_eq!(host.calls(), calls(&[test]));
+        assert_calls(&host, &[&[test]]);
         assert_eq!(host.table(), [entry]);
         assert_eq!(host.maintd(&["status"]).status, Some(0));
     }
@@ -132,7 +129,7 @@ fn some_alone_are_moved() {
         ended.stderr,
         "maintd: on: 203.0.113.0/24 and 2001:db8:7::1 get the page\n"
     );
-    assert_eq!(host.calls(), calls(&["203.0.113.77", "2001:db8:7::1"]));
+    assert_calls(&host, &[&["203.0.113.77", "2001:db8:7::1"]]);
     assert_eq!(host.table(), ["203.0.113.0/24", "2001:db8:7::1"]);
     assert_eq!(host.maintd(&["status"]).status, Some(4));
 }
@@ -186,15 +183,14 @@ fn exceptions_stay_on_the_live_site() {
         ended.stderr,
         "maintd: on: everybody gets the page, but for 198.51.100.7, 203.0.113.0/24 and 2001:db8::/48\n"
     );
-    let expected = calls(&[
-        // The usual one is excepted.
-        "198.51.100.77",
-        "2001:db8:ffff::77",
-        "198.51.100.7",
-        "203.0.113.0",
-        "2001:db8::",
-    ]);
-    assert_eq!(host.calls(), expected);
+    assert_calls(
+        &host,
+        &[
+            // The usual one is excepted.
+            &["198.51.100.77", "2001:db8:ffff::77"],
+            &["198.51.100.7", "203.0.113.0", "2001:db8::"],
+        ],
+    );
     assert_eq!(
         host.table(),
         [
@@ -232,6 +228,20 @@ fn an_exception_of_the_host_itself_has_no_effect_and_a_warning() {
         format!("maintd: warning: the exception {one} has no effect: what this host sends to itself is never redirected")
     });
     assert_eq!(warned, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn many_exceptions_make_no_more_calls_than_one() {
+    let host = Host::new();
+    let networks: Vec<String> = (0..500)
+        .map(|number| format!("10.{}.{}.7", number / 250, number % 250))
+        .collect();
+    let words = networks.iter().flat_map(|network| ["--except", network]);
+    host.done(&["on"].into_iter().chain(words).collect::<Vec<_>>());
+    let excepted: Vec<&str> = networks.iter().map(String::as_str).collect();
+    assert_calls(&host, &[&["203.0.113.77", "2001:db8:ffff::77"], &excepted]);
+    assert_eq!(host.table().len(), 502);
+    assert_eq!(host.maintd(&["status"]).status, Some(0));
 }
 
 #[test]
@@ -277,7 +287,7 @@ fn names_of_the_configuration_are_those_that_pf_is_asked_for() {
     host.done(&["on"]);
     let calls = host.calls();
     assert_eq!(calls[5], "-q -t upgrade -T replace -f -");
-    assert_eq!(calls[8], "-k label -k site");
+    assert_eq!(calls[7], "-k label -k site");
     assert_eq!(host.pf()["tables"]["upgrade"]["entries"], json!(EVERYBODY));
     assert_eq!(host.table(), [""; 0]);
     host.done(&["off"]);
@@ -329,7 +339,7 @@ fn connections_that_are_over_or_of_others_are_not_waited_for() {
         ]),
     );
     host.done(&["on"]);
-    assert_eq!(host.calls(), calls(&["203.0.113.77", "2001:db8:ffff::77"]));
+    assert_calls(&host, &[&["203.0.113.77", "2001:db8:ffff::77"]]);
 }
 
 #[test]

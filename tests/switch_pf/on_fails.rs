@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::{CHECKS, EVERYBODY, KILL_LIVE, REPLACE, SHOW, STATES, TEST_V4, TEST_V6, denied};
+use crate::{CHECKS, EVERYBODY, KILL_LIVE, REPLACE, SHOW, STATES, TEST, denied};
 
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
@@ -196,15 +196,15 @@ fn assert_undone(words: &[&str], fault: Value, line: &str, proofs: &[&str]) {
 fn somebody_who_was_to_be_moved_is_not() {
     assert_undone(
         &["on"],
-        json!({ "call": "-T test 203.0.113.77", "status": 2, "stderr": "0/1 addresses match.\n" }),
+        json!({ "call": "-T test", "status": 2, "stdout": "M  2001:db8:ffff::77\n", "stderr": "1/2 addresses match.\n" }),
         "203.0.113.77 is not in table <maintenance>, where it was just put",
-        &[TEST_V4],
+        &[TEST],
     );
     assert_undone(
         &["on"],
-        json!({ "call": "-T test 2001:db8:ffff::77", "status": 2, "stderr": "0/1 addresses match.\n" }),
+        json!({ "call": "-T test", "status": 2, "stdout": "M  203.0.113.77\n", "stderr": "1/2 addresses match.\n" }),
         "2001:db8:ffff::77 is not in table <maintenance>, where it was just put",
-        &[TEST_V4, TEST_V6],
+        &[TEST],
     );
 }
 
@@ -220,12 +220,24 @@ fn the_change_is_said_to_be_done_and_is_not() {
 
 #[test]
 fn somebody_who_is_excepted_is_moved() {
-    assert_undone(
-        &["on", "--except", "192.0.2.99"],
-        json!({ "call": "-T test 192.0.2.99", "status": 0, "stderr": "1/1 addresses match.\n" }),
-        "192.0.2.99 is in table <maintenance>, and was not to be",
-        &[TEST_V4, TEST_V6, "-t maintenance -T test 192.0.2.99"],
-    );
+    for (status, stdout, stderr, named) in [
+        (2, "M  192.0.2.99\n", "1/2 addresses match.\n", "192.0.2.99"),
+        (
+            0,
+            "M  192.0.2.98\nM  192.0.2.99\n",
+            "2/2 addresses match.\n",
+            "192.0.2.98",
+        ),
+        // All match, whatever is listed.
+        (0, "", "", "192.0.2.98"),
+    ] {
+        assert_undone(
+            &["on", "--except", "192.0.2.98", "--except", "192.0.2.99"],
+            json!({ "call": "-T test", "from": 2, "status": status, "stdout": stdout, "stderr": stderr }),
+            &format!("{named} is in table <maintenance>, and was not to be"),
+            &[TEST, TEST],
+        );
+    }
 }
 
 #[test]
@@ -234,7 +246,7 @@ fn who_is_moved_cannot_be_tested() {
         &["on"],
         json!({ "call": "-T test", "status": 255, "stderr": "pfctl: Table does not exist\n" }),
         "pfctl cannot test table <maintenance>: \"pfctl: Table does not exist\"",
-        &[TEST_V4],
+        &[TEST],
     );
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use serde_json::Value;
 
 use crate::host::{Ended, Host, ended};
-use crate::{CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, SHOW, STATES, TEST_V4, TEST_V6};
+use crate::{CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, OUTSIDERS, SHOW, STATES, TEST};
 
 /// The commands of `on` as a shell takes them.
 fn commands_of_on(host: &Host) -> String {
@@ -23,9 +23,8 @@ fn commands_of_on(host: &Host) -> String {
     }
     text += &call(SHOW);
     text += &format!("{pfctl} -q -t maintenance -T replace -f - <<'END'\n0.0.0.0/0\n::/0\nEND\n");
-    text + &[TEST_V4, TEST_V6, KILL_LIVE, STATES, STATES]
-        .map(call)
-        .concat()
+    text += &format!("{pfctl} {TEST} <<'END'\n{OUTSIDERS}END\n");
+    text + &[KILL_LIVE, STATES, STATES].map(call).concat()
 }
 
 fn commands_of_off(host: &Host, force: bool) -> String {
@@ -131,9 +130,9 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
     expected += &call(SHOW);
     expected += &call("-q -t maintenance -T replace -f - <<'END'");
     expected += "maintd: 0.0.0.0/0\nmaintd: ::/0\nmaintd: END\n";
-    expected += &[TEST_V4, TEST_V6, KILL_LIVE, STATES, STATES]
-        .map(call)
-        .concat();
+    expected += &call(&format!("{TEST} <<'END'"));
+    expected += "maintd: 203.0.113.77\nmaintd: 2001:db8:ffff::77\nmaintd: END\n";
+    expected += &[KILL_LIVE, STATES, STATES].map(call).concat();
     expected += "maintd: on: everybody gets the page\n";
     assert_eq!(ended.stderr, expected);
 

@@ -6,9 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::host::Host;
-use crate::{
-    CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST_V4, TEST_V6, denied,
-};
+use crate::{CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST, denied};
 
 const ON: &str = "maintd: on: everybody gets the page\n";
 const OFF: &str = "maintd: off: everybody is on the live site\n";
@@ -38,11 +36,7 @@ fn on_then_the_command_then_off() {
     assert_eq!(meanwhile["states"], json!([]));
     assert_eq!(host.table(), [""; 0]);
     assert_eq!(host.saved(), None);
-    let on = [
-        &CHECKS[..],
-        &[REPLACE, TEST_V4, TEST_V6, KILL_LIVE, STATES, STATES],
-    ]
-    .concat();
+    let on = [&CHECKS[..], &[REPLACE, TEST, KILL_LIVE, STATES, STATES]].concat();
     let off = [SHOW, SHOW, FLUSH, SHOW, KILL_PAGE, STATES];
     assert_eq!(host.calls(), [&on[..], &off].concat());
 }

@@ -49,10 +49,7 @@ fn everybody_is_moved_and_back_but_for_the_excepted() {
     let except = ["--except", "198.51.100.9", "--except", "2001:db8::9"];
     site.switch(&[&["on"], &except[..]].concat());
     // By ss(8), before any rule has refused a packet: only connections of the excepted are left.
-    let filter = "( sport = :80 or sport = :443 )";
-    let left = site
-        .server
-        .run("ss", &["-Htn", "state", "established", filter]);
+    let left = connections(&site);
     let is_excepted = |line: &str| {
         [".9:", ".9]:", "::9]:"]
             .iter()
@@ -78,6 +75,71 @@ fn everybody_is_moved_and_back_but_for_the_excepted() {
     all_are_moved(&mut everybody, &Outcome::Live);
     all_get(&mut excepted, &Outcome::Live);
     assert_eq!(site.status().0, 3);
+}
+
+/// The connections of the live site, as ss(8) lists them.
+fn connections(site: &Site) -> String {
+    let filter = "( sport = :80 or sport = :443 )";
+    let arguments = ["-Htn", "state", "established", filter];
+    site.server.run("ss", &arguments)
+}
+
+/// To ss(8) 32.1.13.184 is in 2001:db8::/32, and c633:6400::/24 holds 198.51.100.7: the bits are the same.
+#[test]
+fn an_exception_of_one_family_keeps_no_connection_of_the_other() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let mut visitors = site.visitors(7);
+    all_get(&mut visitors, &Outcome::Live);
+    let except = ["--except", "32.1.13.184", "--except", "c633:6400::/24"];
+    site.switch(&[&["on"], &except[..]].concat());
+    // Before any rule has refused a packet.
+    assert_eq!(connections(&site), "");
+    all_are_moved(&mut visitors, &Outcome::Page);
+}
+
+/// The visitors of number 9, and others of whom none comes.
+fn exceptions(number: u32) -> Vec<String> {
+    let first = ["198.51.100.9", "2001:db8::9"].map(str::to_owned);
+    let others = (0..number).map(|number| match number % 2 {
+        0 => format!("10.{}.{}.7", number / 256 % 256, number % 256),
+        _ => format!("2001:db8:1:{number:x}::7"),
+    });
+    first.into_iter().chain(others).collect()
+}
+
+#[test]
+fn ten_thousand_exceptions_make_no_more_calls_of_nft_than_two() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let mut excepted = site.visitors(9);
+    all_get(&mut excepted, &Outcome::Live);
+    let mut calls = Vec::new();
+    for except in [exceptions(0), exceptions(9_998)] {
+        let mut moved = site.visitors(7);
+        all_get(&mut moved, &Outcome::Live);
+        let mut words = vec!["on"];
+        words.extend(except.iter().flat_map(|network| ["--except", network]));
+        let said = Said::of(site.logged_command(&words).spawn().unwrap());
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        calls.push(site.calls("nft"));
+        all_are_moved(&mut moved, &Outcome::Page);
+        // Their connections are the first ones still.
+        assert!(excepted.iter().all(Visitor::is_connected));
+        all_get(&mut excepted, &Outcome::Live);
+        let (status, table) = site.status();
+        assert_eq!(status, 0, "{table}");
+        let said = Said::of(site.logged_command(&["off"]).spawn().unwrap());
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        calls.push(site.calls("nft"));
+        all_are_moved(&mut moved, &Outcome::Live);
+        all_get(&mut excepted, &Outcome::Live);
+    }
+    assert_eq!(calls[..2], calls[2..]);
 }
 
 #[test]

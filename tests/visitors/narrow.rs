@@ -68,8 +68,31 @@ fn the_page_comes_through_a_narrow_path() {
     site.switch(&["on", "203.0.113.2/31", "2001:db8:1::2/127"]);
     all_get(2, Outcome::Page);
     all_get(4, Outcome::Live);
-    site.server.run("ip", &["route", "flush", "cache"]);
-    site.server.run("ip", &["-6", "route", "flush", "cache"]);
+    let forget = || {
+        site.server.run("ip", &["route", "flush", "cache"]);
+        site.server.run("ip", &["-6", "route", "flush", "cache"]);
+    };
+    // Several of one length are tested by one rule.
+    for [ours, other, ours6, other6] in [
+        [
+            "203.0.113.2/31",
+            "203.0.113.8/31",
+            "2001:db8:1::2/127",
+            "2001:db8:1::8/127",
+        ],
+        [
+            "203.0.113.2",
+            "203.0.113.9",
+            "2001:db8:1::2",
+            "2001:db8:1::9",
+        ],
+    ] {
+        forget();
+        site.switch(&["on", ours, other, ours6, other6]);
+        all_get(2, Outcome::Page);
+        all_get(4, Outcome::Live);
+    }
+    forget();
     site.switch(&["on", "--except", "203.0.113.4", "--except", "2001:db8:1::4"]);
     all_get(3, Outcome::Page);
     all_get(4, Outcome::Live);

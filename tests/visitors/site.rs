@@ -1,7 +1,9 @@
 //! A site: nginx on 80 and 443, `maintd serve` on 8080 and 8443, nft's rules, and visitors at the other end of a cable.
 
-use std::fs;
+use std::env;
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -135,7 +137,11 @@ impl Site {
 
     /// A maintd that is run where the site is, with its configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.server.command(env!("CARGO_BIN_EXE_maintd"));
+        self.command_of(env!("CARGO_BIN_EXE_maintd"), arguments)
+    }
+
+    fn command_of(&self, maintd: &str, arguments: &[&str]) -> Command {
+        let mut command = self.server.command(maintd);
         // Behind "--" there is another's command line.
         let (name, rest) = arguments.split_first().unwrap();
         command
@@ -145,6 +151,38 @@ impl Site {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// The same, with each call of nft and ss written to a file; see [`Self::calls`].
+    pub(crate) fn logged_command(&self, arguments: &[&str]) -> Command {
+        // This program lies in `deps`, beside `examples`.
+        let own = env::current_exe().unwrap();
+        let maintd = own
+            .parent()
+            .unwrap()
+            .with_file_name("examples/stand_in_maintd");
+        let mut command = self.command_of(maintd.to_str().unwrap(), arguments);
+        command.env("MAINTD_OWN_ADDRESSES", "1");
+        for (variable, name) in [("MAINTD_NFT", "nft"), ("MAINTD_SS", "ss")] {
+            let script = self.directory.path().join(name);
+            let log = self.directory.path().join("calls");
+            let text = format!(
+                "#!/bin/sh\necho {name} >>{}\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec {name} \"$@\"\n",
+                log.display()
+            );
+            fs::write(&script, text).unwrap();
+            fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+            command.env(variable, script);
+        }
+        command
+    }
+
+    /// How often a logged command called this program since this was last asked.
+    pub(crate) fn calls(&self, program: &str) -> usize {
+        let log = self.directory.path().join("calls");
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(log).unwrap();
+        text.lines().filter(|line| *line == program).count()
     }
 
     /// Runs maintd to its end.

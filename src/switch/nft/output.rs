@@ -130,14 +130,24 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     Some((family, from, to))
 }
 
-/// `ss -Htn`: how many connections are open. One that only closes serves nobody, and older kernels cannot end it once its
-/// program has closed it.
-pub(super) fn open_sockets(text: &str) -> u64 {
-    let open = text.lines().filter(|line| {
-        let state = line.split_whitespace().next();
-        matches!(state, Some("ESTAB" | "SYN-RECV" | "CLOSE-WAIT"))
-    });
-    open.count().try_into().unwrap_or(u64::MAX)
+/// `ss -Htn`: the peers of the connections that are open; nothing for one that cannot be read. One that only closes serves
+/// nobody, and older kernels cannot end it once its program has closed it.
+pub(super) fn open_sockets(text: &str) -> impl Iterator<Item = Option<IpAddr>> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let is_open = matches!(words.next()?, "ESTAB" | "SYN-RECV" | "CLOSE-WAIT");
+        is_open.then(|| words.nth(3).and_then(peer))
+    })
+}
+
+/// `192.0.2.1:80`, `[2001:db8::1]:80`, `[::ffff:192.0.2.1]:80` where one socket serves both families, or
+/// `[fe80::1]%eth0:80`.
+fn peer(text: &str) -> Option<IpAddr> {
+    let (host, _) = text.rsplit_once(':')?;
+    let host = host.split('%').next()?.trim_matches(['[', ']']);
+    host.parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -198,7 +208,25 @@ mod tests {
     #[test]
     fn what_waits_to_be_forgotten_is_not_open() {
         let text = "ESTAB     0      0      192.0.2.1:80  198.51.100.7:50000 \nTIME-WAIT 0      0      192.0.2.1:80  198.51.100.7:50001 \nSYN-RECV  0      0      192.0.2.1:80  198.51.100.7:50002 \n";
-        assert_eq!(open_sockets(text), 2);
-        assert_eq!(open_sockets(""), 0);
+        assert_eq!(open_sockets(text).count(), 2);
+        assert_eq!(open_sockets("").count(), 0);
+    }
+
+    #[test]
+    fn the_peer_of_a_connection_is_an_address_of_either_family() {
+        let text = "ESTAB 0 0 192.0.2.1:80 198.51.100.7:50000 \n\
+            ESTAB 0 0 [2001:db8::1]:80 [2001:db8::7]:50001\n\
+            ESTAB 0 0 [::ffff:192.0.2.1]:443 [::ffff:198.51.100.8]:50002\n\
+            ESTAB 0 0 [fe80::1]%eth0:443 [fe80::7]%eth0:50002\n\
+            ESTAB 0 0\n";
+        let address = |text: &str| Some(text.parse().unwrap());
+        let expected = [
+            address("198.51.100.7"),
+            address("2001:db8::7"),
+            address("198.51.100.8"),
+            address("fe80::7"),
+            None,
+        ];
+        assert_eq!(open_sockets(text).collect::<Vec<_>>(), expected);
     }
 }

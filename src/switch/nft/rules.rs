@@ -1,5 +1,6 @@
 //! The rules that the switch needs, as nft(8) reads them.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use super::output::Table;
@@ -122,8 +123,11 @@ pub(super) fn quoted(table: &str, moved: &Moved) -> String {
     let mut text = format!("flush chain inet {table} {QUOTED}\n");
     let zone = format!("ct original zone set {ZONE}");
     for (networks, what) in [(&moved.except, "accept"), (&moved.entries, zone.as_str())] {
-        for network in networks {
-            let quotation = quotation(network);
+        let mut networks = networks.clone();
+        networks.sort_by_key(|network| (network.family(), Reverse(network.bits())));
+        let kind = |network: &Network| (network.family(), network.bits());
+        for alike in networks.chunk_by(|one, other| kind(one) == kind(other)) {
+            let quotation = quotation(alike);
             text.push_str(&format!(
                 "add rule inet {table} {QUOTED} {quotation}{what}\n"
             ));
@@ -132,17 +136,37 @@ pub(super) fn quoted(table: &str, moved: &Moved) -> String {
     text
 }
 
-/// The test whether an answer that is quoted was for one of these.
-fn quotation(network: &Network) -> String {
-    let (kind, offset, number) = match network.first() {
-        IpAddr::V4(address) => ("icmp", 192, u128::from(address.to_bits()) << 96),
-        IpAddr::V6(address) => ("icmpv6", 256, address.to_bits()),
+/// The test whether an answer that is quoted was for one of these networks, which are of one family and length: one rule for
+/// all, so that ten thousand exceptions are not ten thousand rules for each ICMP error.
+fn quotation(networks: &[Network]) -> String {
+    let Some(one) = networks.first() else {
+        return String::new();
     };
-    let bits = network.bits();
-    match number.checked_shr(128 - u32::from(bits)) {
-        Some(prefix) => format!("meta l4proto {kind} @th,{offset},{bits} {prefix:#x} "),
+    let (kind, offset) = match one.family() {
+        Family::Inet => ("icmp", 192),
+        Family::Inet6 => ("icmpv6", 256),
+    };
+    let bits = one.bits();
+    let prefix = |network: &Network| {
+        let number = match network.first() {
+            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        number.checked_shr(128 - u32::from(bits))
+    };
+    let prefixes: Vec<String> = networks
+        .iter()
+        .filter_map(prefix)
+        .map(|prefix| format!("{prefix:#x}"))
+        .collect();
+    match prefixes.as_slice() {
         // No bit counts.
-        None => format!("meta l4proto {kind} "),
+        [] => format!("meta l4proto {kind} "),
+        [prefix] => format!("meta l4proto {kind} @th,{offset},{bits} {prefix} "),
+        several => {
+            let several = several.join(", ");
+            format!("meta l4proto {kind} @th,{offset},{bits} {{ {several} }} ")
+        }
     }
 }
 
@@ -269,10 +293,11 @@ mod tests {
     fn quotations_are_told_apart_by_the_bits_that_count() {
         let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
         let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
-        let except = networks(&["192.0.2.8/29", "2001:db8::7"]);
+        let except = networks(&["192.0.2.7", "192.0.2.8/29", "192.0.2.1", "2001:db8::7"]);
         let text = quoted("maintd", &Moved { entries, except });
         let expected = [
             "flush chain inet maintd quoted",
+            "add rule inet maintd quoted meta l4proto icmp @th,192,32 { 0xc0000207, 0xc0000201 } accept",
             "add rule inet maintd quoted meta l4proto icmp @th,192,29 0x18000041 accept",
             "add rule inet maintd quoted meta l4proto icmpv6 @th,256,128 0x20010db8000000000000000000000007 accept",
             "add rule inet maintd quoted meta l4proto icmp ct original zone set 503",

@@ -61,6 +61,12 @@ pub(super) fn entries(show: &str) -> Option<Moved> {
     Some(moved)
 }
 
+/// `-v -T test`: the addresses that are in the table, as `M  192.0.2.10`, one a line.
+pub(super) fn matching(test: &str) -> impl Iterator<Item = IpAddr> {
+    test.lines()
+        .filter_map(|line| line.split_whitespace().next_back()?.parse().ok())
+}
+
 /// `-s labels`: how many rules have a label.
 pub(super) fn rules_of(labels: &str, label: &str) -> usize {
     lines_of(labels).filter(|(name, _)| *name == label).count()

@@ -111,7 +111,7 @@ impl Pf {
                 0
             }
             "replace" => self.replace(name, given),
-            "test" => self.test(name, &given),
+            "test" => self.test(name, &given, options.verbose),
             "show" => {
                 for entry in self.entries(name) {
                     let blanks = if entry.is_except { "  " } else { "   " };
@@ -206,7 +206,7 @@ impl Pf {
     }
 
     /// The longest prefix wins.
-    fn test(&mut self, name: &str, given: &[Entry]) -> i32 {
+    fn test(&mut self, name: &str, given: &[Entry], verbose: bool) -> i32 {
         if given
             .iter()
             .any(|entry| entry.length < whole(entry.address))
@@ -219,8 +219,17 @@ impl Pf {
             let best = covering.max_by_key(|entry| entry.length);
             best.is_some_and(|entry| !entry.is_except)
         };
-        let matching = given.iter().filter(matches).count();
-        self.tell(&format!("{matching}/{} addresses match.", given.len()));
-        if matching == given.len() { 0 } else { 2 }
+        let matching: Vec<&Entry> = given.iter().filter(matches).collect();
+        self.tell(&format!(
+            "{}/{} addresses match.",
+            matching.len(),
+            given.len()
+        ));
+        if verbose {
+            for entry in &matching {
+                self.print(&format!("M  {entry}"));
+            }
+        }
+        if matching.len() == given.len() { 0 } else { 2 }
     }
 }
