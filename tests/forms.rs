@@ -363,6 +363,116 @@ const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
         Json,
         None,
     ),
+    (
+        "fetch() that sends JSON",
+        &[
+            "Accept: */*",
+            "Content-Type: application/json",
+            "Sec-Fetch-Mode: cors",
+            "Sec-Fetch-Dest: empty",
+            "Accept-Encoding: gzip, deflate, br, zstd",
+            "Accept-Language: en-US,en;q=0.9",
+        ],
+        Json,
+        None,
+    ),
+    (
+        "undici that sends JSON",
+        &[
+            "content-type: application/json",
+            "accept: */*",
+            "accept-language: *",
+            "sec-fetch-mode: cors",
+            "accept-encoding: gzip, deflate",
+        ],
+        Json,
+        None,
+    ),
+    (
+        "undici that sends text",
+        &["content-type: text/plain;charset=UTF-8", "accept: */*"],
+        Page,
+        None,
+    ),
+    (
+        "Python requests that sends JSON",
+        &[
+            "Accept-Encoding: gzip, deflate",
+            "Accept: */*",
+            "Content-Type: application/json",
+        ],
+        Json,
+        None,
+    ),
+    (
+        "Python requests that sends a form",
+        &[
+            "Accept: */*",
+            "Content-Type: application/x-www-form-urlencoded",
+        ],
+        Page,
+        None,
+    ),
+    (
+        "Go that sends JSON",
+        &[
+            "Content-Type: application/json; charset=utf-8",
+            "Accept-Encoding: gzip",
+        ],
+        Json,
+        None,
+    ),
+    (
+        "curl that sends JSON:API",
+        &["Accept: */*", "Content-Type: Application/vnd.api+JSON"],
+        Json,
+        None,
+    ),
+    (
+        "a client of event streams that sends JSON",
+        &[
+            "Accept: text/event-stream",
+            "Content-Type: application/json",
+        ],
+        Json,
+        None,
+    ),
+    (
+        "a client of text that sends JSON",
+        &["Accept: text/plain, */*", "Content-Type: application/json"],
+        Plain,
+        None,
+    ),
+    (
+        "a browser's navigation with JSON",
+        &[
+            "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "Content-Type: application/json",
+        ],
+        Page,
+        None,
+    ),
+    (
+        "a browser's navigation with JSON and without its Accept",
+        &[
+            "Sec-Fetch-Mode: navigate",
+            "Sec-Fetch-Dest: document",
+            "Accept: */*",
+            "Content-Type: application/json",
+        ],
+        Page,
+        None,
+    ),
+    (
+        "a browser's report",
+        &[
+            "Accept: */*",
+            "Content-Type: application/reports+json",
+            "Sec-Fetch-Dest: report",
+        ],
+        Nothing,
+        None,
+    ),
 ];
 
 #[test]

@@ -84,7 +84,8 @@ pub(super) struct Template {
 impl Template {
     /// `is_compressed` says that some bodies are sent in several codings.
     pub(super) fn new(content: &Content<'_>, is_compressed: bool) -> Self {
-        // The same in all forms, since it is what was looked at to choose one (RFC 9110 12.5.5).
+        // The same in all forms, since it is what was looked at to choose one (RFC 9110 12.5.5). Content-Type is not in it: it
+        // comes with requests whose answers no cache gives to others.
         let looked_at = [
             ("Accept", true),
             ("Accept-Encoding", is_compressed),

@@ -158,25 +158,20 @@ impl Accept {
             None if range == b"*" => return Some(&mut self.any),
             None => return None,
         };
-        let is = |text: &[u8], other: &str| text.eq_ignore_ascii_case(other.as_bytes());
-        let ends = |end: &str| {
-            let tail = name.len().checked_sub(end.len()).map(|at| &name[at..]);
-            tail.is_some_and(|tail| is(tail, end))
-        };
+        if is_json_type(kind, name) {
+            return Some(&mut self.json);
+        }
         if is(kind, "text") {
             match name {
                 b"*" => Some(&mut self.any_text),
                 _ if is(name, "html") => Some(&mut self.html),
                 _ if is(name, "plain") => Some(&mut self.plain),
-                // What JSON was called before it had a name of its own.
-                _ if is(name, "json") => Some(&mut self.json),
                 _ if is(name, "css") || is(name, "javascript") => Some(&mut self.material),
                 _ => None,
             }
         } else if is(kind, "application") {
             match name {
                 b"*" => Some(&mut self.any_application),
-                _ if is(name, "json") || ends("+json") => Some(&mut self.json),
                 _ if is(name, "xhtml+xml") => Some(&mut self.html),
                 _ if is(name, "javascript") => Some(&mut self.material),
                 _ => None,
@@ -201,12 +196,18 @@ impl Accept {
         if self.members == 0 || self.members == 1 && is_page() {
             Form::Page
         } else {
-            self.weigh()
+            self.weigh(false)
         }
     }
 
-    fn weigh(&self) -> Form {
-        let mut best = (0, false, 0);
+    /// As [`Self::form`], for a client that sends JSON: it gets JSON where no form is named, unless it refuses JSON.
+    #[cold]
+    pub(super) fn form_for_json(&self) -> Form {
+        self.weigh(true)
+    }
+
+    fn weigh(&self, sends_json: bool) -> Form {
+        let mut best = (0, 0, 0);
         let mut form = None;
         for (candidate, named, any_of_kind) in [
             (Form::Page, self.html, self.any_text),
@@ -219,16 +220,52 @@ impl Accept {
             let Some(wish) = wish.filter(|wish| wish.quality > 0) else {
                 continue;
             };
-            let rank = (wish.quality, named.member > 0, u16::MAX - wish.member);
+            let preference = if named.member > 0 {
+                2
+            } else {
+                u8::from(sends_json && candidate == Form::Json)
+            };
+            let rank = (wish.quality, preference, u16::MAX - wish.member);
             if rank > best {
                 (best, form) = (rank, Some(candidate));
             }
         }
         if self.material.quality > best.0 {
-            Form::Empty
-        } else {
-            form.unwrap_or_default()
+            return Form::Empty;
         }
+        form.unwrap_or(if sends_json && self.json.member == 0 {
+            Form::Json
+        } else {
+            Form::Page
+        })
+    }
+}
+
+fn is(text: &[u8], other: &str) -> bool {
+    text.eq_ignore_ascii_case(other.as_bytes())
+}
+
+/// Whether a media type, given in its two halves, is JSON: also with the suffix of RFC 6839, and as `text/json`, its name
+/// before RFC 4627.
+fn is_json_type(kind: &[u8], name: &[u8]) -> bool {
+    let ends = |end: &str| {
+        let tail = name.len().checked_sub(end.len()).map(|at| &name[at..]);
+        tail.is_some_and(|tail| is(tail, end))
+    };
+    match kind.len() {
+        4 => is(name, "json") && is(kind, "text"),
+        11 => (is(name, "json") || ends("+json")) && is(kind, "application"),
+        _ => false,
+    }
+}
+
+/// Whether a Content-Type is JSON, with or without parameters.
+pub(super) fn is_json(content_type: &[u8]) -> bool {
+    let mut parts = content_type.split(|byte| *byte == b';');
+    let mut halves = trim(parts.next().unwrap_or_default()).splitn(2, |byte| *byte == b'/');
+    match (halves.next(), halves.next()) {
+        (Some(kind), Some(name)) => is_json_type(kind, name),
+        (Some(_) | None, _) => false,
     }
 }
 
@@ -251,6 +288,14 @@ pub(super) fn is_material(destination: &[u8]) -> bool {
             | b"paintworklet"
             | b"xslt"
             | b"report"
+    )
+}
+
+/// Whether `Sec-Fetch-Dest` names what a browser shows as a page: a navigation of a window or of a frame.
+pub(super) fn is_document(destination: &[u8]) -> bool {
+    matches!(
+        trim(destination),
+        b"document" | b"iframe" | b"frame" | b"fencedframe" | b"embed" | b"object"
     )
 }
 

@@ -28,8 +28,10 @@ pub(super) struct Fields<'a> {
 #[derive(Default)]
 pub(super) struct Wishes<'a> {
     accept: Accept,
-    /// `Sec-Fetch-Dest` names an image, a script or the like.
-    is_material: bool,
+    /// The last Sec-Fetch-Dest.
+    destination: &'a [u8],
+    /// A Content-Type is JSON.
+    sends_json: bool,
     pub(super) accept_encoding: AcceptEncoding,
     /// The first Accept-Language.
     pub(super) languages: &'a [u8],
@@ -84,6 +86,9 @@ impl<'a> Fields<'a> {
                     }
                     fields.length = Some(length);
                 }
+                Some(b'c') if is(line, "content-type") => {
+                    fields.wishes.sends_json |= accept::is_json(line.value);
+                }
                 Some(b't') if is(line, "transfer-encoding") => {
                     fields.coding = fields.coding.and(line.value);
                 }
@@ -92,7 +97,7 @@ impl<'a> Fields<'a> {
                 }
                 Some(b'a') => fields.wishes.read(line),
                 Some(b's') if line.name.len() == 14 && is(line, "sec-fetch-dest") => {
-                    fields.wishes.is_material = accept::is_material(line.value);
+                    fields.wishes.destination = line.value;
                 }
                 Some(b'o') if fields.wishes.origin.is_empty() && is(line, "origin") => {
                     fields.wishes.origin = trim(line.value);
@@ -118,10 +123,14 @@ impl<'a> Wishes<'a> {
         }
     }
 
-    /// The form that is wanted. What a browser fetches for a place where no page can be gets none, whatever it accepts.
+    /// The form that is wanted. What a browser fetches for a place where no page can be gets none, whatever it accepts. A
+    /// client that sends JSON and accepts anything gets JSON, but for a browser that shows the answer to a person.
+    #[inline]
     pub(super) fn form(&self) -> Form {
-        if self.is_material {
+        if accept::is_material(self.destination) {
             Form::Empty
+        } else if self.sends_json && !accept::is_document(self.destination) {
+            self.accept.form_for_json()
         } else {
             self.accept.form()
         }

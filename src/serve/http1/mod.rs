@@ -47,7 +47,7 @@ pub struct Request {
 /// What a client would rather have, and what a browser says of who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
-    /// By `Accept` and `Sec-Fetch-Dest`.
+    /// By `Accept`, `Content-Type` and `Sec-Fetch-Dest`.
     pub form: Form,
     /// By `Accept-Encoding`.
     pub coding: Coding,

@@ -112,6 +112,69 @@ fn the_form_is_the_one_that_is_wanted_most() {
     assert_eq!(accept.form(), Form::Plain);
 }
 
+#[test]
+fn json_that_is_sent_decides_where_accept_does_not() {
+    for (accept, expected) in [
+        ("", Form::Json),
+        ("*/*", Form::Json),
+        ("*", Form::Json),
+        ("*/*;q=0.5", Form::Json),
+        ("application/json, text/plain, */*", Form::Json),
+        ("application/xml", Form::Json),
+        ("text/event-stream", Form::Json),
+        ("text/html", Form::Page),
+        ("text/html, */*", Form::Page),
+        ("*/*, text/html", Form::Page),
+        ("text/html;q=0.5, */*;q=0.4", Form::Page),
+        (
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            Form::Page,
+        ),
+        ("text/*", Form::Page),
+        ("text/plain", Form::Plain),
+        ("text/plain, */*", Form::Plain),
+        ("application/json;q=0.1, */*", Form::Page),
+        ("application/json;q=0", Form::Page),
+        ("application/json;q=0, */*", Form::Page),
+        ("image/png, */*;q=0.8", Form::Empty),
+    ] {
+        let mut read = Accept::default();
+        read.read(accept.as_bytes());
+        assert_eq!(read.form_for_json(), expected, "{accept}");
+    }
+    assert_eq!(Accept::default().form_for_json(), Form::Json);
+}
+
+#[test]
+fn json_is_known_by_its_type() {
+    for (content_type, expected) in [
+        ("application/json", true),
+        ("Application/JSON", true),
+        (" application/json ; charset=utf-8", true),
+        ("application/json;charset=utf-8", true),
+        ("application/problem+json", true),
+        (
+            "application/vnd.api+JSON; ext=\"https://a.example/x\"",
+            true,
+        ),
+        ("application/ld+json;profile=\"a;b\"", true),
+        ("text/json", true),
+        ("", false),
+        ("json", false),
+        ("application", false),
+        ("application/", false),
+        ("application/json5", false),
+        ("application/jsonp", false),
+        ("application/x-www-form-urlencoded", false),
+        ("multipart/form-data; boundary=application/json", false),
+        ("text/plain; a=application/json", false),
+        ("text/x+json", false),
+        ("application/xml", false),
+    ] {
+        assert_eq!(is_json(content_type.as_bytes()), expected, "{content_type}");
+    }
+}
+
 /// RFC 9110 5.3.
 #[test]
 fn several_lines_are_one_list() {
@@ -206,6 +269,12 @@ fn material_is_what_a_page_cannot_be() {
             "{destination}"
         );
     }
+    for destination in ["document", "iframe", " object "] {
+        assert!(is_document(destination.as_bytes()), "{destination}");
+    }
+    for destination in ["empty", "image", "report", ""] {
+        assert!(!is_document(destination.as_bytes()), "{destination}");
+    }
 }
 
 /// A list whose members and their order are known.
@@ -238,6 +307,8 @@ proptest! {
         let mut accept = Accept::default();
         accept.read(&value);
         let _ = accept.form();
+        let _ = accept.form_for_json();
+        let _ = is_json(&value);
         let mut codings = AcceptEncoding::default();
         codings.read(&value);
         let _ = codings.coding();
