@@ -18,6 +18,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use common::certificates::p256;
 use common::client::connect;
@@ -568,6 +570,29 @@ fn a_keepalive_timeout_of_nought_closes_after_each_answer() {
         let mut client = connect(&server, port);
         client.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
         assert!(client.last_answer().says_close());
+    }
+}
+
+/// A client that sends on after its last answer is read from until it has been silent for one time, or until the other one
+/// has passed in all.
+#[test]
+fn a_client_is_read_from_after_its_last_answer_as_the_file_says() {
+    let site = Site::new();
+    for times in [
+        "lingering_timeout 20ms; lingering_time 600s;",
+        "lingering_timeout 600s; lingering_time 20ms;",
+    ] {
+        let server = site.start(&RECIPE.replace("return 503;", &format!("return 503; {times}")));
+        let mut client = connect(&server, Port::Clear);
+        client.send("POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000000\r\n\r\n");
+        assert_eq!(client.last_answer().status, 503);
+        // A byte that arrives after the close is answered by a reset, at which the next one fails.
+        let mut bytes = 0;
+        while client.try_send("x").is_ok() {
+            bytes += 1;
+            assert!(bytes < 100, "{times}");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 

@@ -46,6 +46,7 @@ const PATIENT: Timeouts = Timeouts {
     write: LONG,
     body: LONG,
     linger: LONG,
+    linger_in_all: LONG,
 };
 
 /// A worker in a thread of this process.
@@ -266,6 +267,29 @@ fn a_client_that_does_not_close() {
     let mut client = Client::tcp(worker.clear);
     client.send("nonsense\r\n\r\n");
     assert_eq!(client.last_answer().status, 400);
+    worker.wait_for(CloseReason::Refused);
+}
+
+#[test]
+fn a_client_that_sends_on_and_on_after_its_answer() {
+    let worker = InProcess::start(
+        Timeouts {
+            linger_in_all: 4 * SHORT,
+            ..PATIENT
+        },
+        b"page",
+    );
+    let mut client = Client::tcp(worker.clear);
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.last_answer().status, 400);
+    // Far more drops than there is time for; the first one after the close fails.
+    for drop in 0.. {
+        assert!(drop < 1000, "the drip has prolonged the time in all");
+        std::thread::sleep(SHORT / 5);
+        if client.try_send("x").is_err() {
+            break;
+        }
+    }
     worker.wait_for(CloseReason::Refused);
 }
 

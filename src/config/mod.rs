@@ -226,8 +226,10 @@ pub struct Timeouts {
     pub write: Duration,
     /// For a request's body.
     pub body: Duration,
-    /// For the client's close after ours.
+    /// For the next input of a client, or its close, after our close.
     pub linger: Duration,
+    /// For a client's close after ours, whatever it sends.
+    pub linger_in_all: Duration,
 }
 
 impl Default for Timeouts {
@@ -239,6 +241,7 @@ impl Default for Timeouts {
             write: Duration::from_secs(10),
             body: Duration::from_secs(5),
             linger: Duration::from_secs(5),
+            linger_in_all: Duration::from_secs(30),
         }
     }
 }

@@ -19,6 +19,9 @@ use unsent::{Batch, Unsent};
 /// The reads, writes and rounds of parsing of one turn, so that a busy client does not keep the others waiting.
 const STEPS_A_TURN: usize = 16;
 
+/// The most input that is discarded without a look at it, to get an answer through to a client that only sends.
+const MAX_DISCARDED: u32 = 64 << 20;
+
 /// What a connection wants when its turn is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -40,6 +43,8 @@ pub struct Connection {
     input: Vec<u8>,
     /// Requests answered so far.
     answered: u32,
+    /// The bytes of input that have been discarded.
+    discarded: u32,
     /// The timer that runs.
     timer: Timer,
     /// It is to be started, in place of the one before.
@@ -56,7 +61,7 @@ enum State {
     WriteAnswer(Box<Blocked>),
     /// A request is answered, and its body still to come.
     SkipBody(BodySkip),
-    /// Our half is closed, and the client's is read until it closes too, lest a reset cost it the answer.
+    /// Our half is closed, and input is discarded until the client closes too: a reset would cost it the answer.
     Linger(CloseReason),
 }
 
@@ -97,6 +102,7 @@ impl Connection {
             state,
             input: Vec::new(),
             answered: 0,
+            discarded: 0,
             timer,
             restart: true,
         }
@@ -144,7 +150,10 @@ impl Connection {
                     self.take_input(io, sites, buffer, journal.as_deref_mut())
                 }
                 State::WriteAnswer(_) => self.write_on(io, sites, buffer),
-                State::Linger(reason) => linger(io, buffer, *reason),
+                State::Linger(reason) => {
+                    let reason = *reason;
+                    self.linger(io, buffer, reason)
+                }
             };
             if let Step::Done(want) = step {
                 return want;
@@ -225,7 +234,7 @@ impl Connection {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => match then {
                 // A client that sends all of its body before it reads would wait for us, and we for it.
-                Then::Linger(_) => forget_input(io, buffer),
+                Then::Linger(_) => self.discard_while_blocked(io, buffer),
                 Then::ReadHead(_) | Then::SkipBody(_) | Then::Close(_) => Step::Done(Want::Room),
             },
             Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
@@ -276,6 +285,50 @@ impl Connection {
         Step::On
     }
 
+    /// Discards input after our close, until the client's. Input restarts the timer.
+    fn linger(&mut self, io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Step {
+        if io.is_drained() {
+            return Step::Done(Want::Input);
+        }
+        match io.discard(buffer) {
+            Ok(0) => Step::Done(Want::Close(reason)),
+            Ok(_) if io.is_at_end() => Step::Done(Want::Close(reason)),
+            Ok(length) => {
+                self.count_discarded(length);
+                if self.discarded >= MAX_DISCARDED {
+                    return Step::Done(Want::Close(reason));
+                }
+                self.start(Timer::Linger);
+                Step::On
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Input),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
+            Err(_) => Step::Done(Want::Close(reason)),
+        }
+    }
+
+    /// Discards input while the last answer is blocked. Beyond the limit it is left in the socket, which stops the client.
+    fn discard_while_blocked(&mut self, io: &mut impl Transport, buffer: &mut [u8]) -> Step {
+        if io.is_drained() || self.discarded >= MAX_DISCARDED {
+            return Step::Done(Want::Room);
+        }
+        match io.discard(buffer) {
+            Ok(0) => Step::Done(Want::Room),
+            Ok(length) => {
+                self.count_discarded(length);
+                Step::On
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Room),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
+            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+        }
+    }
+
+    fn count_discarded(&mut self, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.discarded = self.discarded.saturating_add(length);
+    }
+
     fn start(&mut self, timer: Timer) {
         self.timer = timer;
         self.restart = true;
@@ -301,35 +354,6 @@ fn settle(io: &mut impl Transport) -> Want {
         Ok(()) => Want::Input,
         Err(error) if error.kind() == ErrorKind::WouldBlock => Want::Room,
         Err(_) => Want::Close(CloseReason::Broken),
-    }
-}
-
-/// Reads on after our close, until the client's.
-fn linger(io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Step {
-    if io.is_drained() {
-        return Step::Done(Want::Input);
-    }
-    match io.discard(buffer) {
-        Ok(0) => Step::Done(Want::Close(reason)),
-        Ok(_) if io.is_at_end() => Step::Done(Want::Close(reason)),
-        Ok(_) => Step::On,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Input),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
-        Err(_) => Step::Done(Want::Close(reason)),
-    }
-}
-
-/// Reads on while the last answer is blocked.
-fn forget_input(io: &mut impl Transport, buffer: &mut [u8]) -> Step {
-    if io.is_drained() {
-        return Step::Done(Want::Room);
-    }
-    match io.discard(buffer) {
-        Ok(1..) => Step::On,
-        Ok(0) => Step::Done(Want::Room),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Room),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
-        Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
     }
 }
 

@@ -20,7 +20,7 @@ use super::access::AccessLog;
 use super::connection::Want;
 use super::counters::{CloseReason, Counters};
 use super::courier;
-use super::deadlines::{Deadlines, Timeouts, Timer};
+use super::deadlines::{Deadlines, Due, Timeouts, Timer};
 use super::listener::Listener;
 use super::orders::Order;
 use super::sites::Service;
@@ -28,7 +28,7 @@ use super::transport::Buffers;
 use doors::{Door, DoorState};
 pub(super) use inspection::Inspection;
 use inspection::{Inspectors, Turn};
-use visitor::{Desk, Visitor};
+use visitor::{Desk, Progress, Visitor};
 
 /// The events taken from the poll at once.
 const EVENTS_A_TURN: usize = 1024;
@@ -304,7 +304,7 @@ impl EventLoop {
         }
         if let Some(timer) = visitor.connection.take_timer() {
             if timer == Timer::Write {
-                visitor.unacknowledged = visitor.socket.unacknowledged();
+                visitor.progress = Progress::default();
             }
             self.deadlines.arm(index, timer, self.now);
         }
@@ -322,21 +322,27 @@ impl EventLoop {
         drop(self.connections.remove(index));
     }
 
-    /// Loses patience with those whose time has come.
+    /// Ends what has timed out.
     fn expire_late(&mut self) {
-        while let Some(index) = self.deadlines.expired(self.now) {
+        while let Some(due) = self.deadlines.expired(self.now) {
+            let (Due::Timeout(index) | Due::ProgressCheck(index)) = due;
             let Some(visitor) = self.connections.get_mut(index) else {
                 continue;
             };
             // The system has room again only when much of it is free: a slow client makes progress long before.
-            let before = visitor.unacknowledged;
-            visitor.unacknowledged = visitor.socket.unacknowledged();
-            if visitor.connection.is_blocked() && visitor.unacknowledged < before {
+            if visitor.connection.is_blocked()
+                && visitor.progress.check(visitor.socket.unacknowledged())
+            {
                 self.deadlines.arm(index, Timer::Write, self.now);
                 continue;
             }
-            let want = visitor.expire(&mut self.desk);
-            self.satisfy(index, want);
+            match due {
+                Due::ProgressCheck(_) => self.deadlines.arm_progress_check(index, self.now),
+                Due::Timeout(_) => {
+                    let want = visitor.expire(&mut self.desk);
+                    self.satisfy(index, want);
+                }
+            }
         }
     }
 }

@@ -256,6 +256,7 @@ impl Reader {
             "client_header_timeout" => self.time(directive, |config| &mut config.timeouts.head),
             "client_body_timeout" => self.time(directive, |config| &mut config.timeouts.body),
             "send_timeout" => self.time(directive, |config| &mut config.timeouts.write),
+            "lingering_time" => self.time(directive, |config| &mut config.timeouts.linger_in_all),
             "lingering_timeout" => self.time(directive, |config| &mut config.timeouts.linger),
             "keepalive_requests" => {
                 if let Some(number) = self.number(directive) {

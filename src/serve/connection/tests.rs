@@ -3,7 +3,7 @@
 mod script;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -12,6 +12,7 @@ use crate::config::names::{Hosts, ServerName};
 use crate::logger::clock;
 use crate::serve::answer::{Answers, Content};
 use crate::serve::countdown::Countdown;
+use crate::serve::deadlines::{Deadlines, Timeouts};
 use script::{Event, Script};
 
 const PAGE: &str = "<p>Back soon</p>\n";
@@ -470,6 +471,67 @@ fn a_client_that_only_sends_is_listened_to_while_its_answer_waits() {
     io.script.push_back(Event::Room(100_000));
     assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
     assert_eq!(statuses(&io.output), [503]);
+}
+
+/// Java's HttpURLConnection and Python's http.client read nothing before they have sent all: 8 MB at 1 MB/s here.
+#[test]
+fn a_slow_upload_is_read_to_its_end() {
+    for fields in [
+        "Content-Length: 8000000\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n7a1200\r\n",
+    ] {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(Timeouts::default());
+        let mut io = Script::reading(&[&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}")]);
+        let mut connection = Connection::new(false);
+        for second in 0..8 {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(deadlines.expired(now), None, "after {second} s");
+            for _ in 0..20 {
+                io.script.push_back(Event::Input("x".repeat(50_000)));
+            }
+            assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+            if let Some(timer) = connection.take_timer() {
+                deadlines.arm(0, timer, now);
+            }
+        }
+        io.script.push_back(Event::End);
+        assert_eq!(
+            go_on(&mut connection, &site(), &mut io),
+            Want::Close(CloseReason::BodyUnread)
+        );
+        assert_eq!(statuses(&io.output), [503]);
+    }
+}
+
+#[test]
+fn a_client_that_sends_without_end_is_read_up_to_a_limit() {
+    let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n";
+    let piece = || Event::Input("x".repeat(50_000));
+    let near_the_limit = |mut connection: Connection| {
+        connection.discarded = MAX_DISCARDED - 100_000;
+        connection
+    };
+    // Lingering: it is closed.
+    let mut io = Script::reading(&[head]);
+    let (connection, _) = run(&site(), &mut io);
+    let mut connection = near_the_limit(connection);
+    io.script.push_back(piece());
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    io.script.push_back(piece());
+    assert_eq!(
+        go_on(&mut connection, &site(), &mut io),
+        Want::Close(CloseReason::BodyUnread)
+    );
+    // While the answer is blocked: no more is read, so that the client comes to a stop.
+    let mut io = Script::reading(&[head]);
+    io.room = 50;
+    let (connection, _) = run(&site(), &mut io);
+    let mut connection = near_the_limit(connection);
+    let before = io.reads;
+    io.script.extend([piece(), piece(), piece()]);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Room);
+    assert_eq!(io.reads, before + 2);
 }
 
 #[test]

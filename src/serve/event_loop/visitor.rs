@@ -49,10 +49,28 @@ pub(super) struct Visitor {
     /// The client is known to have closed its sending half. It is told once, perhaps while an answer is blocked, and
     /// holds for every later turn: no event comes for the end that is still to be read.
     pub(super) closing: bool,
-    /// What the client had not taken of its answer when the write timer was started.
-    pub(super) unacknowledged: usize,
+    /// Whether the client takes its blocked answer.
+    pub(super) progress: Progress,
     /// It stands on the ready list.
     pub(super) ready: bool,
+}
+
+/// Whether a client takes some of a blocked answer, by what the system still has of it from check to check.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// The bytes that were not acknowledged at the last check.
+    unacknowledged: Option<usize>,
+}
+
+impl Progress {
+    /// Takes note of what is not acknowledged now; returns whether the client has taken some since the last check.
+    ///
+    /// The first check after a write only takes note: until then the client's system takes what its buffers hold, even
+    /// where the client itself never reads.
+    pub(super) fn check(&mut self, unacknowledged: usize) -> bool {
+        let before = self.unacknowledged.replace(unacknowledged);
+        before.is_some_and(|before| unacknowledged < before)
+    }
 }
 
 /// What the poll watches a socket for.
@@ -73,7 +91,7 @@ impl Visitor {
             connection: Connection::new(secure),
             watched: Watched::Nothing,
             closing: false,
-            unacknowledged: 0,
+            progress: Progress::default(),
             ready: false,
         }
     }
@@ -214,5 +232,53 @@ impl Socket for Metered<'_> {
 
     fn shutdown(&mut self) {
         self.socket.shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::serve::deadlines::{Deadlines, Due, Timeouts, Timer};
+
+    /// The seconds after a write that blocks at which a client is closed that leaves `unacknowledged(seconds)` bytes.
+    fn closed_after(unacknowledged: impl Fn(u32) -> usize) -> Option<u32> {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(Timeouts::default());
+        let mut progress = Progress::default();
+        deadlines.arm(0, Timer::Write, start);
+        for seconds in 0..100 {
+            let now = start + Duration::from_secs(seconds.into());
+            while let Some(due) = deadlines.expired(now) {
+                if progress.check(unacknowledged(seconds)) {
+                    deadlines.arm(0, Timer::Write, now);
+                } else if due == Due::Timeout(0) {
+                    return Some(seconds);
+                } else {
+                    deadlines.arm_progress_check(0, now);
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_client_that_never_reads_is_closed_after_one_write_timeout() {
+        // Its system takes what its buffers hold all the same.
+        let unacknowledged = |seconds| if seconds == 0 { 4_000_000 } else { 1_500_000 };
+        assert_eq!(closed_after(unacknowledged), Some(10));
+    }
+
+    #[test]
+    fn a_client_that_stops_reading_is_closed_one_write_timeout_later() {
+        let unacknowledged = |seconds: u32| 1_500_000 - 1000 * seconds.min(25) as usize;
+        assert_eq!(closed_after(unacknowledged), Some(35));
+    }
+
+    #[test]
+    fn a_client_that_reads_now_and_then_is_not_closed() {
+        let unacknowledged = |seconds: u32| 1_500_000 - 1000 * (seconds / 9) as usize;
+        assert_eq!(closed_after(unacknowledged), None);
     }
 }
