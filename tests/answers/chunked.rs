@@ -5,6 +5,7 @@ use crate::{SMUGGLED, Site, assert_kept, assert_page, on_both_ports, request};
 on_both_ports! {
     chunked_bodies_are_skipped,
     chunk_extensions_are_skipped,
+    chunk_extensions_that_are_none,
     trailers_are_skipped,
     sizes_in_every_spelling,
     chunks_that_look_like_requests,
@@ -23,7 +24,8 @@ on_both_ports! {
     an_unfinished_chunked_body_and_a_half_close,
     chunked_in_http_1_0_closes,
     unknown_transfer_codings,
-    transfer_encodings_that_are_not_just_chunked,
+    chunked_that_is_not_last_or_not_alone,
+    transfer_encodings_that_are_no_codings,
 }
 
 fn post(body: &str) -> String {
@@ -50,10 +52,32 @@ fn chunk_extensions_are_skipped(site: &Site) {
     site.keeps(post("5;a\r\nhello\r\n0\r\n\r\n"));
     site.keeps(post("5;a=b;c=d\r\nhello\r\n0;last\r\n\r\n"));
     site.keeps(post("5;q=\"x;y\"\r\nhello\r\n0\r\n\r\n"));
+    // Blanks that senders must not write and recipients must skip.
+    site.keeps(post("5 ; a\t= \"b\" ;c\r\nhello\r\n0\r\n\r\n"));
     site.keeps(post(&format!(
         "5;a={}\r\nhello\r\n0\r\n\r\n",
         "x".repeat(1000)
     )));
+}
+
+/// RFC 9112 7.1.1: what is no extension may have another end for another reader.
+fn chunk_extensions_that_are_none(site: &Site) {
+    for line in [
+        "5;",
+        "5 ",
+        "5; ",
+        "5;a ",
+        "5;a;",
+        "5;=b",
+        "5;a=",
+        "5;a=b c",
+        "5;bad[=x",
+        "5;a=\"b",
+        "5;a=\"b\"c",
+    ] {
+        site.closes_later(post(&format!("{line}\r\nhello\r\n0\r\n\r\n")));
+        site.closes_later(post(&format!("5\r\nhello\r\n{line}\r\nhello\r\n0\r\n\r\n")));
+    }
 }
 
 fn trailers_are_skipped(site: &Site) {
@@ -259,13 +283,23 @@ fn unknown_transfer_codings(site: &Site) {
     site.refuses(501, two + "0\r\n\r\n");
 }
 
-/// RFC 9112 6.3 and 7: refused, whichever of the two reasons is given.
-fn transfer_encodings_that_are_not_just_chunked(site: &Site) {
+/// RFC 9112 6.3: where the body ends is not known.
+fn chunked_that_is_not_last_or_not_alone(site: &Site) {
     for fields in [
         "Transfer-Encoding: chunked, gzip\r\n",
         "Transfer-Encoding: chunked, chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: chunked\r\nX: y\r\nTransfer-Encoding: gzip, chunked\r\n",
+    ] {
+        let head = request("POST", fields);
+        site.refuses(400, head + "5\r\nhello\r\n0\r\n\r\n");
+    }
+}
+
+/// RFC 9112 7: refused, whichever of the two reasons is given.
+fn transfer_encodings_that_are_no_codings(site: &Site) {
+    for fields in [
         "Transfer-Encoding: \"chunked\"\r\n",
         "Transfer-Encoding: chunked;q=1\r\n",
         "Transfer-Encoding: chun ked\r\n",

@@ -1,6 +1,6 @@
 //! Skipping a request's body, as it arrives, to find the next request behind it.
 
-use super::{Body, MAX_BODY};
+use super::{Body, MAX_BODY, is_token};
 
 /// The most bytes of chunk lines and trailers: what a chunked body may cost over [`MAX_BODY`].
 const MAX_FRAMING: u64 = MAX_BODY;
@@ -23,17 +23,32 @@ struct Chunked {
     framing: u64,
 }
 
-/// RFC 9112 7.1, byte by byte. Lines end in CRLF alone here: a lenient reader of chunks is a smuggler's friend.
+/// RFC 9112 7.1, byte by byte and to the letter: lines end in CRLF alone, and extensions have the grammar of 7.1.1. Where
+/// two readers find different ends of a body, a request can be smuggled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChunkState {
     /// Before the first digit of a size.
     Size,
     /// After a digit.
     SizeDigits,
-    /// In blanks after a size.
-    SizeBlank,
-    /// In what follows the size and a semicolon, which is skipped.
-    Extension,
+    /// In blanks after a size or an extension: another extension must follow.
+    ExtensionBlank,
+    /// Before an extension's name.
+    NameStart,
+    /// In an extension's name.
+    Name,
+    /// In blanks after an extension's name.
+    NameBlank,
+    /// Before an extension's value.
+    ValueStart,
+    /// In a value that is a token.
+    Value,
+    /// In a value that is a quoted string.
+    Quoted,
+    /// After a backslash in a quoted string.
+    QuotedPair,
+    /// After a quoted string.
+    QuotedEnd,
     /// After the CR of a size line.
     SizeLineEnd,
     /// In the chunk.
@@ -134,21 +149,41 @@ impl Chunked {
     /// The state after one byte of framing, or nothing where that byte is wrong.
     fn after(&mut self, byte: u8, left: &mut u64) -> Option<ChunkState> {
         use ChunkState as State;
-        let text = matches!(byte, b'\t' | b' '..=0x7e | 0x80..);
+        let is_blank = matches!(byte, b' ' | b'\t');
+        let is_text = matches!(byte, b'\t' | b' '..=0x7e | 0x80..);
         match self.state {
             State::Size | State::SizeDigits if byte.is_ascii_hexdigit() => {
                 // A size over the limit ends this at once, so the sum cannot overflow.
                 *left = *left * 16 + u64::from(char::from(byte).to_digit(16)?);
                 (self.data + *left <= MAX_BODY).then_some(State::SizeDigits)
             }
-            State::SizeDigits | State::SizeBlank | State::Extension if byte == b'\r' => {
+            State::SizeDigits | State::Name | State::Value | State::QuotedEnd if byte == b'\r' => {
                 Some(State::SizeLineEnd)
             }
-            State::SizeDigits | State::SizeBlank if byte == b';' => Some(State::Extension),
-            State::SizeDigits | State::SizeBlank if matches!(byte, b' ' | b'\t') => {
-                Some(State::SizeBlank)
+            State::SizeDigits
+            | State::ExtensionBlank
+            | State::Name
+            | State::NameBlank
+            | State::Value
+            | State::QuotedEnd
+                if byte == b';' =>
+            {
+                Some(State::NameStart)
             }
-            State::Extension if text => Some(State::Extension),
+            State::SizeDigits | State::ExtensionBlank | State::Value | State::QuotedEnd
+                if is_blank =>
+            {
+                Some(State::ExtensionBlank)
+            }
+            State::NameStart | State::ValueStart if is_blank => Some(self.state),
+            State::NameStart | State::Name if is_token(byte) => Some(State::Name),
+            State::Name | State::NameBlank if byte == b'=' => Some(State::ValueStart),
+            State::Name | State::NameBlank if is_blank => Some(State::NameBlank),
+            State::ValueStart if byte == b'"' => Some(State::Quoted),
+            State::ValueStart | State::Value if is_token(byte) => Some(State::Value),
+            State::Quoted if byte == b'"' => Some(State::QuotedEnd),
+            State::Quoted if byte == b'\\' => Some(State::QuotedPair),
+            State::Quoted | State::QuotedPair if is_text => Some(State::Quoted),
             State::SizeLineEnd if byte == b'\n' => {
                 self.data += *left;
                 Some(if *left == 0 {
@@ -160,19 +195,23 @@ impl Chunked {
             State::DataCr if byte == b'\r' => Some(State::DataLf),
             State::DataLf if byte == b'\n' => Some(State::Size),
             State::TrailerStart if byte == b'\r' => Some(State::LastLineEnd),
-            State::TrailerStart if byte.is_ascii_graphic() && byte != b':' => {
-                Some(State::TrailerName)
-            }
             State::TrailerName if byte == b':' => Some(State::TrailerValue),
-            State::TrailerName if byte.is_ascii_graphic() => Some(State::TrailerName),
+            State::TrailerStart | State::TrailerName if is_token(byte) => Some(State::TrailerName),
             State::TrailerValue if byte == b'\r' => Some(State::TrailerLineEnd),
-            State::TrailerValue if text => Some(State::TrailerValue),
+            State::TrailerValue if is_text => Some(State::TrailerValue),
             State::TrailerLineEnd if byte == b'\n' => Some(State::TrailerStart),
             State::LastLineEnd if byte == b'\n' => Some(State::LastLineEnd),
             State::Size
             | State::SizeDigits
-            | State::SizeBlank
-            | State::Extension
+            | State::ExtensionBlank
+            | State::NameStart
+            | State::Name
+            | State::NameBlank
+            | State::ValueStart
+            | State::Value
+            | State::Quoted
+            | State::QuotedPair
+            | State::QuotedEnd
             | State::SizeLineEnd
             | State::Data
             | State::DataCr
@@ -187,7 +226,10 @@ impl Chunked {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Skips the input in one piece and byte by byte, which must come to the same.
@@ -216,6 +258,8 @@ mod tests {
             "00005\r\nhello\r\n000\r\n\r\n",
             "5;a=b;c=\"d\"\r\nhello\r\n0;x\r\n\r\n",
             "5 ; a\r\nhello\r\n0\r\n\r\n",
+            "5\t;\ta\t=\tb ; c = \"\" ;d\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"\\\"; \\\\\t\u{e9}\"\r\nhello\r\n0\r\n\r\n",
             "a\r\n\r\n0\r\n\r\nGET\r\n1\r\n\r\r\n0\r\nDigest: x\r\nEmpty:\r\n\r\n",
         ] {
             let input = format!("{body}GET / HTTP/1.1\r\n");
@@ -251,6 +295,27 @@ mod tests {
             "5\r\nhello0\r\n",
             "5\r\nhello\n0\r\n",
             "5\r\nhello\r0\r\n",
+            "5 \r\n",
+            "5;\r\n",
+            "5; \r\n",
+            "5;a \r\n",
+            "5;a;\r\n",
+            "5;;a\r\n",
+            "5;=b\r\n",
+            "5;a=\r\n",
+            "5;a=b \r\n",
+            "5;a=b c\r\n",
+            "5;a b\r\n",
+            "5;a=b=c\r\n",
+            "5;bad[=x\r\n",
+            "5;a=[\r\n",
+            "5;\"a\"\r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"b\"c\r\n",
+            "5;a=\"b\" \r\n",
+            "5;a=\"\\\r\n",
+            "5;a=\"\x7f\"\r\n",
+            "5;\u{e9}\r\n",
             "5;a\0b\r\n",
             "5;a\nb\r\n",
             "fffffffffffffffff\r\n",
@@ -258,6 +323,8 @@ mod tests {
             "0\r\n\n",
             "0\r\n: x\r\n",
             "0\r\nno colon\r\n",
+            "0\r\nA : b\r\n",
+            "0\r\nA[: b\r\n",
             "0\r\n folded\r\n",
             "0\r\nA: b\n\r\n",
             "0\r\n\rX",
@@ -275,6 +342,80 @@ mod tests {
         assert_eq!(skip(wrong.as_bytes()), Skipped::Hopeless);
         let endless = format!("0\r\nA: {}", "x".repeat(70_000));
         assert_eq!(skip(endless.as_bytes()), Skipped::Hopeless);
+    }
+
+    /// RFC 9112 7.1 and 7.1.1, RFC 9110 5.6.2 to 5.6.4, read from a whole line.
+    fn is_chunk_line(line: &[u8]) -> bool {
+        fn split(text: &[u8], is_part: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+            text.split_at(text.iter().take_while(|byte| is_part(**byte)).count())
+        }
+        let after_blanks = |text| split(text, |byte| matches!(byte, b' ' | b'\t')).1;
+        let token = |text| split(text, is_token);
+        let (size, mut rest) = split(line, |byte| byte.is_ascii_hexdigit());
+        let size = str::from_utf8(size).unwrap();
+        if !u64::from_str_radix(size, 16).is_ok_and(|size| size <= MAX_BODY) {
+            return false;
+        }
+        while !rest.is_empty() {
+            let Some(extension) = after_blanks(rest).strip_prefix(b";") else {
+                return false;
+            };
+            let (name, after_name) = token(after_blanks(extension));
+            let after_value = match after_blanks(after_name).strip_prefix(b"=") {
+                None => after_name,
+                Some(value) => match after_blanks(value) {
+                    [b'"', text @ ..] => match quoted_string_length(text) {
+                        Some(length) => &text[length..],
+                        None => return false,
+                    },
+                    text => match token(text) {
+                        ([], _) => return false,
+                        (_, after) => after,
+                    },
+                },
+            };
+            if name.is_empty() {
+                return false;
+            }
+            rest = after_value;
+        }
+        true
+    }
+
+    /// The length of a quoted string after its first quote, with the last one.
+    fn quoted_string_length(text: &[u8]) -> Option<usize> {
+        let is_text = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+        match text {
+            [b'"', ..] => Some(1),
+            [b'\\', byte, rest @ ..] if is_text(*byte) => Some(2 + quoted_string_length(rest)?),
+            [byte, rest @ ..] if *byte != b'\\' && is_text(*byte) => {
+                Some(1 + quoted_string_length(rest)?)
+            }
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn a_chunk_line_is_taken_as_the_grammar_has_it(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "5", "0", ";", "; ", " ;", "=", " = ", "a", "b-1", ";a", ";a=b", "=\"b\"", "\"", "\\", "\\\"", " ",
+                    "\t", "[", "\u{e9}", "\x7f", "\0", "\n", ",",
+                ]),
+                0..8,
+            ),
+        ) {
+            let line = format!("5{}", parts.concat());
+            let expected = if is_chunk_line(line.as_bytes()) {
+                Skipped::All
+            } else {
+                Skipped::Hopeless
+            };
+            prop_assert_eq!(skip(format!("{line}\r\n").as_bytes()), expected, "{:?}", line);
+        }
     }
 
     #[test]

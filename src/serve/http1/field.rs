@@ -41,26 +41,34 @@ pub(super) struct Wishes<'a> {
     pub(super) asks_for_method: bool,
 }
 
-/// What the Transfer-Encoding lines come to.
+/// What the Transfer-Encoding lines come to, which are one list (RFC 9112 6.1).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Transfer {
     #[default]
     None,
     /// Just `chunked`.
     Chunked,
-    /// `chunked` over `chunked`.
-    ChunkedTwice,
-    /// Anything else.
+    /// Codings other than `chunked`.
     Unknown,
+    /// Other codings, and `chunked` as the last one.
+    UnknownChunked,
+    /// `chunked` that is not last or stands twice, or an empty member: where the body ends is not known (RFC 9112 6.3, 7.1).
+    Malformed,
 }
 
 impl Transfer {
+    /// Adds one more field line.
     fn and(self, value: &[u8]) -> Self {
-        match (self, trim(value).eq_ignore_ascii_case(b"chunked")) {
-            (Self::None, true) => Self::Chunked,
-            (Self::Chunked | Self::ChunkedTwice, true) => Self::ChunkedTwice,
-            (Self::Unknown, _) | (_, false) => Self::Unknown,
-        }
+        let members = value.split(|byte| *byte == b',').map(trim);
+        members.fold(self, |before, coding| {
+            match (before, coding.eq_ignore_ascii_case(b"chunked")) {
+                _ if coding.is_empty() => Self::Malformed,
+                (Self::None, true) => Self::Chunked,
+                (Self::Unknown, true) => Self::UnknownChunked,
+                (Self::None | Self::Unknown, false) => Self::Unknown,
+                (Self::Chunked | Self::UnknownChunked | Self::Malformed, _) => Self::Malformed,
+            }
+        })
     }
 }
 

@@ -116,7 +116,7 @@ pub enum Refusal {
     RequestLineTooLong,
     /// 431: a head over [`MAX_HEAD`] or over [`MAX_FIELDS`].
     HeadTooLarge,
-    /// 501: a transfer coding that is not `chunked`.
+    /// 501: a transfer coding that is not `chunked`, before it or alone.
     UnknownTransferCoding,
     /// 505: another major version.
     UnknownVersion,
@@ -333,9 +333,10 @@ fn understand(input: &[u8], head: &httparse::Request<'_, '_>) -> Result<Request,
         // RFC 9112 6.1: a length beside a coding, or a coding where 1.0 knew none, is an attempt at smuggling.
         (_, Some(_)) => return Err(Refusal::Malformed),
         _ if version == Version::V1_0 => return Err(Refusal::Malformed),
-        (Transfer::Unknown, None) => return Err(Refusal::UnknownTransferCoding),
-        // RFC 9112 7.1: chunked must not be applied twice.
-        (Transfer::ChunkedTwice, None) => return Err(Refusal::Malformed),
+        (Transfer::Malformed, None) => return Err(Refusal::Malformed),
+        (Transfer::Unknown | Transfer::UnknownChunked, None) => {
+            return Err(Refusal::UnknownTransferCoding);
+        }
         (Transfer::Chunked, None) => Body::Chunked,
     };
     let host = match head.path {

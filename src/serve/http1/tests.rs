@@ -274,23 +274,35 @@ fn the_body_is_as_long_as_one_field_says() {
     }
 }
 
+/// RFC 9112 6.1 and 6.3: a coding that is not known is one thing, and a body without an end that is known another.
 #[test]
-fn a_coding_other_than_chunked_is_not_known() {
-    for coding in [
-        "gzip, chunked",
-        "gzip",
-        "identity",
-        "chunked, chunked",
-        "chunked;a",
-        "",
-        "xchunked",
+fn a_coding_that_is_not_known_is_told_from_one_after_chunked() {
+    for (codings, refusal) in [
+        (&["gzip, chunked"][..], Refusal::UnknownTransferCoding),
+        (&["gzip,deflate\t, chunked"], Refusal::UnknownTransferCoding),
+        (&["gzip", "chunked"], Refusal::UnknownTransferCoding),
+        (&["gzip"], Refusal::UnknownTransferCoding),
+        (&["identity"], Refusal::UnknownTransferCoding),
+        (&["chunked;a"], Refusal::UnknownTransferCoding),
+        (&["xchunked"], Refusal::UnknownTransferCoding),
+        (&["chunked, gzip"], Refusal::Malformed),
+        (&["chunked", "gzip"], Refusal::Malformed),
+        (&["chunked", "identity", "chunked"], Refusal::Malformed),
+        (&["gzip, chunked, gzip"], Refusal::Malformed),
+        (&["gzip, chunked", "gzip, chunked"], Refusal::Malformed),
+        (&["chunked, chunked"], Refusal::Malformed),
+        (&["Chunked", "chunked"], Refusal::Malformed),
+        (&["gzip, chunked, chunked"], Refusal::Malformed),
+        (&[""], Refusal::Malformed),
+        (&["chunked,"], Refusal::Malformed),
+        (&[",chunked"], Refusal::Malformed),
+        (&["chunked", ""], Refusal::Malformed),
     ] {
-        let head = with(&format!("Transfer-Encoding: {coding}\r\n"));
-        assert_eq!(
-            whole(head),
-            Parsed::Refusal(Refusal::UnknownTransferCoding),
-            "{coding:?}"
-        );
+        let lines: String = codings
+            .iter()
+            .map(|coding| format!("Transfer-Encoding: {coding}\r\nX: y\r\n"))
+            .collect();
+        assert_eq!(whole(with(&lines)), Parsed::Refusal(refusal), "{codings:?}");
     }
 }
 
