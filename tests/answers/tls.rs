@@ -221,6 +221,23 @@ fn a_client_hello_over_several_records() {
     }
 }
 
+/// RFC 8446 6.2: a peer that is refused gets an alert that says why.
+#[test]
+fn a_client_hello_over_32_kib_gets_an_alert() {
+    let site = site();
+    // 40,000 bytes of a longer ClientHello, in records that they fill and in many small ones.
+    let hello = [&[1, 0, 0xea, 0x60][..], &[0; 39_996]].concat();
+    for length in [16_384, 1000, 10] {
+        let records = hello.chunks(length).flat_map(|part| {
+            let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+            [&[0x16, 3, 1][..], &length, part].concat()
+        });
+        let mut client = Client::tcp(site.server.https);
+        client.send(records.collect::<Vec<_>>());
+        assert_eq!(client.rest(), *b"\x15\x03\x03\x00\x02\x02\x32", "{length}");
+    }
+}
+
 #[test]
 fn a_request_over_many_records() {
     let site = site();

@@ -145,6 +145,11 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         };
         self.buffers.incoming = incoming;
         if self.tls.partial.len() > MAX_PARTIAL {
+            if let Phase::Session(session) = &self.tls.phase {
+                session.stage_decode_error(&mut self.buffers.staged);
+                // Should it not arrive, that is the peer's loss.
+                let _ = self.flush();
+            }
             self.tls.phase = Phase::Over;
             self.tls.partial = Vec::new();
             return Err(BROKEN_PROTOCOL.into());

@@ -167,6 +167,23 @@ impl Session {
         }
     }
 
+    /// Stages the alert `decode_error` about a message that is too long to be kept, as rustls has it for those that are too
+    /// long for it (RFC 8446 6.2).
+    ///
+    /// rustls has no call for that, so it is done only before any key is agreed on: for a ClientHello.
+    pub(super) fn stage_decode_error(&self, staged: &mut Staged) {
+        /// An alert of two bytes, in the version that records have: fatal, `decode_error` (RFC 8446 5.1, 6).
+        const DECODE_ERROR: [u8; RECORD_HEADER + 2] = [0x15, 3, 3, 0, 2, 2, 50];
+        if self.tls.protocol_version().is_none() {
+            staged.append(|room| {
+                let room = room.get_mut(..DECODE_ERROR.len());
+                room.ok_or(Some(DECODE_ERROR.len()))?
+                    .copy_from_slice(&DECODE_ERROR);
+                Ok(DECODE_ERROR.len())
+            });
+        }
+    }
+
     /// Stages what rustls has to say before it gives up: the alert, and in TLS 1.3 the messages that the alert comes after.
     ///
     /// It is not called once more than that: after a fault rustls panics at what follows in the input.
