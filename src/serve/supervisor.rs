@@ -27,7 +27,7 @@ use super::{announce_stand_ins, confinement, system};
 use crate::config::{Config, MAX_WORKERS};
 use crate::fault::{Fault, reason};
 use crate::logger;
-use crate::sys::{self, Source};
+use crate::sys::{self, Change, Source};
 use crate::window::Window;
 use control::{add_metrics, saved_window};
 use phase::{Phase, Reloading};
@@ -41,6 +41,9 @@ const MAX_OLD: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long workers may take that were told to end at once. Then they are killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
+/// What is done about a worker that could not be killed.
+const LEFT_BEHIND: &str =
+    "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL";
 
 /// How long those may take who are on their way into a queue when nobody else is let in: some round trips, and less than
 /// the second after which whoever was turned away tries again (RFC 6298 2.1), to find the next server or none.
@@ -155,15 +158,19 @@ impl Supervisor {
                     Signal::Quit => self.quit(),
                     Signal::End => return self.end(),
                     Signal::Reopen => self.logs.reopen(),
-                    Signal::Child => self.reap()?,
+                    Signal::Child => self.note_changes()?,
                 }
             }
             self.samples.take(&self.board, Instant::now());
             self.serve_clients();
             self.settle();
-            if self.phase == Phase::Leaving && self.staff.is_empty() {
+            if self.phase == Phase::Leaving && self.staff.is_over() {
                 self.logs.close();
-                return Ok(());
+                return if self.staff.is_empty() {
+                    Ok(())
+                } else {
+                    Err(Fault::Failed(LEFT_BEHIND.to_owned()))
+                };
             }
         }
     }
@@ -208,10 +215,22 @@ impl Supervisor {
         })
     }
 
-    /// Takes note of workers that have ended.
-    fn reap(&mut self) -> Result<(), Fault> {
-        while let Some((pid, status)) = sys::reap() {
-            let Some((mut member, expected)) = self.staff.remove(pid, Instant::now()) else {
+    /// Takes note of workers that have ended, were stopped or go on.
+    fn note_changes(&mut self) -> Result<(), Fault> {
+        while let Some((pid, change)) = sys::child_change() {
+            let now = Instant::now();
+            let status = match change {
+                Change::Ended(status) => status,
+                Change::Stopped => {
+                    self.staff.note_stopped(pid, Some(now));
+                    continue;
+                }
+                Change::Continued => {
+                    self.staff.note_stopped(pid, None);
+                    continue;
+                }
+            };
+            let Some((mut member, expected)) = self.staff.remove(pid, now) else {
                 continue;
             };
             member.listen(&mut self.logs);
@@ -384,7 +403,7 @@ impl Supervisor {
     /// Has the workers answer what has begun, and go.
     fn leave(&mut self) {
         self.phase = Phase::Leaving;
-        self.staff.quit();
+        self.staff.quit(Instant::now());
         // The workers have the sockets still, for those who stand in their queues.
         self.gates = Gates::default();
     }
@@ -393,7 +412,9 @@ impl Supervisor {
     fn kill_late(&mut self) {
         for pid in self.staff.take_late(Instant::now()) {
             log::warn!("worker {pid} does not end by itself; killing it");
-            sys::kill(pid);
+            if sys::kill(pid).is_err() {
+                self.staff.note_left_behind(pid);
+            }
         }
     }
 
@@ -408,15 +429,14 @@ impl Supervisor {
             self.kill_late();
             let left = limit.saturating_duration_since(Instant::now());
             if limit.elapsed() >= END_LIMIT {
-                return Err(Fault::Failed(
-                    "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL"
-                        .to_owned(),
-                ));
+                return Err(Fault::Failed(LEFT_BEHIND.to_owned()));
             }
             // What they say at the last is still to be written, and they wait for it. No signal says more than this one.
             self.wait_for(Some(left.max(Duration::from_millis(10))))?;
-            while let Some((pid, _)) = sys::reap() {
-                if let Some((mut member, _)) = self.staff.remove(pid, Instant::now()) {
+            while let Some((pid, change)) = sys::child_change() {
+                if matches!(change, Change::Ended(_))
+                    && let Some((mut member, _)) = self.staff.remove(pid, Instant::now())
+                {
                     member.listen(&mut self.logs);
                 }
             }

@@ -32,7 +32,7 @@ pub(crate) use privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };
 pub(crate) use process::{
-    Pid, Source, exit, fork, ignore_signals, kill, reap, unblock_signals, wait_for,
+    Change, Pid, Source, child_change, exit, fork, ignore_signals, kill, unblock_signals, wait_for,
 };
 pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;

@@ -30,18 +30,44 @@ pub(crate) fn exit(status: u8) -> ! {
     unsafe { libc::_exit(status.into()) }
 }
 
-/// Takes note of a child that has ended (waitpid(2)); nothing where none has.
-pub(crate) fn reap() -> Option<(Pid, ExitStatus)> {
+/// What has become of a child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// It has ended, and its number is free.
+    Ended(ExitStatus),
+    /// A signal such as SIGSTOP has stopped it.
+    Stopped,
+    /// SIGCONT lets it run again.
+    Continued,
+}
+
+/// Takes one change of a child (waitpid(2)); nothing where there is none.
+pub(crate) fn child_change() -> Option<(Pid, Change)> {
     let mut status = 0;
+    let which = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     // SAFETY: waitpid writes one int, and `status` is one.
-    let child = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-    (child > 0).then(|| (child, ExitStatus::from_raw(status)))
+    let child = unsafe { libc::waitpid(-1, &raw mut status, which) };
+    let status = ExitStatus::from_raw(status);
+    let change = if status.stopped_signal().is_some() {
+        Change::Stopped
+    } else if status.continued() {
+        Change::Continued
+    } else {
+        Change::Ended(status)
+    };
+    (child > 0).then_some((child, change))
 }
 
 /// Ends a child that does not do so by itself (kill(2), SIGKILL).
-pub(crate) fn kill(child: Pid) {
+///
+/// # Errors
+/// What kill(2) says: root without `CAP_KILL` may not end a process of another user.
+pub(crate) fn kill(child: Pid) -> io::Result<()> {
     // SAFETY: kill touches no memory. Until it is reaped the number is the child's.
-    unsafe { libc::kill(child, libc::SIGKILL) };
+    match unsafe { libc::kill(child, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Has this process ignore signals (signal(3)).

@@ -146,6 +146,20 @@ fn a_worker_that_does_not_end_is_killed() {
     assert!(!Path::new(&format!("/proc/{worker}")).exists());
 }
 
+/// What the other workers have begun is answered all the same.
+#[test]
+fn a_stopped_worker_does_not_keep_a_quit_for_ever() {
+    let mut site = Site::start("page", &["--workers", "2"]);
+    let workers = site.workers();
+    send_signal(workers[0], libc::SIGSTOP);
+    process::wait_until_stopped(workers[0]);
+    site.server.signal(libc::SIGQUIT);
+    let killed = format!("worker {} does not end by itself; killing it", workers[0]);
+    site.server.wait_for_stderr(&killed);
+    assert_eq!(site.server.wait().code(), Some(0));
+    assert!(workers.iter().all(|worker| is_dead(*worker)));
+}
+
 #[test]
 fn workers_do_not_outlive_their_supervisor() {
     let mut site = Site::start("page", &["--workers", "2"]);

@@ -226,7 +226,16 @@ fn new_places_are_told_and_old_ones_are_not_told_again() {
 /// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.
 #[test]
 fn a_fifth_old_generation_is_waited_for() {
-    let site = Site::start(&"page ".repeat(3_000_000), &[]);
+    // However long the reloads take, the readers that wait for them are not closed.
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("maintd.conf");
+    fs::write(
+        &file,
+        "control maintd.sock; server { return 503; send_timeout 600s; }",
+    )
+    .unwrap();
+    let page = "page ".repeat(3_000_000);
+    let site = Site::start(&page, &["-c", file.to_str().unwrap()]);
     let mut readers = Vec::new();
     for _ in 0..4 {
         readers.push(site.connect(Port::Clear, GET_AND_CLOSE));

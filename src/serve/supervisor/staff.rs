@@ -18,6 +18,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a place stays vacant.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a worker that has been told to quit may be stopped (SIGSTOP): it answers no more, and would keep the supervisor
+/// for ever.
+const STOPPED_LIMIT: Duration = Duration::from_secs(5);
+
 /// What is read of a worker's reports before the others have their turn.
 const SHARE: usize = 256 * 1024;
 
@@ -32,6 +36,8 @@ pub(super) struct Member {
     pub(super) row: usize,
     generation: u64,
     standing: Standing,
+    /// Since when a signal has stopped it, if one has.
+    stopped: Option<Instant>,
     hired: Instant,
     /// Through which it is told what to do; closed, it ends at once.
     orders: Option<pipe::Sender>,
@@ -47,12 +53,16 @@ enum Standing {
     New,
     /// It accepts.
     Serving,
-    /// It has been told to leave.
-    Leaving,
+    /// Newer workers have taken over, and it ends with its last connection.
+    Retired,
+    /// The same, and it has been told at that time to close idle connections, since the supervisor waits for it.
+    Quitting(Instant),
     /// It has been told to end at once, and is killed if it is there still at that time.
     Ending(Instant),
     /// It has been killed.
     Killed,
+    /// It should have been killed, and could not be.
+    LeftBehind,
 }
 
 impl Standing {
@@ -60,23 +70,19 @@ impl Standing {
     const fn is_staying(self) -> bool {
         match self {
             Self::New | Self::Serving => true,
-            Self::Leaving | Self::Ending(_) | Self::Killed => false,
+            Self::Retired
+            | Self::Quitting(_)
+            | Self::Ending(_)
+            | Self::Killed
+            | Self::LeftBehind => false,
         }
     }
 
     /// It has not even time to answer what has begun.
     const fn is_ending(self) -> bool {
         match self {
-            Self::New | Self::Serving | Self::Leaving => false,
-            Self::Ending(_) | Self::Killed => true,
-        }
-    }
-
-    /// When it is to be killed.
-    const fn limit(self) -> Option<Instant> {
-        match self {
-            Self::Ending(limit) => Some(limit),
-            Self::New | Self::Serving | Self::Leaving | Self::Killed => None,
+            Self::New | Self::Serving | Self::Retired | Self::Quitting(_) => false,
+            Self::Ending(_) | Self::Killed | Self::LeftBehind => true,
         }
     }
 }
@@ -104,12 +110,25 @@ impl Member {
         }
     }
 
+    /// When it is to be killed.
+    fn limit(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Ending(limit) => Some(limit),
+            Standing::Quitting(since) => Some(self.stopped?.max(since) + STOPPED_LIMIT),
+            Standing::New
+            | Standing::Serving
+            | Standing::Retired
+            | Standing::Killed
+            | Standing::LeftBehind => None,
+        }
+    }
+
     /// Tells it to leave. One that has gone already needs no telling.
-    fn dismiss(&mut self, order: Order) {
+    fn dismiss(&mut self, order: Order, standing: Standing) {
         if self.standing.is_ending() {
             return;
         }
-        self.standing = Standing::Leaving;
+        self.standing = standing;
         if let Some(orders) = &mut self.orders {
             let _ = order.give(orders);
         }
@@ -163,7 +182,7 @@ impl Staff {
     /// When the next place is to be filled or the next worker killed.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let places = self.places.iter().filter_map(|place| place.due);
-        let limits = self.members.iter().map(|member| member.standing.limit());
+        let limits = self.members.iter().map(Member::limit);
         places.chain(limits.flatten()).min()
     }
 
@@ -192,6 +211,7 @@ impl Staff {
             row,
             generation: self.generation,
             standing: Standing::New,
+            stopped: None,
             hired: now,
             orders: Some(orders),
             reports: Some(reports),
@@ -226,6 +246,20 @@ impl Staff {
         })
     }
 
+    /// Takes note of a worker that has been stopped at that time, or goes on.
+    pub(super) fn note_stopped(&mut self, pid: Pid, stopped: Option<Instant>) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
+            member.stopped = stopped;
+        }
+    }
+
+    /// Takes note of a worker that could not be killed.
+    pub(super) fn note_left_behind(&mut self, pid: Pid) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
+            member.standing = Standing::LeftBehind;
+        }
+    }
+
     /// Takes note of what a worker reports.
     pub(super) fn listen(&mut self, pid: Pid, logs: &mut Logs) {
         if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
@@ -253,6 +287,12 @@ impl Staff {
         self.members.is_empty()
     }
 
+    /// There is no worker left to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        let mut members = self.members.iter();
+        members.all(|member| member.standing == Standing::LeftBehind)
+    }
+
     /// How many generations there are, the newest one included.
     pub(super) fn generations(&self) -> usize {
         let mut all: Vec<u64> = self.members.iter().map(|one| one.generation).collect();
@@ -266,7 +306,7 @@ impl Staff {
         self.complete = self.generation;
         for member in &mut self.members {
             if member.generation < self.generation && member.standing.is_staying() {
-                member.dismiss(Order::Retire);
+                member.dismiss(Order::Retire, Standing::Retired);
             }
         }
     }
@@ -291,8 +331,7 @@ impl Staff {
 
     /// Takes those who have not ended within their time: they are to be killed. Each is returned once.
     pub(super) fn take_late(&mut self, now: Instant) -> Vec<Pid> {
-        let is_late =
-            |member: &&mut Member| member.standing.limit().is_some_and(|limit| limit <= now);
+        let is_late = |member: &&mut Member| member.limit().is_some_and(|limit| limit <= now);
         let late = self.members.iter_mut().filter(is_late);
         late.map(|member| {
             member.standing = Standing::Killed;
@@ -302,11 +341,11 @@ impl Staff {
     }
 
     /// Tells everyone to quit, and fills no place any more.
-    pub(super) fn quit(&mut self) {
+    pub(super) fn quit(&mut self, now: Instant) {
         self.places.clear();
         self.members
             .iter_mut()
-            .for_each(|member| member.dismiss(Order::Quit));
+            .for_each(|member| member.dismiss(Order::Quit, Standing::Quitting(now)));
     }
 
     /// Has everyone end at once, and fills no place any more.
@@ -417,6 +456,37 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_is_stopped_does_not_keep_a_quit_for_ever() {
+        let mut firm = Firm::new();
+        firm.begin(&[1, 2]);
+        let quit = firm.start + Duration::from_secs(60);
+        firm.staff.note_stopped(1, Some(firm.start));
+        // While it need not leave it may be stopped for as long as it takes.
+        assert_eq!(firm.staff.next_due(), None);
+        firm.staff.quit(quit);
+        assert_eq!(firm.staff.next_due(), Some(quit + STOPPED_LIMIT));
+        // One that goes on has all the time that its connections need, until it is stopped once more.
+        firm.staff.note_stopped(1, None);
+        assert_eq!(firm.staff.next_due(), None);
+        let again = quit + Duration::from_secs(60);
+        firm.staff.note_stopped(1, Some(again));
+        let limit = again + STOPPED_LIMIT;
+        assert_eq!(firm.staff.next_due(), Some(limit));
+        assert!(
+            firm.staff
+                .take_late(limit - Duration::from_millis(1))
+                .is_empty()
+        );
+        assert_eq!(firm.staff.take_late(limit), [1]);
+        // Where it cannot be killed, the others are waited for still.
+        firm.staff.note_left_behind(1);
+        assert_eq!(firm.staff.next_due(), None);
+        assert!(!firm.staff.is_over());
+        assert!(firm.staff.remove(2, limit).is_some());
+        assert!(firm.staff.is_over() && !firm.staff.is_empty());
+    }
+
+    #[test]
     fn who_does_not_end_in_time_is_killed_once() {
         let mut firm = Firm::new();
         firm.begin(&[1, 2]);
@@ -433,7 +503,7 @@ mod tests {
         let (_, expected) = firm.staff.remove(1, limit).unwrap();
         assert!(expected);
         // Neither a further order nor a further end gives it more time.
-        firm.staff.quit();
+        firm.staff.quit(limit);
         firm.staff.end(limit + LIMIT);
         assert_eq!(firm.staff.take_late(limit), [2]);
         assert!(firm.staff.take_late(limit).is_empty());
