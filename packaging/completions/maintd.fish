@@ -40,8 +40,8 @@ complete -c maintd -n "__fish_maintd_needs_command" -f -a "run" -d 'Switch on, r
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "rules" -d 'Print the packet filter\'s rules that the switch needs'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l tls-listen -d 'Listen for TLS there' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l tls-listen -d 'Listen for HTTPS on such a place; may be given again' -r
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l key -d 'The certificate\'s private key, in PEM' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l page -d 'The page' -r -F
@@ -58,8 +58,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand serve" -s v -l verbose -d 
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c maintd -n "__fish_maintd_using_subcommand check" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l listen -d 'Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l tls-listen -d 'Listen for TLS there' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l tls-listen -d 'Listen for HTTPS on such a place; may be given again' -r
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l key -d 'The certificate\'s private key, in PEM' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l page -d 'The page' -r -F

@@ -18,11 +18,11 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Listen in the clear on ADDR:PORT, [ADDR]:PORT or unix:PATH
+    /// Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again
     #[arg(long, value_name = "WHERE")]
     listen: Vec<Where>,
 
-    /// Listen for TLS there
+    /// Listen for HTTPS on such a place; may be given again
     #[arg(long, value_name = "WHERE")]
     tls_listen: Vec<Where>,
 

@@ -89,8 +89,8 @@ mod tests {
             ),
             (&[], "no command; see \"maintd --help\""),
             (
-                &["serve", "--listen", "80"],
-                "wrong value \"80\" for --listen: not a place to listen on; write ADDR:PORT, [ADDR]:PORT or unix:PATH",
+                &["serve", "--listen", "x"],
+                "wrong value \"x\" for --listen: not a place to listen on; write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH",
             ),
             (
                 &["serve", "--listen"],

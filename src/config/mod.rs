@@ -352,13 +352,15 @@ impl fmt::Display for Place {
     }
 }
 
-/// A place as it is written: `ADDR:PORT`, `[ADDR]:PORT`, `localhost:PORT` or `unix:PATH`.
+/// A place as it is written: `PORT`, `:PORT`, `*:PORT`, `ADDR:PORT`, `[ADDR]:PORT`, `localhost:PORT` or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
     /// One place.
     At(Place),
     /// Both loopback addresses.
     Localhost(u16),
+    /// All addresses, of IPv4 and of IPv6.
+    Everywhere(u16),
 }
 
 impl FromStr for Where {
@@ -372,15 +374,18 @@ impl FromStr for Where {
                 Ok(Self::At(Place::Unix(path.into())))
             };
         }
-        if let Some(port) = text.strip_prefix("localhost:")
-            && let Ok(port) = port.parse()
-        {
+        if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
             return Ok(Self::Localhost(port));
+        }
+        let all = text.strip_prefix("*:").or_else(|| text.strip_prefix(':'));
+        if let Some(port) = port(all.unwrap_or(text)) {
+            return Ok(Self::Everywhere(port));
         }
         text.parse()
             .map(|address| Self::At(Place::Tcp(address)))
             .map_err(|_| {
-                "not a place to listen on; write ADDR:PORT, [ADDR]:PORT or unix:PATH".to_owned()
+                "not a place to listen on; write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH"
+                    .to_owned()
             })
     }
 }
@@ -392,20 +397,32 @@ impl Where {
         match self {
             Self::At(place) => vec![Endpoint::new(place, secure)],
             Self::Localhost(port) => localhost(port, secure).to_vec(),
+            Self::Everywhere(port) => {
+                let all = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+                both_families(all, port, secure).to_vec()
+            }
         }
     }
 }
 
-/// Both loopback addresses; a host without IPv6 goes without the second.
+/// A port in digits alone.
+fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// Both loopback addresses.
 fn localhost(port: u16, secure: bool) -> [Endpoint; 2] {
+    both_families((Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST), port, secure)
+}
+
+/// An address of each family; a host without IPv6 goes without the second.
+fn both_families((v4, v6): (Ipv4Addr, Ipv6Addr), port: u16, secure: bool) -> [Endpoint; 2] {
     let at = |address: IpAddr| Endpoint {
         optional: address.is_ipv6(),
         ..Endpoint::new(Place::Tcp(SocketAddr::new(address, port)), secure)
     };
-    [
-        at(Ipv4Addr::LOCALHOST.into()),
-        at(Ipv6Addr::LOCALHOST.into()),
-    ]
+    [at(v4.into()), at(v6.into())]
 }
 
 fn default_endpoints() -> Vec<Endpoint> {
@@ -432,9 +449,21 @@ mod tests {
         assert_eq!(places("[2001:db8::1]:0"), ["[2001:db8::1]:0"]);
         assert_eq!(places("unix:/run/a b"), ["unix:/run/a b"]);
         assert_eq!(places("localhost:81"), ["127.0.0.1:81", "[::1]:81"]);
+        for port in ["82", ":82", "*:82"] {
+            assert_eq!(places(port), ["0.0.0.0:82", "[::]:82"], "{port}");
+        }
         for wrong in [
             "",
-            "80",
+            ":",
+            "*",
+            "*:",
+            "65536",
+            ":65536",
+            "+80",
+            ":+80",
+            "-1",
+            "80:80",
+            "[*]:80",
             "192.0.2.1",
             "192.0.2.1:65536",
             "::1:80",

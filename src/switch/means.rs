@@ -1,7 +1,7 @@
 //! How a step is done, and what comes of it: what the packet filters and those who use them have in common.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::command::Call;
 use super::plan::Moved;
@@ -28,8 +28,8 @@ pub struct Tools {
     pub iptables_save: [Option<PathBuf>; 4],
     /// This host's addresses; the system is asked without them.
     pub own: Option<Vec<IpAddr>>,
-    /// Only root may use them.
-    pub need_root: bool,
+    /// How their user becomes root, where only root may use them.
+    pub become_root: Option<BecomeRoot>,
     /// The daemon's control socket, where the configuration names no other.
     pub control: PathBuf,
 }
@@ -58,8 +58,36 @@ impl Tools {
             ]
             .map(find),
             own: None,
-            need_root: true,
+            become_root: Some(BecomeRoot::of_the_system()),
             control: sys::CONTROL_SOCKET.into(),
+        }
+    }
+}
+
+/// The program by which a user becomes root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BecomeRoot {
+    /// doas(1).
+    Doas,
+    /// sudo(8).
+    Sudo,
+    /// su(1), which every system has.
+    Su,
+}
+
+impl BecomeRoot {
+    /// The first that is installed.
+    fn of_the_system() -> Self {
+        let is_installed = |name: &str| {
+            let mut places = ["/usr/bin", "/usr/local/bin"].iter().map(Path::new);
+            places.any(|place| place.join(name).exists())
+        };
+        if is_installed("doas") {
+            Self::Doas
+        } else if is_installed("sudo") {
+            Self::Sudo
+        } else {
+            Self::Su
         }
     }
 }

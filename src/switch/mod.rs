@@ -32,7 +32,7 @@ use std::time::Duration;
 use carry_out::{Extent, Failure, Report, Truth, Unfinished, World as _, carry_out, take};
 use filter::Filter;
 use means::Finding;
-pub use means::Tools;
+pub use means::{BecomeRoot, Tools};
 pub use pf::Syntax;
 use plan::{Direction, Moved, Plan, Required, Side, Step};
 pub use run::Ending;
@@ -86,7 +86,7 @@ pub struct Switch {
     own: Vec<IpAddr>,
     /// Where the live site accepted connections before `on`, for an `off` of the same process that finds no state file.
     accepted: Option<Vec<SocketAddr>>,
-    need_root: bool,
+    become_root: Option<BecomeRoot>,
     /// The daemon's control socket.
     control: PathBuf,
 }
@@ -133,7 +133,7 @@ impl Switch {
             settings: config.switch.clone(),
             own,
             accepted: None,
-            need_root: tools.need_root,
+            become_root: tools.become_root,
             control: daemon::socket(config, tools),
         })
     }
@@ -419,10 +419,10 @@ impl Switch {
     }
 
     fn require_root(&self) -> Result<(), Fault> {
-        if self.need_root && !sys::is_root() {
-            return Err(Fault::Failed(text::needs_root()));
+        match self.become_root {
+            Some(means) if !sys::is_root() => Err(Fault::Failed(text::needs_root(means))),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Saves what is on, and returns whether it is. That it cannot be is no reason to leave visitors where they are: a full

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::command::quoted;
 use super::filter::Filter;
-use super::means::Means;
+use super::means::{BecomeRoot, Means};
 use super::plan::{Moved, Plan};
 use super::state::Saved;
 use super::window;
@@ -115,7 +115,7 @@ pub(super) fn on_one_line(text: &str) -> String {
 
 /// What to do for those who are not root. doas(1) compares the command as it is typed, and all of its arguments. Who runs a
 /// command of their own by it, or with a configuration of their own, is root, and is to be asked for a password.
-pub(super) fn needs_root() -> String {
+pub(super) fn needs_root(means: BecomeRoot) -> String {
     let words: Vec<String> = env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
@@ -127,6 +127,14 @@ pub(super) fn needs_root() -> String {
             .collect::<Vec<_>>()
             .join(" ")
     };
+    let command = format!("maintd {}", all(quoted));
+    match means {
+        BecomeRoot::Doas => {}
+        BecomeRoot::Sudo => return format!("only root can switch; run \"sudo {command}\""),
+        BecomeRoot::Su => {
+            return format!("only root can switch; become root with su(1) and run \"{command}\"");
+        }
+    }
     let is_own =
         |word: &String| word == "run" || word.starts_with("-c") || word.starts_with("--config");
     let nopass = if words.iter().any(is_own) {
@@ -143,8 +151,7 @@ pub(super) fn needs_root() -> String {
     let user = env::var("LOGNAME").ok().filter(is_plain);
     let user = user.unwrap_or_else(|| ":wheel".to_owned());
     format!(
-        "only root can switch; run \"doas maintd {}\", which /etc/doas.conf allows by: permit {nopass}{user} as root cmd maintd args {}",
-        all(quoted),
+        "only root can switch; run \"doas {command}\", which /etc/doas.conf allows by: permit {nopass}{user} as root cmd maintd args {}",
         all(quoted_for_doas)
     )
 }

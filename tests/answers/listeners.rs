@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::GET;
 use crate::common::client::{Client, Tls};
-use crate::common::{Answer, Server, skip};
+use crate::common::{Answer, Server, maintd, skip};
 
 fn assert_answers(mut client: Client) -> Answer {
     client.send(GET.repeat(2));
@@ -54,6 +54,30 @@ fn ipv6() {
     assert!(http.is_ipv6() && https.is_ipv6());
     assert_answers(Client::tcp(http));
     assert_answers(Client::tls(https, Tls::default()));
+}
+
+/// Unlike `listen` of a configuration, which means IPv4 alone, as nginx does.
+#[test]
+fn a_port_alone_is_one_of_all_addresses() {
+    if !has_ipv6() {
+        return;
+    }
+    for place in ["0", ":0", "*:0"] {
+        let mut command = maintd();
+        command.args(["serve", "--listen", place, "--tls-listen", place]);
+        let server = Server::start_command(command, 4);
+        let at = |number: usize, scheme, any: &str, loopback: &str| {
+            let url: &str = &server.listening[number];
+            let port = address(url, scheme).port();
+            assert_eq!(url, format!("{scheme}{any}:{port}"));
+            format!("{loopback}:{port}").parse().unwrap()
+        };
+        for (number, any, loopback) in [(0, "0.0.0.0", "127.0.0.1"), (1, "[::]", "[::1]")] {
+            assert_answers(Client::tcp(at(number, "http://", any, loopback)));
+            let secure = at(2 + number, "https://", any, loopback);
+            assert_answers(Client::tls(secure, Tls::default()));
+        }
+    }
 }
 
 /// Both families on the same port: an IPv6 listener is v6-only on every system.

@@ -72,6 +72,16 @@ fn every_path_has_its_answer() {
 }
 
 #[test]
+fn a_port_alone_is_one_of_all_ipv4_addresses() {
+    for place in ["0", ":0", "*:0"] {
+        let daemon = Daemon::start(SERVER, &format!("metrics {place};"));
+        let address = daemon.metrics();
+        let port = address.strip_prefix("0.0.0.0:").unwrap();
+        assert_status(&get(&format!("127.0.0.1:{port}"), "/metrics"), "200 OK");
+    }
+}
+
+#[test]
 fn without_a_health_path_there_is_none() {
     let daemon = Daemon::start(SERVER, "metrics 127.0.0.1:0;");
     assert_status(&get(&daemon.metrics(), "/health"), "404 Not Found");

@@ -255,8 +255,8 @@ fn faults_of_the_directives_have_their_places() {
         ),
         (format!("control /{long};"), "2:9: wrong value \"/xxx"),
         (
-            "metrics 9503;".to_owned(),
-            "2:9: wrong value \"9503\" for metrics; give an address and a port, as in 127.0.0.1:9503",
+            "metrics 127.0.0.1;".to_owned(),
+            "2:9: wrong value \"127.0.0.1\" for metrics; give PORT, ADDR:PORT or [ADDR]:PORT, as in 127.0.0.1:9503",
         ),
         (
             "metrics 127.0.0.1:8080;".to_owned(),

@@ -34,7 +34,10 @@ fn wrong_flag() {
 fn wrong_place_to_listen() {
     for flag in ["--listen", "--tls-listen"] {
         for wrong in [
-            "80",
+            "x",
+            "65536",
+            ":x",
+            "*",
             "127.0.0.1",
             "127.0.0.1:65536",
             "127.0.0.1:-1",
@@ -46,7 +49,7 @@ fn wrong_place_to_listen() {
         ] {
             let line = format!(
                 "wrong value \"{wrong}\" for {flag}: not a place to listen on; \
-                 write ADDR:PORT, [ADDR]:PORT or unix:PATH"
+                 write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH"
             );
             assert_fault(["serve", flag, wrong], 2, &line);
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use maintd::cli;
-use maintd::switch::Tools;
+use maintd::switch::{BecomeRoot, Tools};
 
 fn main() -> ExitCode {
     let tool = |variable: &str| {
@@ -26,7 +26,13 @@ fn main() -> ExitCode {
                 Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1).into(),
             ]
         }),
-        need_root: env::var_os("MAINTD_NEED_ROOT").is_some(),
+        become_root: env::var("MAINTD_NEED_ROOT")
+            .ok()
+            .map(|means| match means.as_str() {
+                "doas" => BecomeRoot::Doas,
+                "sudo" => BecomeRoot::Sudo,
+                _ => BecomeRoot::Su,
+            }),
         // That of the system may be somebody's.
         control: PathBuf::from("/nonexistent"),
     })

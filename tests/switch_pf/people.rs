@@ -171,8 +171,13 @@ fn quiet_is_silent_unless_something_fails() {
 
 /// maintd as somebody who is not root, where root is asked for.
 fn as_a_user(host: &Host, words: &[&str]) -> Ended {
+    as_a_user_with("doas", host, words)
+}
+
+/// The same on a host where this is how to become root.
+fn as_a_user_with(means: &str, host: &Host, words: &[&str]) -> Ended {
     let mut command = host.command(words);
-    command.env("MAINTD_NEED_ROOT", "1").env("LOGNAME", "op");
+    command.env("MAINTD_NEED_ROOT", means).env("LOGNAME", "op");
     // SAFETY: geteuid touches no memory.
     #[expect(unsafe_code, reason = "std does not tell")]
     let is_root = unsafe { libc::geteuid() } == 0;
@@ -181,6 +186,27 @@ fn as_a_user(host: &Host, words: &[&str]) -> Ended {
         command.uid(65534).gid(65534);
     }
     ended(command.spawn().unwrap())
+}
+
+#[test]
+fn the_advice_to_become_root_names_what_the_host_has() {
+    let host = Host::new();
+    let conf = host.path("maintd.conf").display().to_string();
+    for (means, advice) in [
+        ("sudo", "run \"sudo maintd off -c CONF\""),
+        (
+            "su",
+            "become root with su(1) and run \"maintd off -c CONF\"",
+        ),
+    ] {
+        let ended = as_a_user_with(means, &host, &["off"]);
+        assert_eq!(ended.status, Some(1));
+        let advice = advice.replace("CONF", &conf);
+        assert_eq!(
+            ended.stderr,
+            format!("maintd: only root can switch; {advice}\n")
+        );
+    }
 }
 
 #[test]

@@ -88,10 +88,16 @@ impl Reader {
     }
 }
 
-/// A place as nginx writes it: also a port or an address alone, `*`, and `localhost`.
+/// A place as nginx writes it: also a port or an address alone, `*`, which are those of IPv4, and `localhost`.
 pub(super) fn place(text: &str) -> Option<Where> {
     if text.starts_with("unix:") {
         return text.parse().ok();
+    }
+    if text.is_empty() || text.starts_with(':') {
+        return None;
+    }
+    if text == "*" {
+        return place("*:80");
     }
     if text.parse::<u16>().is_ok() {
         return format!("0.0.0.0:{text}").parse().ok();
@@ -116,6 +122,7 @@ mod tests {
         for (text, long) in [
             ("8080", "0.0.0.0:8080"),
             ("*:81", "0.0.0.0:81"),
+            ("*", "0.0.0.0:80"),
             ("192.0.2.1", "192.0.2.1:80"),
             ("[::]:82", "[::]:82"),
             ("[::1]", "[::1]:80"),
@@ -135,7 +142,21 @@ mod tests {
             place("localhost:84").map(|place| place.endpoints(true).len()),
             Some(2)
         );
-        for wrong in ["", "x", "example.org:80", "99999", "[::", "unix:"] {
+        for short in ["8080", "*:81", "*"] {
+            let families = place(short).map(|place| place.endpoints(false).len());
+            assert_eq!(families, Some(1), "{short}");
+        }
+        for wrong in [
+            "",
+            "x",
+            ":80",
+            "*:",
+            "**",
+            "example.org:80",
+            "99999",
+            "[::",
+            "unix:",
+        ] {
             assert_eq!(place(wrong), None, "{wrong}");
         }
     }

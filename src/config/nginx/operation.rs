@@ -20,7 +20,7 @@ pub(super) struct Operation {
 }
 
 impl Reader {
-    /// `control PATH;`, `metrics ADDR:PORT;` or `health /path;`.
+    /// `control PATH;`, `metrics WHERE;` or `health /path;`.
     pub(super) fn operation_directive(&mut self, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "control" => self.control(directive),
@@ -46,10 +46,17 @@ impl Reader {
         let Some(text) = self.argument(directive) else {
             return;
         };
-        match text.parse() {
+        let port = text.strip_prefix("*:").or_else(|| text.strip_prefix(':'));
+        // A port alone is one of the IPv4 addresses, as it is for listen.
+        let of_all_addresses = || format!("0.0.0.0:{}", port.unwrap_or(text)).parse();
+        match text.parse().or_else(|_| of_all_addresses()) {
             Ok(address) => self.operation.metrics = Some((address, directive.name.place)),
             Err(_) => {
-                self.wrong_value(directive, 0, "an address and a port, as in 127.0.0.1:9503");
+                self.wrong_value(
+                    directive,
+                    0,
+                    "PORT, ADDR:PORT or [ADDR]:PORT, as in 127.0.0.1:9503",
+                );
             }
         }
     }
