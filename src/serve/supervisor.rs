@@ -41,7 +41,7 @@ const MAX_OLD: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long workers may take that were told to end at once. Then they are killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
-/// What is done about a worker that could not be killed.
+/// The message about a worker that could not be killed.
 const LEFT_BEHIND: &str =
     "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL";
 

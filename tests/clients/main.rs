@@ -1,4 +1,4 @@
-//! Real clients: curl, openssl s_client and a Rust HTTP client.
+//! Real clients: curl, openssl s_client, Python's http.client and a Rust HTTP client.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod bundles;
 mod certificates;
 mod curl;
 mod openssl;
+mod python;
 mod ureq;
 
 use std::fs;
