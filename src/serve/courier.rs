@@ -23,8 +23,8 @@ const ROOM: usize = 256 * 1024;
 const ENOUGH: usize = 32 * 1024;
 /// The shortest time between two messages about lost lines.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long the last lines of a worker wait for their supervisor.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the last lines of a worker wait for their supervisor, which a busy system may keep from the processor for seconds.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// A worker has one thread, and one pipe: for the lines of requests, and for messages from wherever they come.
