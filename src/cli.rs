@@ -126,7 +126,7 @@ impl Command {
             Self::Off(off) => off.carry_out(tools),
             Self::Status(status) => status.carry_out(tools),
             Self::Run(run) => run.carry_out(tools),
-            Self::Rules(rules) => rules.carry_out(),
+            Self::Rules(rules) => rules.carry_out(tools),
         }
     }
 }

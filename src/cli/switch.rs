@@ -204,9 +204,9 @@ impl Run {
 }
 
 impl Rules {
-    pub(super) fn carry_out(self) -> Result<u8, Fault> {
+    pub(super) fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
         let config = self.common.config()?;
-        print(&switch::rules(&config.switch, self.pf_syntax))
+        print(&switch::rules(&config.switch, self.pf_syntax, tools))
     }
 }
 

@@ -41,6 +41,15 @@ impl Family {
         }
     }
 
+    /// Its name in messages.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Inet => "IPv4",
+            Self::Inet6 => "IPv6",
+        }
+    }
+
     /// The bits of an address.
     const fn bits(self) -> u8 {
         match self {

@@ -100,10 +100,7 @@ pub(super) fn carry_out(
         // As long as nothing has changed; from then on all of it is done.
         let may_stop = step.phase() == Phase::Check || matches!(step, Step::Change(_));
         if may_stop && world.is_interrupted() {
-            return Err(Failure {
-                what: "interrupted".to_owned(),
-                truth: Truth::AsBefore,
-            });
+            return Err(interrupted());
         }
         let done = if let Step::AreGone(side, moved) = step {
             until_gone(step, *side, moved, filter, world)
@@ -118,6 +115,18 @@ pub(super) fn carry_out(
             Ok(Finding::Warning(warning)) => report.warnings.push(warning),
             Ok(Finding::Moved(before)) => report.before = Some(before),
             Ok(Finding::Room { used, limit }) => room = (used.or(room.0), limit.or(room.1)),
+            Ok(Finding::Redirects { targets, warnings }) => {
+                for target in targets {
+                    if world.is_interrupted() {
+                        return Err(interrupted());
+                    }
+                    world.ask_for_page(target).map_err(|what| Failure {
+                        what,
+                        truth: Truth::AsBefore,
+                    })?;
+                }
+                report.warnings.extend(warnings);
+            }
             Err(what) => {
                 let truth = match step.phase() {
                     Phase::Check => Truth::AsBefore,
@@ -139,6 +148,14 @@ pub(super) fn carry_out(
     }
     report.warnings.extend(crowding(room));
     Ok(report)
+}
+
+/// The end of what has changed nothing yet.
+fn interrupted() -> Failure {
+    Failure {
+        what: "interrupted".to_owned(),
+        truth: Truth::AsBefore,
+    }
 }
 
 /// Takes one step.
@@ -221,6 +238,7 @@ fn until_gone(
             | Finding::Moved(_)
             | Finding::NoTable(_)
             | Finding::Counts(_)
+            | Finding::Redirects { .. }
             | Finding::Room { .. }) => {
                 return Ok(other);
             }
@@ -238,9 +256,9 @@ fn until_gone(
     Err(format!("{connections} not end on {place}"))
 }
 
-/// Sees to it that who was moved before is so again. A change that was refused has changed nothing; that is looked at.
+/// Puts back who was moved before, unless that is so still: a change that was refused or had no effect has changed nothing.
 fn restore(step: &Step, before: Option<&Moved>, filter: &Filter, world: &mut impl World) -> Truth {
-    if let (Step::Change(_), Some(before)) = (step, before)
+    if let (Step::Change(_) | Step::NobodyIsMoved, Some(before)) = (step, before)
         && take(&Step::Remember, filter, world) == Ok(Finding::Moved(before.clone()))
     {
         return Truth::AsBefore;
@@ -307,8 +325,10 @@ impl Failure {
     }
 
     /// What to do about old connections: where the system forbids to kill (securelevel(7)), trying again is of no use.
+    /// FreeBSD's pfctl gives no reason at all then.
     fn advice(&self, command: &str, otherwise: &str) -> String {
-        if self.what.contains("Operation not permitted") {
+        let refusals = ["Operation not permitted", "\"pfctl: DIOCKILLSTATES\""];
+        if refusals.iter().any(|text| self.what.contains(text)) {
             format!("the securelevel may forbid to kill states; {otherwise}")
         } else {
             format!("{command}, or {otherwise}")

@@ -166,6 +166,18 @@ fn meaningful(stderr: &str) -> String {
 }
 
 impl Output {
+    /// What to say of a command that failed with this output and should not have.
+    pub(super) fn failure_of(&self, call: &Call) -> String {
+        let name = call.program.file_name().unwrap_or_default();
+        let words = [&[name.to_string_lossy().into_owned()], &call.arguments[..]].concat();
+        format!(
+            "{} fails: {}; run \"{}\" by hand to see why",
+            words[0],
+            self.complaint(),
+            words.join(" ")
+        )
+    }
+
     /// What it says on stderr, as one line for a message; or how it ended.
     pub(super) fn complaint(&self) -> String {
         let lines: Vec<&str> = self

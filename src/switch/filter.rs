@@ -47,7 +47,7 @@ impl Filter {
     /// As of [`Self::judge`].
     pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
         match self {
-            Self::Pf(_) => Ok(Finding::Right),
+            Self::Pf(pf) => pf.judge_several(step, outputs),
             Self::Nft(nft) => nft.judge_several(step, outputs),
         }
     }

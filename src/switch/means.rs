@@ -26,6 +26,12 @@ pub struct Tools {
     /// iptables-save(8) for the rules in nftables, and for those of older kernels' tables; for IPv4 and IPv6 each. Those that
     /// are there.
     pub iptables_save: [Option<PathBuf>; 4],
+    /// ifconfig(8).
+    pub ifconfig: PathBuf,
+    /// route(8).
+    pub route: PathBuf,
+    /// pf is FreeBSD's.
+    pub pf_of_freebsd: bool,
     /// This host's addresses; the system is asked without them.
     pub own: Option<Vec<IpAddr>>,
     /// How their user becomes root, where only root may use them.
@@ -57,6 +63,9 @@ impl Tools {
                 "ip6tables-legacy-save",
             ]
             .map(find),
+            ifconfig: first("ifconfig"),
+            route: first("route"),
+            pf_of_freebsd: sys::PF_IS_OF_FREEBSD,
             own: None,
             become_root: Some(BecomeRoot::of_the_system()),
             control: sys::CONTROL_SOCKET.into(),
@@ -105,6 +114,11 @@ pub(super) enum Finding {
     NoTable(String),
     /// So many connections.
     Connections(u64),
+    /// The rules redirect to these servers, and what else is to be told of the rules.
+    Redirects {
+        targets: Vec<SocketAddr>,
+        warnings: Vec<String>,
+    },
     /// What the rules have counted: of those who are moved, and of the live site.
     Counts([Option<Count>; 2]),
     /// How many connections the packet filter keeps account of, and of how many it can, as far as the step tells.

@@ -91,11 +91,11 @@ pub struct Switch {
     control: PathBuf,
 }
 
-/// The rules that the packet filter needs, for `syntax` where it is pf.
+/// The rules that the packet filter needs, for `syntax` where it is pf. FreeBSD's name this host's interface and addresses.
 #[must_use]
-pub fn rules(settings: &SwitchConfig, syntax: Syntax) -> String {
+pub fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> String {
     match settings.backend {
-        Backend::Pf => pf::rules(settings, syntax),
+        Backend::Pf => pf::rules(settings, syntax, tools),
         Backend::Nft => nft::rules(settings),
     }
 }

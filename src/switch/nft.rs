@@ -206,7 +206,7 @@ impl Nft {
             }
             // Whether ss can be used is to be known before anything has changed.
             Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, ""),
-            Step::FilterRuns => return Means::Nothing,
+            Step::FilterRuns | Step::Redirects { .. } => return Means::Nothing,
         })
     }
 
@@ -291,6 +291,7 @@ impl Nft {
             | Step::Change(_)
             | Step::Kill(..)
             | Step::FilterRuns
+            | Step::Redirects { .. }
             | Step::LabelsLoaded
             | Step::Responder(_)
             | Step::Live(_)

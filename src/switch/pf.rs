@@ -1,31 +1,41 @@
 //! pf(4): visitors are the members of a table, their connections are told apart by the labels of the rules.
 
+mod interfaces;
 mod output;
 mod rules;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 
 use super::command::{Call, Output};
 use super::means::{Finding, Means, Tools};
 use super::plan::{Moved, Side, Step};
+use crate::config::network::Family;
 use crate::config::switch::SwitchConfig;
-use output::State;
+use interfaces::DefaultInterface;
+use output::{Rule, State};
 
 pub use rules::Syntax;
-pub(super) use rules::rules;
 
 /// `-T test`: not all addresses match.
 const NO_MATCH: i32 = 2;
 /// `-T show`: there is no such table.
 const NO_TABLE: i32 = 255;
 
+/// The rules that the switch needs, with this host's interface and addresses where pf has no other names for them.
+pub(super) fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> String {
+    let default = tools
+        .pf_of_freebsd
+        .then(|| DefaultInterface::find(tools))
+        .flatten();
+    rules::rules(settings, syntax, tools.pf_of_freebsd, default)
+}
+
 /// pf with its settings.
 #[derive(Clone, Debug)]
 pub(super) struct Pf {
     settings: SwitchConfig,
-    pfctl: PathBuf,
+    tools: Tools,
     /// This host's own addresses: what only passes through it is no visitor of its site.
     own: Vec<IpAddr>,
 }
@@ -34,13 +44,13 @@ impl Pf {
     pub(super) fn new(settings: SwitchConfig, tools: &Tools, own: Vec<IpAddr>) -> Self {
         Self {
             settings,
-            pfctl: tools.pfctl.clone(),
+            tools: tools.clone(),
             own,
         }
     }
 
     fn call(&self, arguments: &[&str]) -> Call {
-        Call::new(&self.pfctl, arguments.iter().copied())
+        Call::new(&self.tools.pfctl, arguments.iter().copied())
     }
 
     /// A command for the table.
@@ -75,6 +85,16 @@ impl Pf {
         }
     }
 
+    /// What lists the rules, and the interfaces that they can name.
+    fn list_rules(&self) -> Vec<Call> {
+        let mut calls = vec![self.call(&["-s", "rules"])];
+        if self.tools.pf_of_freebsd {
+            calls.push(self.call(&["-s", "nat"]));
+        }
+        calls.push(interfaces::list(&self.tools));
+        calls
+    }
+
     pub(super) fn means(&self, step: &Step) -> Means {
         Means::Call(match step {
             Step::FilterRuns => self.call(&["-s", "info"]),
@@ -82,6 +102,7 @@ impl Pf {
             Step::LabelsLoaded | Step::Counts => self.call(&["-s", "labels"]),
             Step::HasRoom => self.call(&["-s", "memory"]),
             Step::Remember | Step::NobodyIsMoved => self.table(&["show"]),
+            Step::Redirects { .. } => return Means::Calls(self.list_rules()),
             Step::Change(moved) => self.change(moved),
             Step::AreMoved(moved) => return self.test(moved.witnesses()),
             Step::AreNotMoved(moved) => return self.test(moved.excepted()),
@@ -128,6 +149,20 @@ impl Pf {
         } else {
             self.failed(step, output)
         }
+    }
+
+    /// What the rules and the interfaces are, where all of it could be listed.
+    pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
+        let mut calls = self.list_rules().into_iter().zip(outputs);
+        if let Some((call, output)) = calls.find(|(_, output)| output.status != Some(0)) {
+            return Err(output.failure_of(&call));
+        }
+        let texts: Vec<&str> = outputs
+            .iter()
+            .map(|output| output.stdout.as_str())
+            .collect();
+        let is_required = !matches!(step, Step::Redirects { is_required: false });
+        self.redirects(&texts.concat(), is_required)
     }
 
     /// Which of these addresses are in the table: all in one call, and listed because of `-v`.
@@ -188,7 +223,20 @@ impl Pf {
             Step::AreGone(..) => Ok(Finding::Warning(format!(
                 "cannot see whether connections are left: {complaint}"
             ))),
-            Step::Change(_) => Err(format!("pfctl cannot change table <{table}>: {complaint}")),
+            Step::Change(_) => {
+                // What FreeBSD's pfctl says at securelevel 2, where it may not.
+                let refusals = ["Anchor does not exist", "Operation not supported by device"];
+                let is_secure = self.tools.pf_of_freebsd
+                    && refusals.iter().any(|text| complaint.contains(text));
+                let why = if is_secure {
+                    ", which a securelevel of 2 or more forbids (see \"sysctl kern.securelevel\")"
+                } else {
+                    ""
+                };
+                Err(format!(
+                    "pfctl cannot change table <{table}>: {complaint}{why}"
+                ))
+            }
             Step::Kill(side, _) => Err(format!(
                 "pfctl cannot kill the states of label \"{}\": {complaint}",
                 self.label(*side)
@@ -203,10 +251,6 @@ impl Pf {
     /// What a command means that has succeeded.
     fn read(&self, step: &Step, text: &str) -> Result<Finding, String> {
         let table = self.settings.table();
-        let labels = [
-            &self.settings.label_maintenance,
-            &self.settings.label_normal,
-        ];
         match step {
             Step::FilterRuns => match output::is_enabled(text) {
                 Some(true) => Ok(Finding::Room {
@@ -214,7 +258,14 @@ impl Pf {
                     limit: None,
                 }),
                 Some(false) => {
-                    Err("pf is disabled, so nobody is moved; run \"pfctl -e\"".to_owned())
+                    let more = if self.tools.pf_of_freebsd {
+                        " (at securelevel 3 pfctl says so of a pf that is enabled too)"
+                    } else {
+                        ""
+                    };
+                    Err(format!(
+                        "pf is disabled, so nobody is moved; run \"pfctl -e\"{more}"
+                    ))
                 }
                 None => Err(
                     "pfctl does not tell whether pf is enabled; run \"pfctl -s info\" to see why"
@@ -245,64 +296,150 @@ impl Pf {
             },
             Step::AreGone(side, moved) => {
                 let moved = moved.index();
-                let belongs_elsewhere =
-                    |state: &State| moved.has(state.peer.ip()) == (*side == Side::Live);
+                // What this host asks of itself does not come in by the interface of the rules, and so is not moved.
+                let belongs_elsewhere = |state: &State| match side {
+                    Side::Live => moved.has(state.peer.ip()) && !self.is_own(state.peer),
+                    Side::Maintenance => !moved.has(state.peer.ip()),
+                };
                 Ok(self.count(*side, text, belongs_elsewhere))
             }
             Step::Connected(side) => Ok(self.count(*side, text, |_| true)),
             Step::Counts => Ok(Finding::Counts(
-                labels.map(|label| output::count_of(text, label)),
+                self.labels().map(|label| output::count_of(text, label)),
             )),
             Step::Change(_)
             | Step::Kill(..)
             | Step::AreMoved(_)
             | Step::AreNotMoved(_)
             | Step::PathIsOpen { .. }
+            | Step::Redirects { .. }
             | Step::Responder(_)
             | Step::Live(_)
             | Step::AnyLive { .. } => Ok(Finding::Right),
         }
     }
 
-    /// `-s labels`: both labels are there, and as many rules move visitors as there are families and ports.
+    /// `-s labels`: both labels are there.
     fn labels_loaded(&self, text: &str) -> Result<Finding, String> {
-        let SwitchConfig {
-            label_maintenance,
-            label_normal,
-            families,
-            redirects,
-            ..
-        } = &self.settings;
-        for label in [label_maintenance, label_normal] {
+        for label in self.labels() {
             if output::count_of(text, label).is_none() {
                 return Err(format!(
                     "no rule has the label \"{label}\", so connections could not be told apart; {LOAD_RULES}"
                 ));
             }
         }
-        let (rules, wanted) = (
-            output::rules_of(text, label_maintenance),
-            families.len() * redirects.len(),
-        );
-        if rules < wanted {
-            return Ok(Finding::Warning(format!(
-                "only {rules} of {wanted} rules move visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}"
-            )));
-        }
         Ok(Finding::Right)
+    }
+
+    const fn labels(&self) -> [&String; 2] {
+        [
+            &self.settings.label_maintenance,
+            &self.settings.label_normal,
+        ]
+    }
+
+    /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the rules of the table redirect, and their interfaces exist. The
+    /// flag of `-s Tables` is not enough: FreeBSD shows it for up to 35 s after the rules have gone. Nor does pf itself
+    /// mind a name that no interface has: such a rule matches nothing.
+    fn redirects(&self, text: &str, is_required: bool) -> Result<Finding, String> {
+        let table = self.settings.table();
+        let names = interfaces::names(text);
+        let is_ours = |rule: &Rule<'_>| {
+            let mut labels = self.labels().into_iter();
+            rule.from == Some(table) || labels.any(|label| rule.labels.contains(&label.as_str()))
+        };
+        let rules = || output::rules(text).filter(is_ours);
+        let here: Vec<Rule<'_>> = rules()
+            .filter(|rule| rule.absent(&names).is_none())
+            .collect();
+        let mut warnings = Vec::new();
+        for rule in rules() {
+            let Some(name) = rule.absent(&names) else {
+                continue;
+            };
+            let mut what = format!(
+                "the rules are for the interface \"{name}\", which this host does not have"
+            );
+            let is_needed = !here.iter().any(|other| other.stands_for(&rule));
+            if is_needed {
+                what += ", so visitors stay on the live site; put the interface that they come in by into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\"";
+            }
+            if is_needed && is_required {
+                return Err(what);
+            }
+            if !warnings.contains(&what) {
+                warnings.push(what);
+            }
+        }
+        let loaded: Vec<Rule<'_>> = rules().collect();
+        let moving = || {
+            let of_table = loaded.iter().filter(|rule| rule.from == Some(table));
+            of_table.filter_map(|rule| rule.redirect.as_ref())
+        };
+        if moving().next().is_none() {
+            return Err(format!(
+                "no rule redirects the addresses of table <{table}>, so nobody is moved; {LOAD_RULES}"
+            ));
+        }
+        let is_switched =
+            |target: &&SocketAddr| self.settings.families.contains(&Family::of(target.ip()));
+        let targets = moving().flatten().filter(is_switched);
+        let mut targets: Vec<SocketAddr> = targets.copied().collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let is_lost = |target: &&SocketAddr| target.is_ipv6() && target.ip().is_loopback();
+        if self.tools.pf_of_freebsd
+            && let Some(target) = targets.iter().find(is_lost)
+        {
+            return Err(format!(
+                "the rules redirect to {target}, where visitors never arrive on FreeBSD; redirect to an address of the interface, as \"maintd rules\" prints it"
+            ));
+        }
+        if moving().any(Vec::is_empty) {
+            warnings.push(
+                "rules redirect to what is not an address with a port, so the responder is not asked there".to_owned(),
+            );
+        } else {
+            warnings.extend(self.left_out(&targets));
+        }
+        Ok(Finding::Redirects { targets, warnings })
+    }
+
+    /// A warning where not each port of each family that visitors can come by is redirected to one of these.
+    fn left_out(&self, targets: &[SocketAddr]) -> Option<String> {
+        let has_address =
+            |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
+        let families = self.settings.families.iter().filter(has_address);
+        let wanted = families.flat_map(|family| {
+            let redirects = self.settings.redirects.iter();
+            redirects.map(|redirect| (*family, redirect.to))
+        });
+        let is_there = |(family, port): &(Family, u16)| {
+            let mut targets = targets.iter();
+            targets.any(|target| Family::of(target.ip()) == *family && target.port() == *port)
+        };
+        let (there, wanted) = (wanted.clone().filter(is_there).count(), wanted.count());
+        (there < wanted).then(|| {
+            format!(
+                "only {there} of {wanted} rules move visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}"
+            )
+        })
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        self.own.contains(&address.ip()) || address.ip().is_loopback()
     }
 
     /// The connections on a side that are `wanted`, among all states.
     fn count(&self, side: Side, states: &str, wanted: impl Fn(&State) -> bool) -> Finding {
-        let is_own =
-            |address: SocketAddr| self.own.contains(&address.ip()) || address.ip().is_loopback();
         let redirects = || self.settings.redirects.iter();
         let is_on_side = |state: &State| match (side, state.redirected_from) {
             (Side::Live, None) => {
-                is_own(state.to) && redirects().any(|redirect| redirect.from == state.to.port())
+                self.is_own(state.to)
+                    && redirects().any(|redirect| redirect.from == state.to.port())
             }
             (Side::Maintenance, Some(from)) => {
-                is_own(from)
+                self.is_own(from)
                     && redirects().any(|redirect| {
                         (redirect.from, redirect.to) == (from.port(), state.to.port())
                     })
@@ -317,12 +454,14 @@ impl Pf {
 
 /// Reads a text as everything that pfctl prints.
 pub(super) fn read_everything(text: &str) {
+    interfaces::read_everything(text);
     output::is_enabled(text);
     output::states_in_use(text);
     output::state_limit(text);
     output::is_referenced(text, "maintenance");
     output::count_of(text, "www-normal");
     output::states(text).count();
+    output::rules(text).count();
     // What has been read is written as pfctl would, and reads the same.
     let Some(moved) = output::entries(text) else {
         return;

@@ -7,16 +7,36 @@ use super::plan::Required;
 use super::state::Saved;
 use crate::config::network::Family;
 use crate::config::switch::Backend;
-use crate::sys;
 
 impl Switch {
-    /// Where the responder must answer: where redirected visitors arrive.
+    /// Where the responder must answer, as far as that does not follow from the loaded rules, which `Step::Redirects` reads.
     pub(super) fn responders(&self) -> Vec<SocketAddr> {
-        let ports = self.settings.redirects.iter().map(|redirect| redirect.to);
         match self.settings.backend {
-            Backend::Pf => at(ports, &self.redirected_to()),
-            Backend::Nft => at(ports, &self.own_switched()),
+            Backend::Pf => Vec::new(),
+            Backend::Nft => at(self.responder_ports(), &self.own_switched()),
         }
+    }
+
+    /// Where the responder is looked for while there are no rules that say where visitors are sent.
+    pub(super) fn usual_responders(&self) -> Vec<SocketAddr> {
+        let loopback = |family: &Family| match family {
+            Family::Inet => IpAddr::from(Ipv4Addr::LOCALHOST),
+            Family::Inet6 => Ipv6Addr::LOCALHOST.into(),
+        };
+        match self.settings.backend {
+            Backend::Pf => {
+                let families = self.settings.families.iter();
+                at(
+                    self.responder_ports(),
+                    &families.map(loopback).collect::<Vec<_>>(),
+                )
+            }
+            Backend::Nft => self.responders(),
+        }
+    }
+
+    fn responder_ports(&self) -> impl Iterator<Item = u16> + Clone {
+        self.settings.redirects.iter().map(|redirect| redirect.to)
     }
 
     /// Where the live site may accept connections.
@@ -47,23 +67,6 @@ impl Switch {
         let is_switched =
             |address: &&IpAddr| self.settings.families.contains(&Family::of(**address));
         self.own.iter().filter(is_switched).copied().collect()
-    }
-
-    /// Where the rules of pf send visitors: to loopback, wherever that can be redirected to.
-    fn redirected_to(&self) -> Vec<IpAddr> {
-        let families = self.settings.families.iter();
-        families
-            .flat_map(|family| match family {
-                Family::Inet => vec![Ipv4Addr::LOCALHOST.into()],
-                Family::Inet6 if sys::PF_REDIRECTS_TO_IPV6_LOOPBACK => {
-                    vec![Ipv6Addr::LOCALHOST.into()]
-                }
-                Family::Inet6 => {
-                    let own = self.own.iter().copied();
-                    own.filter(IpAddr::is_ipv6).collect()
-                }
-            })
-            .collect()
     }
 }
 

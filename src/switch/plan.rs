@@ -40,6 +40,11 @@ pub(super) enum Step {
     RulesLoaded,
     /// Its rules carry the labels by which connections are told apart.
     LabelsLoaded,
+    /// Its rules redirect those who are moved, on interfaces that exist, to servers that answer with the page.
+    Redirects {
+        /// A missing interface is a failure.
+        is_required: bool,
+    },
     /// It has room for the connections of many visitors. Where it has not, that is told and nothing else.
     HasRoom,
     /// No other firewall keeps visitors of these families from the responder. Where it is not required, it is only reported.
@@ -95,6 +100,7 @@ impl Step {
             Self::FilterRuns
             | Self::RulesLoaded
             | Self::LabelsLoaded
+            | Self::Redirects { .. }
             | Self::HasRoom
             | Self::PathIsOpen { .. }
             | Self::Responder(_)
@@ -170,13 +176,17 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
-    /// any more come back. `force` goes on where another firewall is in the way.
+    /// any more come back. `force` goes on where another firewall is in
+    /// the way, or an interface of the rules is missing.
     pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
             Step::RulesLoaded,
             Step::LabelsLoaded,
             Step::HasRoom,
+            Step::Redirects {
+                is_required: !force,
+            },
         ];
         steps.extend(responders.iter().copied().map(Step::Responder));
         steps.push(Step::PathIsOpen {
@@ -361,6 +371,7 @@ mod tests {
                 Step::RulesLoaded,
                 Step::LabelsLoaded,
                 Step::HasRoom,
+                Step::Redirects { is_required: true },
                 Step::Responder(responders[0]),
                 Step::PathIsOpen {
                     families: vec![Family::Inet, Family::Inet6],

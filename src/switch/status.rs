@@ -13,6 +13,7 @@ use super::plan::{Moved, Required, Side, Step};
 use super::state::Saved;
 use super::{Switch, text, window};
 use crate::config::network::Network;
+use crate::config::switch::Backend;
 use crate::control::Failure;
 use crate::fault::Fault;
 use crate::logger::clock;
@@ -82,7 +83,11 @@ impl Switch {
         self.require_root()?;
         let mut warnings = Vec::new();
         let mut room = (None, None);
-        let is_effective = self.is_effective(&mut room, &mut warnings);
+        let mut responders = self.responders();
+        let is_effective = self.is_effective(&mut room, &mut responders, &mut warnings);
+        if responders.is_empty() {
+            responders = self.usual_responders();
+        }
         let moved = match self.look() {
             Ok(Finding::Moved(moved)) => Some(moved),
             Ok(Finding::NoTable(_)) => Some(Moved::default()),
@@ -115,7 +120,8 @@ impl Switch {
                 },
             });
         warnings.extend(crowding(room));
-        if matches!(state, State::On | State::Partly) {
+        let is_on = matches!(state, State::On | State::Partly);
+        if is_on {
             let step = Step::PathIsOpen {
                 families: moved.as_ref().map(Moved::families).unwrap_or_default(),
                 is_required: false,
@@ -126,11 +132,13 @@ impl Switch {
                 warnings.push(what);
             }
         }
+        if is_on && self.settings.backend == Backend::Pf {
+            warnings.extend(self.unmoved(moved.as_ref(), &page));
+        }
         let daemon = self.daemon(&mut warnings);
         // What keeps one command from its work may keep the next from its.
         let mut seen = HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
-        let responders = self.responders();
         let (live_servers, silent) = self.live_servers(saved.as_ref());
         Ok(Status {
             state,
@@ -169,6 +177,30 @@ impl Switch {
         }
     }
 
+    /// A warning where visitors who are to get the page have connections with the live site all the same, as they have
+    /// where the rules are for another interface than theirs.
+    fn unmoved(&mut self, moved: Option<&Moved>, page: &Traffic) -> Option<String> {
+        let step = Step::AreGone(Side::Live, moved?.clone());
+        let Ok(Finding::Connections(count @ 1..)) = take(&step, &self.filter, &mut self.world)
+        else {
+            return None;
+        };
+        let connections = if count == 1 {
+            "1 connection of a visitor who is to get the page is".to_owned()
+        } else {
+            format!("{count} connections of visitors who are to get the page are")
+        };
+        let packets = match page.count {
+            Some(Count { packets: 0, .. }) => {
+                format!(", and the rules \"{}\" have matched no packet", page.label)
+            }
+            Some(_) | None => String::new(),
+        };
+        Some(format!(
+            "{connections} on the live site{packets}; check that the rules are for the interface and the addresses that visitors come in by, and run \"maintd on\" again to end these connections"
+        ))
+    }
+
     /// What the daemon tells, where there is one.
     fn daemon(&self, warnings: &mut Vec<String>) -> Option<Daemon> {
         let daemon = match Daemon::ask(&self.control) {
@@ -196,12 +228,25 @@ impl Switch {
     fn is_effective(
         &mut self,
         room: &mut (Option<u64>, Option<u64>),
+        responders: &mut Vec<SocketAddr>,
         warnings: &mut Vec<String>,
     ) -> bool {
         let mut is_effective = true;
-        for step in [Step::FilterRuns, Step::HasRoom, Step::RulesLoaded] {
+        for step in [
+            Step::FilterRuns,
+            Step::HasRoom,
+            Step::RulesLoaded,
+            Step::Redirects { is_required: true },
+        ] {
             match take(&step, &self.filter, &mut self.world) {
                 Ok(Finding::Room { used, limit }) => *room = (used.or(room.0), limit.or(room.1)),
+                Ok(Finding::Redirects {
+                    targets,
+                    warnings: more,
+                }) => {
+                    responders.extend(targets);
+                    warnings.extend(more);
+                }
                 Ok(_) => {}
                 // What it is too full for is not to be told where that cannot be told.
                 Err(_) if step == Step::HasRoom => {}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::command::quoted;
 use super::filter::Filter;
 use super::means::{BecomeRoot, Means};
-use super::plan::{Moved, Plan};
+use super::plan::{Moved, Plan, Step};
 use super::state::Saved;
 use super::window;
 use crate::config::network::Network;
@@ -45,6 +45,9 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
             Means::Nothing => continue,
         };
         let _ = writeln!(text, "{line}");
+        if matches!(step, Step::Redirects { .. }) && matches!(filter, Filter::Pf(_)) {
+            text.push_str("# each address that these rules redirect to must answer with 503\n");
+        }
     }
     text
 }

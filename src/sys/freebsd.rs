@@ -16,8 +16,9 @@ pub(crate) const CONTROL_SOCKET: &str = "/var/run/maintd.sock";
 pub(crate) const SYSLOG_SOCKET: &str = "/var/run/log";
 /// pf(4) moves visitors.
 pub(crate) const HAS_PF: bool = true;
-/// Not to ::1: it must go to an address of an interface (pf.conf(5), rdr-to).
-pub(crate) const PF_REDIRECTS_TO_IPV6_LOOPBACK: bool = false;
+/// Its pf(4) has rules for translation apart from those for filtering (up to FreeBSD 14 only these), no interface group
+/// "egress", and no redirect to ::1.
+pub(crate) const PF_IS_OF_FREEBSD: bool = true;
 /// pfctl(8) kills states by their rule's label.
 pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.

@@ -44,8 +44,8 @@ pub(crate) const CONTROL_SOCKET: &str = "/run/maintd/maintd.sock";
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// It has nftables.
 pub(crate) const HAS_PF: bool = false;
-/// As OpenBSD's does (pf.conf(5), rdr-to).
-pub(crate) const PF_REDIRECTS_TO_IPV6_LOOPBACK: bool = true;
+/// pf(4), if there is one, is OpenBSD's: visitors can be redirected to ::1 (pf.conf(5), rdr-to).
+pub(crate) const PF_IS_OF_FREEBSD: bool = false;
 /// Its pfctl, where a guest has brought one, kills states by their rule's label.
 pub(crate) const PF_KILLS_BY_LABEL: bool = true;
 /// Who a worker is unless the configuration names another.

@@ -38,10 +38,10 @@ pub(crate) use service::{monotonic_micros, take_listening};
 pub(crate) use shared::shared_numbers;
 pub(crate) use signals::{hand_signals_to, hold_signals, is_signal_held, take_held_signal};
 pub(crate) use system::{
-    CONTROL_SOCKET, DEFAULT_USER, HAS_CHROOT, HAS_PF, MORE_FOLLOWS, PF_KILLS_BY_LABEL,
-    PF_REDIRECTS_TO_IPV6_LOOPBACK, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET,
-    WILDCARD_EXCLUDES_OTHERS, backlog_limit, confine_supervisor, defer_accept, let_newcomers_in,
-    share_port, turn_newcomers_away, unacknowledged, unfiltered,
+    CONTROL_SOCKET, DEFAULT_USER, HAS_CHROOT, HAS_PF, MORE_FOLLOWS, PF_IS_OF_FREEBSD,
+    PF_KILLS_BY_LABEL, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET, WILDCARD_EXCLUDES_OTHERS,
+    backlog_limit, confine_supervisor, defer_accept, let_newcomers_in, share_port,
+    turn_newcomers_away, unacknowledged, unfiltered,
 };
 pub(crate) use terminal::{SingleKeys, terminal_size};
 

@@ -17,8 +17,8 @@ pub(crate) const CONTROL_SOCKET: &str = "/var/run/maintd.sock";
 pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// pf(4) moves visitors.
 pub(crate) const HAS_PF: bool = true;
-/// A redirect to ::1 works from outside (pf.conf(5), rdr-to).
-pub(crate) const PF_REDIRECTS_TO_IPV6_LOOPBACK: bool = true;
+/// pf(4), if there is one, is OpenBSD's: visitors can be redirected to ::1 (pf.conf(5), rdr-to).
+pub(crate) const PF_IS_OF_FREEBSD: bool = false;
 /// pfctl(8) kills states by their rule's label, but for macOS.
 pub(crate) const PF_KILLS_BY_LABEL: bool = !cfg!(target_os = "macos");
 /// Who a worker is unless the configuration names another.

@@ -1,6 +1,7 @@
 //! maintd with stand-ins for the system's commands: the whole command line as a process of its own, and no root needed.
 //!
-//! `MAINTD_PFCTL`, `MAINTD_NFT` and `MAINTD_SS` name the stand-ins; `MAINTD_NEED_ROOT` has it ask for root all the same.
+//! `MAINTD_PFCTL`, `MAINTD_IFCONFIG`, `MAINTD_ROUTE`, `MAINTD_NFT` and `MAINTD_SS` name the stand-ins; with
+//! `MAINTD_PF_OF_FREEBSD` pf is FreeBSD's; with `MAINTD_NEED_ROOT` it requires root all the same.
 //! The host's addresses are 203.0.113.1 and 2001:db8:1::1, or those of the system where `MAINTD_OWN_ADDRESSES` is set.
 
 use std::env;
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
         nft: tool("MAINTD_NFT"),
         ss: tool("MAINTD_SS"),
         iptables_save: [None, None, None, None],
+        ifconfig: tool("MAINTD_IFCONFIG"),
+        route: tool("MAINTD_ROUTE"),
+        pf_of_freebsd: env::var_os("MAINTD_PF_OF_FREEBSD").is_some(),
         own: env::var_os("MAINTD_OWN_ADDRESSES").is_none().then(|| {
             vec![
                 Ipv4Addr::new(203, 0, 113, 1).into(),

@@ -1,12 +1,17 @@
-//! A stand-in for pfctl(8): pf's tables, rules' labels and states as a file beside the name that it is called by.
+//! A stand-in for pfctl(8): pf's tables, rules' labels and states as a file beside the name that it is called by. Called as
+//! `ifconfig` or `route` it prints what stands in the same file.
 //!
-//! Texts, streams and exit statuses are those of pfctl. `pf.json` holds what the kernel would hold:
+//! Texts, streams and exit statuses are those of pfctl on OpenBSD and on FreeBSD 15.1, where they were seen on running
+//! kernels. `pf.json` holds what the kernel would hold:
 //!
 //! ```text
-//! system   "openbsd", "old" (messages end in a dot) or "freebsd" (that, and the noise about ALTQ)
+//! system   "openbsd", "old" (its messages end in a dot) or "freebsd"
 //! dev_pf   false: not open to the caller           enabled, securelevel, limit (of states), used (more than are listed)
+//! since    null: pf was enabled or disabled just now
 //! tables   { NAME: { "flags": "-pa-r-C", "entries": ["0.0.0.0/0", "!192.0.2.10"] } }
 //! labels   ["www-normal 10 20 2000 10 1000 10 1000 30"], a line for each rule
+//! rules, nat     a line for each rule, as `-s rules` and `-s nat` print them
+//! interfaces, route   what ifconfig and route print; route fails where it is null
 //! states   [{ "label": "www-normal", "line": "all tcp ..." }]
 //! returning  the same with "times": comes again after that many kills of its label
 //! faults   [{ "call": "-T replace", "from": 1, "to": 2, ... }], of the calls that contain these words the first two:
@@ -79,7 +84,14 @@ fn main() {
     let directory = name.parent().unwrap().to_owned();
     let mut input = String::new();
     io::stdin().read_to_string(&mut input).unwrap();
-    log(&directory, &args, &input);
+    let program = name.file_name().unwrap().to_str().unwrap();
+    let called: Vec<String> = match program {
+        "pfctl" => args.clone(),
+        other => std::iter::once(other.to_owned())
+            .chain(args.clone())
+            .collect(),
+    };
+    log(&directory, &called, &input);
     let mut pf = Pf {
         kernel: serde_json::from_str(&fs::read_to_string(directory.join("pf.json")).unwrap())
             .unwrap(),
@@ -88,7 +100,13 @@ fn main() {
         said: Said::default(),
         quiet: false,
     };
-    let status = pf.fault(&args.join(" ")).unwrap_or_else(|| pf.run(args));
+    let status = pf
+        .fault(&called.join(" "))
+        .unwrap_or_else(|| match program {
+            "ifconfig" => pf.ifconfig(&args),
+            "route" => pf.route(&args),
+            _ => pf.run(args),
+        });
     print!("{}", pf.said.stdout);
     eprint!("{}", pf.said.stderr);
     process::exit(status);
@@ -178,7 +196,7 @@ impl Pf {
             return 1;
         };
         self.quiet = options.quiet;
-        if self.kernel["system"] == "freebsd" {
+        if self.kernel["system"] == "freebsd" && options.verbose {
             self.complain("No ALTQ support in kernel");
             self.complain("ALTQ related functions disabled");
         }
@@ -188,6 +206,11 @@ impl Pf {
         }
         // In this order, whatever that of the arguments.
         if !options.kill.is_empty() {
+            if options.command.as_deref() == Some("show") {
+                // It has opened /dev/pf for reading alone.
+                self.complain("pfctl: DIOCKILLSTATES: Permission denied");
+                return 1;
+            }
             let status = self.kill(&options.kill);
             if status != 0 {
                 return status;
@@ -232,8 +255,11 @@ impl Pf {
             return 1;
         };
         assert_eq!(kind, "label", "only labels are known here");
-        if self.kernel["securelevel"].as_i64() > Some(1) {
-            self.complain("pfctl: DIOCKILLSTATES: Operation not permitted");
+        if self.is_secure() {
+            self.complain(match self.is_freebsd() {
+                true => "pfctl: DIOCKILLSTATES",
+                false => "pfctl: DIOCKILLSTATES: Operation not permitted",
+            });
             return 1;
         }
         let states = self.kernel["states"].as_array_mut().unwrap();
@@ -272,6 +298,8 @@ impl Pf {
                 "table-entries hard limit   200000".to_owned(),
             ],
             "labels" => lines(&self.kernel["labels"], |line| line),
+            "rules" => lines(&self.kernel["rules"], |line| line),
+            "nat" if self.is_freebsd() => lines(&self.kernel["nat"], |line| line),
             "states" => lines(&self.kernel["states"], |state| &state["line"]),
             "Tables" => {
                 let tables = self.kernel["tables"].as_object().unwrap().iter();
@@ -293,8 +321,40 @@ impl Pf {
         0
     }
 
+    fn is_freebsd(&self) -> bool {
+        self.kernel["system"] == "freebsd"
+    }
+
+    /// The securelevel forbids to kill states, and FreeBSD's to change tables.
+    fn is_secure(&self) -> bool {
+        self.kernel["securelevel"].as_i64() > Some(1)
+    }
+
+    /// `ifconfig -a`
+    fn ifconfig(&mut self, args: &[String]) -> i32 {
+        assert_eq!(args, ["-a"]);
+        self.said.stdout = self.kernel["interfaces"].as_str().unwrap().to_owned();
+        0
+    }
+
+    /// `route -n get -inet default`
+    fn route(&mut self, args: &[String]) -> i32 {
+        let Some(text) = self.kernel["route"].as_str() else {
+            self.complain("route: route has not been found");
+            return 1;
+        };
+        assert_eq!([&args[0], &args[1], &args[3]], ["-n", "get", "default"]);
+        self.said.stdout = text.to_owned();
+        0
+    }
+
     fn info(&self) -> Vec<String> {
-        let status = match self.kernel["enabled"] == true {
+        // FreeBSD's does not see it at securelevel 3, and says so in no other way.
+        let is_hidden = self.is_freebsd() && self.kernel["securelevel"].as_i64() > Some(2);
+        let is_just_now = self.kernel["since"].is_null();
+        let status = match self.kernel["enabled"] == true && !is_hidden {
+            true if is_just_now => "Enabled",
+            false if is_just_now => "Disabled",
             true => "Enabled for 0 days 01:02:03",
             false => "Disabled for 0 days 00:00:09",
         };

@@ -20,6 +20,19 @@ use tempfile::TempDir;
 /// may be busy.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// What ifconfig lists, in the form of OpenBSD's.
+const INTERFACES: &str = "lo0: flags=2008049<UP,LOOPBACK,RUNNING,MULTICAST,LRO> mtu 32768
+\tindex 3 priority 0 llprio 3
+\tgroups: lo
+\tinet 127.0.0.1 netmask 0xff000000
+em0: flags=808843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST,AUTOCONF4> mtu 1500
+\tlladdr fe:e1:bb:d1:00:01
+\tgroups: egress
+\tinet 203.0.113.1 netmask 0xffffff00 broadcast 203.0.113.255
+\tinet6 fe80::fce1:bbff:fed1:1%em0 prefixlen 64 scopeid 0x1
+\tinet6 2001:db8:1::1 prefixlen 64
+";
+
 pub(crate) struct Host {
     directory: TempDir,
     pub(crate) live: Port,
@@ -170,7 +183,9 @@ impl Host {
             live: Port::taken(),
             responder: Responder::new(),
         };
-        symlink(stand_in("stand_in_pfctl"), host.path("pfctl")).unwrap();
+        for name in ["pfctl", "ifconfig", "route"] {
+            symlink(stand_in("stand_in_pfctl"), host.path(name)).unwrap();
+        }
         let states: Vec<Value> = ["198.51.100.7", "2001:db8::7"]
             .map(|peer| host.live_state(peer))
             .to_vec();
@@ -178,6 +193,7 @@ impl Host {
             "system": "openbsd",
             "enabled": true,
             "securelevel": 1,
+            "since": "an hour",
             "limit": 100_000,
             "tables": { "maintenance": { "flags": "-pa-r-C", "entries": [] } },
             "labels": [
@@ -187,6 +203,10 @@ impl Host {
                 "www-normal 10 1 40 1 40 0 0 1",
                 "www-stale 10 1 40 1 40 0 0 1",
             ],
+            "rules": host.rules("egress", "maintenance", "www-maintenance", "www-normal"),
+            "nat": [],
+            "interfaces": INTERFACES,
+            "route": null,
             "states": states,
             "returning": [],
             "faults": [],
@@ -194,6 +214,29 @@ impl Host {
         fs::write(host.path("pf.json"), pf.to_string()).unwrap();
         host.configure("");
         host
+    }
+
+    /// The rules that `maintd rules` prints, as OpenBSD's pfctl lists them.
+    pub(crate) fn rules(
+        &self,
+        interface: &str,
+        table: &str,
+        maintenance: &str,
+        normal: &str,
+    ) -> Vec<String> {
+        let (live, page) = (self.live.number, self.responder.port.number);
+        let moving = [("inet", "127.0.0.1"), ("inet6", "::1")].map(|(family, target)| {
+            format!("pass in quick on {interface} {family} proto tcp from <{table}> to ({interface}) port = {live} flags S/SA keep state (tcp.closed 2, tcp.finwait 5) label \"{maintenance}\" rdr-to {target} port {page}")
+        });
+        let others = [
+            format!(
+                "pass in quick on {interface} proto tcp from any to ({interface}) port = {live} flags S/SA label \"{normal}\""
+            ),
+            format!(
+                "block return in quick on {interface} proto tcp from any to ({interface}) port = {live} label \"www-stale\""
+            ),
+        ];
+        moving.into_iter().chain(others).collect()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -307,6 +350,9 @@ impl Host {
             .arg(self.path("maintd.conf"))
             .args(&words[1..])
             .env("MAINTD_PFCTL", self.path("pfctl"))
+            .env("MAINTD_IFCONFIG", self.path("ifconfig"))
+            .env("MAINTD_ROUTE", self.path("route"))
+            .envs((self.pf()["system"] == "freebsd").then_some(("MAINTD_PF_OF_FREEBSD", "1")))
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

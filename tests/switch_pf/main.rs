@@ -14,7 +14,9 @@
 mod common;
 
 mod announce;
+mod freebsd;
 mod host;
+mod interfaces;
 mod off;
 mod off_fails;
 mod on;
@@ -29,11 +31,13 @@ mod systems;
 use serde_json::{Value, json};
 
 /// What `on` calls up to the change, and from it on, when everybody is moved and nobody excepted.
-const CHECKS: [&str; 5] = [
+const CHECKS: [&str; 7] = [
     "-s info",
     "-vs Tables",
     "-s labels",
     "-s memory",
+    "-s rules",
+    "ifconfig -a",
     "-t maintenance -T show",
 ];
 const REPLACE: &str = "-q -t maintenance -T replace -f -";

@@ -283,11 +283,12 @@ fn names_of_the_configuration_are_those_that_pf_is_asked_for() {
         "labels",
         json!(["page 1 2 3 4 5 6 7 8", "site 1 2 3 4 5 6 7 8"]),
     );
+    host.set("rules", json!(host.rules("em0", "upgrade", "page", "site")));
     host.set("states", json!([]));
     host.done(&["on"]);
     let calls = host.calls();
-    assert_eq!(calls[5], "-q -t upgrade -T replace -f -");
-    assert_eq!(calls[7], "-k label -k site");
+    assert_eq!(calls[7], "-q -t upgrade -T replace -f -");
+    assert_eq!(calls[9], "-k label -k site");
     assert_eq!(host.pf()["tables"]["upgrade"]["entries"], json!(EVERYBODY));
     assert_eq!(host.table(), [""; 0]);
     host.done(&["off"]);
@@ -378,4 +379,17 @@ fn that_states_cannot_be_listed_is_told_and_no_more() {
          maintd: on: everybody gets the page\n"
     );
     assert_eq!(host.states("www-normal"), 0);
+}
+
+#[test]
+fn pf_that_was_enabled_just_now_is_enabled() {
+    let host = Host::new();
+    // "Status: Enabled", without since when.
+    host.set("since", json!(null));
+    host.done(&["on"]);
+    host.set("enabled", json!(false));
+    host.assert_fault(
+        &["on"],
+        "not switched on: pf is disabled, so nobody is moved; run \"pfctl -e\"",
+    );
 }

@@ -17,10 +17,9 @@ fn commands_of_on(host: &Host) -> String {
         "# \"off\" will require those of 127.0.0.1:{} that accept connections now\n",
         host.live.number
     );
-    text.extend(CHECKS[..4].iter().map(|one| call(one)));
-    for address in ["127.0.0.1", "[::1]"] {
-        text += &format!("# {} must answer with 503\n", host.page_at(address));
-    }
+    text.extend(CHECKS[..5].iter().map(|one| call(one)));
+    text += &format!("{} -a\n", host.path("ifconfig").display());
+    text += "# each address that these rules redirect to must answer with 503\n";
     text += &call(SHOW);
     text += &format!("{pfctl} -q -t maintenance -T replace -f - <<'END'\n0.0.0.0/0\n::/0\nEND\n");
     text += &format!("{pfctl} {TEST} <<'END'\n{OUTSIDERS}END\n");
@@ -120,7 +119,8 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
         host.live.number
     );
     let mut expected = live.clone();
-    expected.extend(CHECKS[..4].iter().map(|one| call(one)));
+    expected.extend(CHECKS[..5].iter().map(|one| call(one)));
+    expected += &format!("maintd: {} -a\n", host.path("ifconfig").display());
     for address in ["127.0.0.1", "[::1]"] {
         expected += &format!(
             "maintd: asking http://{}/ for the page\n",

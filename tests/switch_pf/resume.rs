@@ -46,8 +46,8 @@ fn after_a_reboot_it_is_on_as_before() {
     // Since when, until when, and what visitors are told.
     assert_eq!(host.saved(), saved);
     let calls = host.calls();
-    assert_eq!(calls[..5], CHECKS);
-    assert_eq!(calls[5], REPLACE);
+    assert_eq!(calls[..CHECKS.len()], CHECKS);
+    assert_eq!(calls[CHECKS.len()], REPLACE);
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn the_command_is_not_run_where_it_cannot_be_switched_on() {
         ),
     );
     assert!(!ran.exists());
-    assert_eq!(host.calls(), CHECKS[..4]);
+    assert_eq!(host.calls(), CHECKS[..6]);
 }
 
 #[test]
@@ -222,7 +222,9 @@ fn off_that_cannot_be_undone_is_said_loudly_too() {
     let host = Host::new();
     let mut refused = denied("-T replace");
     refused["from"] = json!(2);
-    host.faults(&[json!({ "call": "-T flush", "lies": true }), refused]);
+    // The fourth time it is `off` that looks whether the table is empty.
+    let half = json!({ "call": "-T show", "from": 4, "status": 0, "stdout": "   0.0.0.0/0\n" });
+    host.faults(&[half, refused]);
     let ended = host.maintd(&["run", "--", "true"]);
     assert_eq!(ended.status, Some(1));
     assert_eq!(

@@ -1,63 +1,116 @@
-//! The texts of older pfctls and of FreeBSD's, and the whole of it with a real responder in the clear and by TLS.
+//! The texts of older pfctls, those of the stand-in, and the whole of it with a real responder in the clear and by TLS.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::EVERYBODY;
 use crate::common::{Server, certificates, maintd};
 use crate::host::{Host, Port};
-use crate::{CHECKS, EVERYBODY};
 
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 
-fn host(system: &str) -> Host {
+#[test]
+fn a_final_dot_changes_nothing() {
     let host = Host::new();
-    host.set("system", json!(system));
-    host
-}
-
-#[test]
-fn noise_and_a_final_dot_change_nothing() {
-    for system in ["old", "freebsd"] {
-        let host = host(system);
-        let ended = host.done(&["on", "--except", "192.0.2.10"]);
-        assert_eq!(
-            ended.stderr,
-            "maintd: on: everybody gets the page, but for 192.0.2.10\n"
-        );
-        let ended = host.maintd(&["status"]);
-        assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
-        assert_eq!(
-            host.done(&["off"]).stderr,
-            "maintd: off: everybody is on the live site\n"
-        );
-        host.set("tables", json!({}));
-        host.assert_fault(
-            &["on"],
-            &format!("not switched on: pf has no table <maintenance>; {LOAD_RULES}"),
-        );
-        let ended = host.maintd(&["status"]);
-        assert_eq!((ended.status, ended.stderr.as_str()), (Some(3), ""));
-    }
-}
-
-#[test]
-fn noise_is_not_the_reason_of_a_fault() {
-    let host = host("freebsd");
-    host.set("dev_pf", json!(false));
+    host.set("system", json!("old"));
+    host.done(&["on"]);
+    host.done(&["off"]);
+    host.set("tables", json!({}));
     host.assert_fault(
         &["on"],
-        "not switched on: pfctl fails: \"pfctl: /dev/pf: Permission denied\"; run \"pfctl -s info\" by hand to see why",
+        &format!("not switched on: pf has no table <maintenance>; {LOAD_RULES}"),
     );
-    assert_eq!(host.calls(), CHECKS[..1]);
-    host.set("dev_pf", json!(true));
+    let ended = host.maintd(&["status"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(3), ""));
+}
+
+/// What the stand-in prints must be what pfctl prints, or the tests above it prove nothing.
+#[test]
+fn the_stand_in_has_the_texts_and_exit_statuses_that_were_seen() {
+    let host = Host::new();
+    let pfctl = |args: &[&str], input: &str| {
+        let mut child = Command::new(host.path("pfctl"))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        let ended = child.wait_with_output().unwrap();
+        (
+            String::from_utf8(ended.stderr).unwrap(),
+            ended.status.code().unwrap(),
+        )
+    };
+    let said = |text: &str, status| (text.to_owned(), status);
+    let replace = ["-q", "-t", "maintenance", "-T", "replace", "-f", "-"];
+    for system in ["openbsd", "freebsd"] {
+        host.set("system", json!(system));
+        assert_eq!(
+            pfctl(&["-t", "typo", "-T", "kill"], ""),
+            said("0 table deleted.\n", 0)
+        );
+        assert_eq!(
+            pfctl(&replace, "0.0.0.0/0\nwhat\n"),
+            said(
+                "no IP address found for what\npfctl: cannot load -: Undefined error: 0\n",
+                255
+            )
+        );
+    }
+    let show = ["-t", "maintenance", "-T", "show"];
+    host.set("system", json!("openbsd"));
+    assert_eq!(
+        pfctl(
+            &[&show[..], &["-k", "label", "-k", "www-normal"]].concat(),
+            ""
+        ),
+        said("pfctl: DIOCKILLSTATES: Permission denied\n", 1)
+    );
+    assert_eq!(
+        pfctl(
+            &["-t", "maintenance", "-T", "add", "192.0.2.1", "-k", "label"],
+            ""
+        ),
+        said("no IP address found for -k\n", 255)
+    );
+    assert_eq!(
+        pfctl(&["-s", "nat"], ""),
+        said("pfctl: Unknown show modifier 'nat'\n", 1)
+    );
     host.set("securelevel", json!(2));
-    let ended = host.maintd(&["on"]);
-    assert!(
-        ended
-            .stderr
-            .contains("\"pfctl: DIOCKILLSTATES: Operation not permitted\"; new visitors"),
-        "{ended:?}"
+    assert_eq!(pfctl(&replace, "0.0.0.0/0\n"), said("", 0));
+    assert_eq!(
+        pfctl(&["-t", "typo", "-T", "add", "192.0.2.1"], ""),
+        said("pfctl: Table does not exist\n", 255)
     );
+    host.set("system", json!("freebsd"));
+    assert_eq!(
+        pfctl(&["-t", "maintenance", "-T", "add", "192.0.2.1"], ""),
+        said("pfctl: Operation not supported by device\n", 255)
+    );
+    assert_eq!(
+        pfctl(&replace, "192.0.2.1\n"),
+        said("pfctl: Anchor does not exist.\n", 255)
+    );
+    assert_eq!(
+        pfctl(&["-k", "label", "-k", "www-normal"], ""),
+        said("pfctl: DIOCKILLSTATES\n", 1)
+    );
+    host.set("securelevel", json!(1));
+    assert_eq!(
+        pfctl(&["-t", "typo", "-T", "flush"], ""),
+        said("pfctl: Operation not supported by device\n", 255)
+    );
+    let noise = "No ALTQ support in kernel\nALTQ related functions disabled\n";
+    assert_eq!(pfctl(&["-s", "Tables"], ""), said("", 0));
+    assert_eq!(pfctl(&["-vs", "Tables"], ""), said(noise, 0));
 }
 
 #[test]
@@ -92,6 +145,25 @@ fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
         host.live.number,
         other.number,
     ));
+    let rules_to = |from: u16, to: u16| {
+        let (live, page) = (host.live.number, host.responder.port.number);
+        let rules = host.rules("egress", "maintenance", "www-maintenance", "www-normal");
+        let moved = rules.into_iter().map(move |rule| {
+            rule.replace(&live.to_string(), &from.to_string())
+                .replace(&page.to_string(), &to.to_string())
+        });
+        moved.collect::<Vec<_>>()
+    };
+    host.set(
+        "rules",
+        json!(
+            [
+                rules_to(host.live.number, http),
+                rules_to(other.number, https)
+            ]
+            .concat()
+        ),
+    );
     host.assert_fault(
         &["on"],
         &format!(

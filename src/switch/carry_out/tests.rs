@@ -71,9 +71,17 @@ impl World for Script {
         } else if text == "-s labels" {
             output(
                 0,
-                "www-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-maintenance 1 2 3 4 5 6 7 8\nwww-normal 1 2 3 4 5 6 7 8\n",
+                "www-maintenance 1 2 3 4 5 6 7 8\nwww-normal 1 2 3 4 5 6 7 8\n",
                 "",
             )
+        } else if text == "-s rules" {
+            let rule = |port: u16| {
+                format!(
+                    "pass in quick on egress inet proto tcp from <maintenance> to (egress) port = {port} label \"www-maintenance\" rdr-to 127.0.0.1 port {}\n",
+                    port + 8000
+                )
+            };
+            output(0, &[80, 443].map(rule).concat(), "")
         } else if text == "-s memory" {
             output(0, "states        hard limit   100000\n", "")
         } else if text.ends_with("-T show") {
@@ -190,6 +198,7 @@ fn what_fails_before_the_change_changes_nothing() {
         ("-s info", "pfctl: /dev/pf: Permission denied"),
         ("-vs Tables", "no"),
         ("-s labels", "no"),
+        ("-s rules", "no"),
         ("-T show", "no"),
     ] {
         let mut script = was_on_for_some();
@@ -386,7 +395,7 @@ fn a_crowded_filter_is_told_of() {
 
 #[test]
 fn who_interrupts_before_the_change_has_changed_nothing() {
-    for after in 0..=5 {
+    for after in 0..=7 {
         let mut script = Script {
             interrupted_after: Some(after),
             ..was_on_for_some()
@@ -401,7 +410,7 @@ fn who_interrupts_before_the_change_has_changed_nothing() {
     }
     // From the change on all is done.
     let mut script = Script {
-        interrupted_after: Some(6),
+        interrupted_after: Some(8),
         ..was_on_for_some()
     };
     on(&mut script).unwrap();

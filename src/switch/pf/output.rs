@@ -1,5 +1,6 @@
 //! What pfctl(8) prints, as values. What cannot be read is left out: nothing here trusts its input.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::network::Network;
@@ -67,9 +68,106 @@ pub(super) fn matching(test: &str) -> impl Iterator<Item = IpAddr> {
         .filter_map(|line| line.split_whitespace().next_back()?.parse().ok())
 }
 
-/// `-s labels`: how many rules have a label.
-pub(super) fn rules_of(labels: &str, label: &str) -> usize {
-    lines_of(labels).filter(|(name, _)| *name == label).count()
+/// A loaded rule, as far as the switch depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rule<'a> {
+    /// The interfaces and groups that it needs: the one behind `on`, and those whose addresses it is for, `to (em0)`.
+    pub(super) interfaces: Vec<&'a str>,
+    /// The table of the clients that it is for.
+    pub(super) from: Option<&'a str>,
+    pub(super) labels: Vec<&'a str>,
+    /// It sends connections elsewhere: to these, as far as they are literal addresses.
+    pub(super) redirect: Option<Vec<SocketAddr>>,
+}
+
+impl<'a> Rule<'a> {
+    /// The first of its interfaces that is not among these. Where no interface could be read, none is missing.
+    pub(super) fn absent(&self, names: &[&str]) -> Option<&'a str> {
+        let mut interfaces = self.interfaces.iter().copied();
+        interfaces.find(|name| !names.is_empty() && !names.contains(name))
+    }
+
+    /// It does for its interface what `other` is to do for another: it is for the same clients, with the same labels, and
+    /// redirects to the same ports of the same families.
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        let ports = |rule: &Self| -> BTreeSet<_> {
+            let targets = rule.redirect.iter().flatten();
+            targets
+                .map(|target| (target.is_ipv4(), target.port()))
+                .collect()
+        };
+        (self.from, &self.labels) == (other.from, &other.labels)
+            && self.redirect.is_some() == other.redirect.is_some()
+            && ports(other).is_subset(&ports(self))
+    }
+}
+
+/// `-s rules` and `-s nat`: the rules that are loaded. A rule is a line:
+///
+/// ```text
+/// pass in quick on em0 inet proto tcp from <maintenance> to (em0) port = http flags S/SA keep state label "www-maintenance" rdr-to 127.0.0.1 port 8080
+/// rdr on em0 inet proto tcp from <maintenance> to any port = http -> 203.0.113.5 port 8080
+/// ```
+pub(super) fn rules(text: &str) -> impl Iterator<Item = Rule<'_>> {
+    text.lines().filter_map(rule)
+}
+
+fn rule(line: &str) -> Option<Rule<'_>> {
+    let mut rule = Rule::default();
+    let mut words = Vec::new();
+    // A label may hold any word, so it is kept apart.
+    for (number, part) in line.split('"').enumerate() {
+        if number % 2 == 0 {
+            words.extend(part.split_whitespace());
+        } else if words.last() == Some(&"label") {
+            rule.labels.push(part);
+        }
+    }
+    if !matches!(words.first(), Some(&("pass" | "block" | "match" | "rdr"))) {
+        return None;
+    }
+    let mut place = 1;
+    let mut has_interface = false;
+    while let Some(word) = words.get(place) {
+        // Behind an exclamation mark stands what it is not for.
+        let is_not = words.get(place + 1) == Some(&"!");
+        let operand = words.get(place + 1).filter(|_| !is_not);
+        match (*word, operand) {
+            ("on", Some(&name)) if !has_interface && name != "rdomain" => {
+                has_interface = true;
+                rule.interfaces.push(name);
+            }
+            ("from" | "to", Some(operand)) => {
+                rule.interfaces.extend(inside(operand, '(', ')'));
+                if *word == "from" {
+                    rule.from = inside(operand, '<', '>');
+                }
+            }
+            ("rdr-to" | "->", Some(_)) => rule.redirect = Some(targets(&words[place + 1..])),
+            _ => {}
+        }
+        place += 1;
+    }
+    Some(rule)
+}
+
+/// `(em0)` and `<maintenance>`; behind a colon is what more pfctl says of it.
+fn inside(word: &str, open: char, close: char) -> Option<&str> {
+    let name = word.strip_prefix(open)?.strip_suffix(close)?;
+    name.split(':').next()
+}
+
+/// `127.0.0.1 port 8080`, `{ 192.0.2.1, 192.0.2.2 } port 8080 round-robin`.
+fn targets(words: &[&str]) -> Vec<SocketAddr> {
+    let Some(port) = words.iter().position(|word| *word == "port") else {
+        return Vec::new();
+    };
+    let number = words.get(port + 1).and_then(|word| word.parse().ok());
+    let addresses = words[..port].iter().filter_map(|word| {
+        let address: IpAddr = word.trim_matches(['{', '}', ',']).parse().ok()?;
+        Some(SocketAddr::new(address, number?))
+    });
+    addresses.collect()
 }
 
 /// `-s labels`: what the rules with a label have counted together; nothing where there are none. A rule is a line, and a
@@ -200,13 +298,63 @@ mod tests {
     }
 
     #[test]
+    fn rules_name_their_interface_table_label_and_target() {
+        let text = "anchor \"relayd/*\" all\n\
+            pass in quick on egress inet proto tcp from <maintenance> to (egress) port = 80 flags S/SA keep state (tcp.closed 2, tcp.finwait 5) label \"www-maintenance\" rdr-to 127.0.0.1 port 8080\n\
+            rdr on em0 inet6 proto tcp from <maintenance:2> to any port = https -> 2001:db8:1::5 port 8443\n\
+            pass in quick on em0 proto tcp from any to (em1:0) port = http flags S/SA keep state label \"rdr-to on ! em9\" label \"b\"\n\
+            pass in on ! em2 inet proto tcp from ! <bogons> to ! (em3) rdr-to { 192.0.2.1, 192.0.2.2 } port 8080 round-robin\n\
+            match in on rdomain 1 all\n\
+            rdr pass on em0 proto tcp from <maintenance> to any -> (em0) port 8080\n\
+            what on earth\n";
+        let rules: Vec<Rule<'_>> = rules(text).collect();
+        assert_eq!(
+            rules[0],
+            Rule {
+                interfaces: vec!["egress", "egress"],
+                from: Some("maintenance"),
+                labels: vec!["www-maintenance"],
+                redirect: Some(vec!["127.0.0.1:8080".parse().unwrap()]),
+            }
+        );
+        assert_eq!(
+            rules[1],
+            Rule {
+                interfaces: vec!["em0"],
+                from: Some("maintenance"),
+                labels: vec![],
+                redirect: Some(vec!["[2001:db8:1::5]:8443".parse().unwrap()]),
+            }
+        );
+        assert_eq!(
+            rules[2],
+            Rule {
+                interfaces: vec!["em0", "em1"],
+                from: None,
+                labels: vec!["rdr-to on ! em9", "b"],
+                redirect: None,
+            }
+        );
+        let several = ["192.0.2.1:8080", "192.0.2.2:8080"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            rules[3],
+            Rule {
+                redirect: Some(several.to_vec()),
+                ..Rule::default()
+            }
+        );
+        assert_eq!(rules[4], Rule::default());
+        assert_eq!(rules[5].redirect, Some(vec![]));
+        assert_eq!(rules.len(), 6);
+    }
+
+    #[test]
     fn the_rules_of_a_label_are_added_up() {
         let labels = "www-maintenance 4 3 300 2 200 1 100 7\nwww-normal 10 20 2000 10 1000 10 1000 30\nwww-normal 1 2 3 4 5 6 7 8\nwww normal 1 9 9 9 9 9 9 9\nshort 1 2\n";
         let count = count_of(labels, "www-normal").unwrap();
         assert_eq!((count.packets, count.bytes), (22, 2003));
         assert_eq!(count_of(labels, "www normal").unwrap().packets, 9);
         assert_eq!(count_of(labels, "www"), None);
-        assert_eq!(rules_of(labels, "www-normal"), 2);
     }
 
     #[test]

@@ -89,13 +89,31 @@ impl Pf {
         for text in texts {
             let Some(entry) = Entry::parse(&text) else {
                 self.complain(&format!("no IP address found for {text}"));
-                self.complain("pfctl: cannot load \"-\": Undefined error: 0");
-                return 1;
+                if options.file.is_some() {
+                    self.complain("pfctl: cannot load -: Undefined error: 0");
+                }
+                return 255;
             };
             given.push(entry);
         }
-        if !self.kernel["tables"][name].is_object() {
-            if !matches!(command, "add" | "replace") {
+        let (is_there, is_secure) = (self.kernel["tables"][name].is_object(), self.is_secure());
+        if self.is_freebsd() {
+            match command {
+                "flush" if !is_there => return self.error("Operation not supported by device"),
+                "add" if is_secure => return self.error("Operation not supported by device"),
+                "replace" if is_secure => {
+                    self.complain("pfctl: Anchor does not exist.");
+                    return 255;
+                }
+                _ => {}
+            }
+        }
+        if !is_there {
+            if command == "kill" {
+                self.tell("0 table deleted.");
+                return 0;
+            }
+            if !matches!(command, "add" | "replace") || is_secure {
                 return self.error("Table does not exist");
             }
             self.kernel["tables"][name] = json!({ "flags": "-pa----", "entries": [] });
@@ -129,13 +147,10 @@ impl Pf {
         }
     }
 
-    /// What the kernel refuses: older ones and FreeBSD's end in a dot.
+    /// What the kernel refuses. What older ones and FreeBSD's say of the table ends in a dot, system errors do not.
     fn error(&mut self, what: &str) -> i32 {
-        let dot = if self.kernel["system"] == "openbsd" {
-            ""
-        } else {
-            "."
-        };
+        let has_dot = self.kernel["system"] != "openbsd" && what.starts_with("Table");
+        let dot = if has_dot { "." } else { "" };
         self.complain(&format!("pfctl: {what}{dot}"));
         255
     }
