@@ -1,14 +1,18 @@
 //! The addresses of this host.
 
+use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The addresses at which this host is reached from outside (getifaddrs(3)): of interfaces that are up, without those of
-/// loopback and of a single link.
+use super::system::RoutingDomain;
+
+/// The addresses at which this host is reached from outside (getifaddrs(3)): of interfaces that are up and in the routing
+/// domain of this process, without those of loopback and of a single link.
 ///
 /// # Errors
-/// What getifaddrs(3) says.
+/// What getifaddrs(3) says, or the system about its routing domains.
 pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let domain = RoutingDomain::own()?;
     let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: getifaddrs writes one pointer, and `first` is one.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
@@ -21,7 +25,12 @@ pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
         let entry = unsafe { &*next };
         // The flags are unsigned and of 32 bits on all systems; the constants need not be.
         let is_up = i64::from(entry.ifa_flags) & i64::from(libc::IFF_UP) != 0;
-        if is_up && let Some(address) = address(entry.ifa_addr) {
+        // SAFETY: the name of each element ends in NUL, and is valid as long as the list.
+        let interface = unsafe { CStr::from_ptr(entry.ifa_name) };
+        if is_up
+            && let Some(address) = address(entry.ifa_addr)
+            && domain.has(interface)
+        {
             addresses.push(address);
         }
         next = entry.ifa_next;

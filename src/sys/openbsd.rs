@@ -171,3 +171,112 @@ pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
     // SI_USER of <sys/siginfo.h>; the kernel's own are above it, SI_NOINFO the highest.
     code <= 0
 }
+
+/// The routing domain of this process (rdomain(4)). getifaddrs(3) lists the interfaces of all domains, and an address of
+/// another domain cannot be reached from this one.
+#[cfg(target_os = "openbsd")]
+#[derive(Debug)]
+pub(super) struct RoutingDomain {
+    number: libc::c_int,
+    /// Any socket will do for the ioctls of netintro(4).
+    socket: Socket,
+}
+
+#[cfg(target_os = "openbsd")]
+impl RoutingDomain {
+    /// The domain of the process's routing table (getrtable(2)).
+    pub(super) fn own() -> io::Result<Self> {
+        unsafe extern "C" {
+            safe fn getrtable() -> libc::c_int;
+        }
+        let table = getrtable();
+        Ok(Self {
+            number: domain_of_table(table).unwrap_or(table),
+            socket: Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?,
+        })
+    }
+
+    /// Whether an interface is in it.
+    pub(super) fn has(&self, interface: &std::ffi::CStr) -> bool {
+        use std::os::fd::AsRawFd as _;
+        /// `struct ifreq` of <net/if.h>: a name, and a union of 16 bytes that begins with `ifr_rdomainid` here.
+        #[repr(C)]
+        struct Request {
+            name: [libc::c_char; libc::IFNAMSIZ],
+            domain: libc::c_int,
+            rest: [libc::c_int; 3],
+        }
+        // sys/sockio.h: _IOWR('i', 160, struct ifreq)
+        const SIOCGIFRDOMAIN: libc::c_ulong = 0xc020_69a0;
+        let mut request = Request {
+            name: [0; libc::IFNAMSIZ],
+            domain: 0,
+            rest: [0; 3],
+        };
+        let name = interface.to_bytes_with_nul();
+        for (to, from) in request.name.iter_mut().zip(name) {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        // SAFETY: the request reads and writes one ifreq, and `request` has its size and layout; the name ends in NUL, for
+        // getifaddrs(3) lists none that is longer than IFNAMSIZ with its NUL.
+        let status =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCGIFRDOMAIN, &raw mut request) };
+        status == 0 && request.domain == self.number
+    }
+}
+
+/// The routing domain that a routing table belongs to (`NET_RT_TABLE` of sysctl(2)): a domain may have several tables.
+#[cfg(target_os = "openbsd")]
+fn domain_of_table(table: libc::c_int) -> Option<libc::c_int> {
+    /// `struct rt_tableinfo` of <net/route.h>.
+    #[repr(C)]
+    struct TableInfo {
+        table: libc::c_ushort,
+        domain: libc::c_ushort,
+    }
+    let name = [
+        libc::CTL_NET,
+        libc::PF_ROUTE,
+        0,
+        0,
+        libc::NET_RT_TABLE,
+        table,
+    ];
+    let mut info = TableInfo {
+        table: 0,
+        domain: 0,
+    };
+    let mut size = size_of_val(&info);
+    // SAFETY: `name` has the six levels that are said; the pointer and the size are those of `info`; nothing is set.
+    let status = unsafe {
+        libc::sysctl(
+            name.as_ptr(),
+            6,
+            (&raw mut info).cast(),
+            &raw mut size,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    (status == 0 && libc::c_int::from(info.table) == table).then(|| info.domain.into())
+}
+
+/// The routing domain of this process: there is only one on these systems.
+#[cfg(not(target_os = "openbsd"))]
+#[derive(Debug)]
+pub(super) struct RoutingDomain;
+
+#[cfg(not(target_os = "openbsd"))]
+impl RoutingDomain {
+    /// There is only one.
+    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
+    pub(super) fn own() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Every interface is in it.
+    #[expect(clippy::unused_self, reason = "the other systems' differ by interface")]
+    pub(super) fn has(&self, _interface: &std::ffi::CStr) -> bool {
+        true
+    }
+}
