@@ -151,18 +151,27 @@ impl Pf {
         }
     }
 
-    /// What the rules and the interfaces are, where all of it could be listed.
+    /// Judges the loaded rules by the interfaces of this host. Where these cannot be listed, that is a warning.
     pub(super) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
-        let mut calls = self.list_rules().into_iter().zip(outputs);
-        if let Some((call, output)) = calls.find(|(_, output)| output.status != Some(0)) {
-            return Err(output.failure_of(&call));
+        let mut warnings = Vec::new();
+        for (call, output) in self.list_rules().into_iter().zip(outputs) {
+            if output.status == Some(0) {
+                continue;
+            }
+            let what = output.failure_of(&call);
+            if call.program != self.tools.ifconfig {
+                return Err(what);
+            }
+            warnings.push(format!(
+                "cannot check that the interfaces of the rules exist: {what}"
+            ));
         }
         let texts: Vec<&str> = outputs
             .iter()
             .map(|output| output.stdout.as_str())
             .collect();
         let is_required = !matches!(step, Step::Redirects { is_required: false });
-        self.redirects(&texts.concat(), is_required)
+        self.redirects(&texts.concat(), is_required, warnings)
     }
 
     /// Which of these addresses are in the table: all in one call, and listed because of `-v`.
@@ -341,7 +350,12 @@ impl Pf {
     /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the rules of the table redirect, and their interfaces exist. The
     /// flag of `-s Tables` is not enough: FreeBSD shows it for up to 35 s after the rules have gone. Nor does pf itself
     /// mind a name that no interface has: such a rule matches nothing.
-    fn redirects(&self, text: &str, is_required: bool) -> Result<Finding, String> {
+    fn redirects(
+        &self,
+        text: &str,
+        is_required: bool,
+        mut warnings: Vec<String>,
+    ) -> Result<Finding, String> {
         let table = self.settings.table();
         let names = interfaces::names(text);
         let is_ours = |rule: &Rule<'_>| {
@@ -352,7 +366,6 @@ impl Pf {
         let here: Vec<Rule<'_>> = rules()
             .filter(|rule| rule.absent(&names).is_none())
             .collect();
-        let mut warnings = Vec::new();
         for rule in rules() {
             let Some(name) = rule.absent(&names) else {
                 continue;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::{CHECKS, EVERYBODY};
+use crate::{CHECKS, EVERYBODY, denied};
 
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
@@ -237,4 +237,22 @@ fn visitors_who_are_on_the_live_site_all_the_same_are_told_of() {
     host.done(&["on", "--except", "198.51.100.7"]);
     host.set("states", json!([host.live_state("198.51.100.7")]));
     assert_eq!(warnings(), json!([]));
+}
+
+#[test]
+fn interfaces_that_cannot_be_listed_are_a_warning() {
+    let host = Host::new();
+    host.set("rules", json!(rules_on(&host, "em9")));
+    host.fault(denied("ifconfig -a"));
+    let warning = format!(
+        "cannot check that the interfaces of the rules exist: ifconfig fails: \"pfctl: /dev/pf: Permission denied\"; run \"ifconfig -a\" by hand to see why"
+    );
+    let ended = host.done(&["on"]);
+    assert_eq!(
+        ended.stderr,
+        format!("maintd: warning: {warning}\nmaintd: on: everybody gets the page\n")
+    );
+    assert_eq!(host.table(), EVERYBODY);
+    let status: Value = serde_json::from_str(&host.done(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["warnings"], json!([warning]));
 }

@@ -92,18 +92,13 @@ fn a_label_is_missing() {
 #[test]
 fn a_check_is_not_permitted() {
     for (number, call) in CHECKS.iter().enumerate() {
-        // How much room there is need not be known.
-        if *call == "-s memory" {
+        // How much room there is need not be known, nor which interfaces there are.
+        if ["-s memory", "ifconfig -a"].contains(call) {
             continue;
         }
         let host = Host::new();
         host.fault(denied(call));
-        let command = match *call {
-            "ifconfig -a" => call.to_string(),
-            call => format!("pfctl {call}"),
-        };
-        let program = command.split(' ').next().unwrap();
-        let line = format!("{program} fails: {DENIED}; run \"{command}\" by hand to see why");
+        let line = format!("pfctl fails: {DENIED}; run \"pfctl {call}\" by hand to see why");
         // The rules and the interfaces are listed in one go.
         let last = if *call == "-s rules" {
             number + 1
