@@ -176,8 +176,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
-    /// any more come back. `force` goes on where another firewall is in
-    /// the way, or an interface of the rules is missing.
+    /// any more come back. `force` goes on where another firewall is in the way, or an interface of the rules is missing.
     pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
