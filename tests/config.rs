@@ -426,6 +426,82 @@ fn an_expression_that_is_not_supported_is_a_warning_at_its_place() {
 }
 
 #[test]
+fn a_path_that_cannot_be_expanded_is_a_fault_at_its_place_where_the_page_is_there() {
+    let site = Site::new();
+    let told = site.faults(
+        "server { return 503; error_page 503 /e/m.html;
+    location ~ ^/e/(.*)$ { alias /www/$host/$1; } }
+server { return 503; error_page 503 /e/m.html; server_name b;
+    location /e/ { alias /www/$1; } }
+server { return 503; error_page 503 /e/m.html; server_name c;
+    root /www/${host}; }
+",
+    );
+    let expected = |place: &str, variable: &str| {
+        format!(
+            "test.conf:{place}: the variable {variable} has no value here: only captures of the location's own expression have one; write the path itself"
+        )
+    };
+    assert_eq!(
+        told,
+        [
+            expected("2:34", "\"$host\""),
+            expected("4:26", "\"$1\""),
+            expected("6:10", "\"${host}\""),
+        ]
+    );
+    // A location that has no part in the page.
+    let (status, lines) = site.check(
+        "server { root www; return 503; error_page 503 /maintenance.html; location /a { alias /www/$host; } }",
+    );
+    assert_eq!(status, Some(0), "{lines:#?}");
+}
+
+#[test]
+fn fields_of_other_locations_are_neither_warned_of_nor_faults() {
+    let site = Site::new();
+    let other = r#"location /old {
+        add_header Cache-Control "public, max-age=60" always;
+        add_header Expires 0;
+        add_header ETag x always;
+        add_header Content-Type text/plain always;
+        add_header X-Id $request_id;
+        add_header Retry-After "Thu, 31 Dec 2037 23:55:55 GMT" always;
+    }
+    return 503;"#;
+    let text = RECIPE.replace("return 503;", other);
+    let (status, lines) = site.check(&text);
+    assert_eq!(status, Some(0), "{lines:#?}");
+    let warned = lines.iter().any(|line| line.contains("warning"));
+    assert!(!warned, "{lines:#?}");
+    let text = RECIPE.replace(
+        "rewrite",
+        "add_header Expires 0; add_header X-Id $request_id;\nrewrite",
+    );
+    let told = site.faults(&text);
+    assert_eq!(
+        told,
+        ["test.conf:11:47: variables are not possible here; give one value"]
+    );
+}
+
+#[test]
+fn retry_after_and_cors_origin_of_a_location_are_faults() {
+    let site = Site::new();
+    for name in ["retry_after", "cors_origin"] {
+        let told = site.faults(&format!(
+            "server {{ return 503;\n  location /api {{ {name} 5; }} }}"
+        ));
+        assert_eq!(
+            told,
+            [format!(
+                "test.conf:2:19: {name} stands in server; move it out of location"
+            )]
+        );
+    }
+}
+
+#[test]
 fn what_would_change_the_answer_is_a_fault() {
     let site = Site::new();
     for (lines, told) in [

@@ -377,7 +377,7 @@ fn the_same_file_answers_the_same_but_for_what_is_meant() {
 }
 
 /// Where the page is, as `server` blocks have it: each is asked on a port of its own.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 21] = [
     // The location that returns 503 has no part in where the page of another is.
     (
         "location / { root DIR/a; return 503; } error_page 503 @m; location @m { root DIR/b; rewrite ^(.*)$ /page.html break; }",
@@ -428,6 +428,19 @@ const PAGES: [(&str, &str); 18] = [
         r"root DIR/a; location / { return 503; } error_page 503 /page.html; location ~\.html$ { root DIR/b; }",
         "b/page",
     ),
+    // Captures.
+    (
+        "location / { return 503; } error_page 503 /err/page.html; location ~ ^/err/(.*)$ { alias DIR/b/$1; }",
+        "b/page",
+    ),
+    (
+        r"location / { return 503; } error_page 503 /b/page.html; location ~ ^/(?<folder>\w+)/(.*)$ { alias DIR/${folder}/$2$3; }",
+        "b/page",
+    ),
+    (
+        "location / { return 503; } error_page 503 /a/index.html; location ~ ^/a/(none)?index { root DIR/b$1; }",
+        "b/a/index",
+    ),
     // Directories.
     (
         "root DIR; location / { return 503; } error_page 503 /a/; location /a/ { }",
@@ -455,11 +468,9 @@ const PAGES: [(&str, &str); 18] = [
     ),
 ];
 
-#[test]
-fn the_page_is_where_nginx_finds_it() {
-    if !require_tool("nginx") {
-        return;
-    }
+/// What nginx and maintd answer to the same request by the same file, which has a server for each form.
+fn answers<'a>(forms: impl Iterator<Item = &'a str>) -> Vec<(&'a str, String, String)> {
+    let forms: Vec<&str> = forms.collect();
     let directory = TempDir::new().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for page in ["a/page", "b/page", "a/index", "b/a/index"] {
@@ -467,8 +478,9 @@ fn the_page_is_where_nginx_finds_it() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, page).unwrap();
     }
-    let ports: Vec<u16> = PAGES.iter().map(|_| free_port()).collect();
-    let servers = PAGES.iter().zip(&ports).map(|((lines, _), port)| {
+    fs::write(directory.path().join("a/plain"), "a/plain").unwrap();
+    let ports: Vec<u16> = forms.iter().map(|_| free_port()).collect();
+    let servers = forms.iter().zip(&ports).map(|(lines, port)| {
         let lines = lines.replace("DIR", directory.path().to_str().unwrap());
         format!("server {{ listen 127.0.0.1:{port}; {lines} }}\n")
     });
@@ -476,8 +488,8 @@ fn the_page_is_where_nginx_finds_it() {
     fs::write(&file, servers.collect::<String>()).unwrap();
     let addresses: Vec<SocketAddr> =
         (ports.iter().map(|port| ([127, 0, 0, 1], *port).into())).collect();
-    let pages = || -> Vec<String> {
-        let page = |address: &SocketAddr| {
+    let all = || -> Vec<String> {
+        let answer = |address: &SocketAddr| {
             let mut socket = TcpStream::connect(address).unwrap();
             socket
                 .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -485,19 +497,151 @@ fn the_page_is_where_nginx_finds_it() {
             let mut answer = String::new();
             socket.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-            answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+            answer
         };
-        addresses.iter().map(page).collect()
+        addresses.iter().map(answer).collect()
     };
     let nginx = Nginx::start(directory.path(), &file, addresses[0]);
-    let by_nginx = pages();
+    let by_nginx = all();
     drop(nginx);
     let mut command = maintd();
     command.arg("serve").arg("-c").arg(&file);
-    let _server = Server::start_command(command, PAGES.len());
-    let by_maintd = pages();
-    for (((lines, expected), by_nginx), by_maintd) in PAGES.iter().zip(by_nginx).zip(by_maintd) {
-        assert_eq!(by_nginx, *expected, "nginx: {lines}");
-        assert_eq!(by_maintd, *expected, "maintd: {lines}");
+    let _server = Server::start_command(command, forms.len());
+    let by_both = by_nginx.into_iter().zip(all());
+    let answers = forms.into_iter().zip(by_both);
+    answers
+        .map(|(lines, (nginx, maintd))| (lines, nginx, maintd))
+        .collect()
+}
+
+#[test]
+fn the_page_is_where_nginx_finds_it() {
+    if !require_tool("nginx") {
+        return;
+    }
+    let answers = answers(PAGES.iter().map(|(lines, _)| *lines));
+    for ((lines, nginx, maintd), (_, expected)) in answers.iter().zip(PAGES) {
+        for (program, answer) in [("nginx", nginx), ("maintd", maintd)] {
+            let page = answer.split_once("\r\n\r\n").unwrap().1;
+            assert_eq!(page, expected, "{program}: {lines}");
+        }
+    }
+}
+
+/// Servers and the fields that come from their `add_header`, `charset` and `default_type`. Each `add_header` has `always`,
+/// without which nginx sends it with no 503.
+const FIELDS: [(&str, &[&str]); 17] = [
+    // Locations that have no part in the answer.
+    (
+        r#"root DIR/a; charset utf-8; error_page 503 @m; location / { return 503; } location @m { root DIR/b; rewrite ^ /page.html break; }
+            location ~* \.(css|js)$ { add_header Cache-Control "public, max-age=31536000" always; }"#,
+        &["Content-Type: text/html; charset=utf-8"],
+    ),
+    (
+        "root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; } location /old { charset koi8-r; }",
+        &["Content-Type: text/html; charset=utf-8"],
+    ),
+    (
+        "root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; } location /api { add_header Retry-After 5 always; }",
+        &["Content-Type: text/html; charset=utf-8"],
+    ),
+    (
+        r#"root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; }
+            location /admin { add_header Content-Security-Policy "default-src 'none'" always; }"#,
+        &["Content-Type: text/html; charset=utf-8"],
+    ),
+    // A location inherits from the server only where it has no line of its own.
+    (
+        "root DIR/a; charset utf-8; add_header X-Server s always; error_page 503 @m; location / { add_header X-Root r always; return 503; } location @m { rewrite ^ /page.html break; }",
+        &["Content-Type: text/html; charset=utf-8", "X-Server: s"],
+    ),
+    (
+        "root DIR/a; charset utf-8; add_header X-Server s always; error_page 503 @m; location / { return 503; } location @m { rewrite ^ /page.html break; add_header X-Named n always; add_header Retry-After 7 always; charset koi8-r; }",
+        &[
+            "Content-Type: text/html; charset=koi8-r",
+            "Retry-After: 7",
+            "X-Named: n",
+        ],
+    ),
+    (
+        "root DIR/a; charset utf-8; add_header X-Server s always; error_page 503 @m; location / { return 503; } location @m { rewrite ^ /page.html break; add_header X-Named '' always; }",
+        &["Content-Type: text/html; charset=utf-8"],
+    ),
+    (
+        "root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; } location /p { add_header X-Outer o always; location = /page.html { charset koi8-r; } location = /p/other { add_header X-Other o always; } }",
+        &["Content-Type: text/html; charset=koi8-r", "X-Outer: o"],
+    ),
+    // The location that serves the file, not those that lead to it.
+    (
+        "root DIR/a; charset utf-8; error_page 503 @m; location / { return 503; } location @m { add_header X-Named n always; charset koi8-r; rewrite ^ /page.html last; } location = /page.html { add_header X-Page p always; }",
+        &["Content-Type: text/html; charset=utf-8", "X-Page: p"],
+    ),
+    (
+        "root DIR/a; charset utf-8; error_page 503 @m; location / { return 503; } location @m { add_header X-Named n always; try_files /none.html /page.html =503; } location = /page.html { add_header X-Page p always; }",
+        &["Content-Type: text/html; charset=utf-8", "X-Named: n"],
+    ),
+    (
+        r"root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; } location ~ \.html$ { add_header X-Expression e always; charset off; } location /page { add_header X-Prefix p always; }",
+        &["Content-Type: text/html", "X-Expression: e"],
+    ),
+    (
+        "root DIR; charset utf-8; error_page 503 /a/; location / { return 503; } location /a/ { add_header X-Folder f always; } location = /a/index.html { add_header X-Index i always; }",
+        &["Content-Type: text/html; charset=utf-8", "X-Index: i"],
+    ),
+    (
+        "root DIR/a; charset utf-8; default_type text/plain; error_page 503 @m; location / { return 503; } location @m { default_type text/xml; rewrite ^ /plain break; } location /old { default_type text/css; }",
+        &["Content-Type: text/xml; charset=utf-8"],
+    ),
+    // Without a page: the location of the return.
+    (
+        "charset utf-8; add_header X-Server s always; location / { return 503 text; add_header X-Root r always; default_type text/plain; } location /old { add_header X-Old o always; charset koi8-r; default_type text/css; }",
+        &["Content-Type: text/plain; charset=utf-8", "X-Root: r"],
+    ),
+    (
+        "charset utf-8; default_type text/plain; location / { return 503 text; } location /api { return 503 '{}'; default_type application/json; add_header X-Api a always; }",
+        &["Content-Type: text/plain; charset=utf-8"],
+    ),
+    (
+        "charset utf-8; default_type text/plain; add_header X-Server s always; return 503 text; location / { return 503 other; add_header X-Root r always; charset koi8-r; }",
+        &["Content-Type: text/plain; charset=utf-8", "X-Server: s"],
+    ),
+    (
+        "charset utf-8; location / { return 503; add_header X-Root r always; } location /api { return 503; add_header X-Api a always; }",
+        &["Content-Type: text/html; charset=utf-8", "X-Root: r"],
+    ),
+];
+
+/// The fields of an answer but for those that each program adds itself.
+fn configured_fields(answer: &str) -> Vec<&str> {
+    let own = [
+        "Server: ",
+        "Date: ",
+        "Content-Length: ",
+        "Connection: ",
+        "ETag: ",
+        "Last-Modified: ",
+        "Content-Language: ",
+        "Vary: ",
+        "Cache-Control: no-store",
+        "Retry-After: 300",
+    ];
+    let head = answer.split_once("\r\n\r\n").unwrap().0;
+    let fields = head.lines().skip(1);
+    let mut fields: Vec<&str> = fields
+        .filter(|line| !own.iter().any(|own| line.starts_with(own)))
+        .collect();
+    fields.sort_unstable();
+    fields
+}
+
+#[test]
+fn the_fields_are_those_of_the_location_where_nginx_ends() {
+    if !require_tool("nginx") {
+        return;
+    }
+    let answers = answers(FIELDS.iter().map(|(lines, _)| *lines));
+    for ((lines, nginx, maintd), (_, expected)) in answers.iter().zip(FIELDS) {
+        assert_eq!(configured_fields(nginx), expected, "nginx: {lines}");
+        assert_eq!(configured_fields(maintd), expected, "maintd: {lines}");
     }
 }

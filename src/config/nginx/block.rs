@@ -29,7 +29,7 @@ pub(super) struct Server {
     pub(super) place: Place,
     pub(super) listens: Vec<Listen>,
     pub(super) names: Vec<(ServerName, Place)>,
-    pub(super) root: Option<PathBuf>,
+    pub(super) root: Option<Word>,
     /// The files that stand for a directory, in their order.
     pub(super) index: Option<Vec<String>>,
     /// The target of `error_page 503`.
@@ -40,9 +40,7 @@ pub(super) struct Server {
     /// Each with the place of its directive, and so are the keys.
     pub(super) certificates: Vec<(PathBuf, Place)>,
     pub(super) keys: Vec<(PathBuf, Place)>,
-    pub(super) headers: Vec<Header>,
-    pub(super) default_type: Option<String>,
-    pub(super) charset: Option<String>,
+    pub(super) fields: Fields,
     pub(super) retry_after: Option<Duration>,
     pub(super) cors: Option<Cors>,
     pub(super) versions: Option<TlsVersions>,
@@ -52,7 +50,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) const fn new(place: Place) -> Self {
+    pub(super) fn new(place: Place) -> Self {
         Self {
             place,
             listens: Vec::new(),
@@ -64,9 +62,7 @@ impl Server {
             returns: None,
             certificates: Vec::new(),
             keys: Vec::new(),
-            headers: Vec::new(),
-            default_type: None,
-            charset: None,
+            fields: Fields::default(),
             retry_after: None,
             cors: None,
             versions: None,
@@ -81,11 +77,7 @@ impl Server {
         self.root = self.root.take().or_else(|| http.root.clone());
         self.index = self.index.take().or_else(|| http.index.clone());
         self.error_page = self.error_page.take().or_else(|| http.error_page.clone());
-        self.default_type = self
-            .default_type
-            .take()
-            .or_else(|| http.default_type.clone());
-        self.charset = self.charset.take().or_else(|| http.charset.clone());
+        self.fields.inherit(&http.fields);
         self.retry_after = self.retry_after.or(http.retry_after);
         self.cors = self.cors.take().or_else(|| http.cors.clone());
         self.versions = self.versions.or(http.versions);
@@ -99,9 +91,28 @@ impl Server {
                 own.clone_from(shared);
             }
         }
+    }
+}
+
+/// The fields of the answer that one level sets: `http`, a server or a location.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    pub(super) headers: Vec<Header>,
+    pub(super) default_type: Option<String>,
+    pub(super) charset: Option<String>,
+}
+
+impl Fields {
+    /// Takes from the level around it what this one does not set. One `add_header` replaces all of them, as in nginx.
+    pub(super) fn inherit(&mut self, outer: &Self) {
         if self.headers.is_empty() {
-            self.headers.clone_from(&http.headers);
+            self.headers.clone_from(&outer.headers);
         }
+        self.default_type = self
+            .default_type
+            .take()
+            .or_else(|| outer.default_type.clone());
+        self.charset = self.charset.take().or_else(|| outer.charset.clone());
     }
 }
 
@@ -109,7 +120,7 @@ impl Server {
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub(super) name: String,
-    pub(super) value: String,
+    pub(super) value: Word,
     /// It is for every status, and so for a 503 in nginx too.
     pub(super) always: bool,
     pub(super) place: Place,
@@ -127,9 +138,12 @@ pub(super) struct AccessLog {
 #[derive(Debug)]
 pub(super) struct Location {
     pub(super) pattern: Pattern,
-    pub(super) root: Option<PathBuf>,
-    pub(super) alias: Option<PathBuf>,
+    pub(super) root: Option<Word>,
+    pub(super) alias: Option<Word>,
     pub(super) index: Option<Vec<String>>,
+    pub(super) fields: Fields,
+    /// `return 503`, with its text where it has one.
+    pub(super) returns: Option<Option<Word>>,
     /// Where its `rewrite` leads, or its `try_files`: the first file that is there.
     pub(super) steps: Vec<Step>,
 }

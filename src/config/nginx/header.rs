@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::Reader;
-use super::block::{Header, Server};
-use crate::config::syntax::Directive;
+use super::block::Header;
+use crate::config::syntax::{Directive, Quoted};
 use crate::config::{Cors, SiteConfig};
 
 /// Fields by which caches keep an answer. They are meant for the pages of the live site, and nginx sends none of them
@@ -24,7 +24,7 @@ const OWN: [&str; 5] = [
 const OF_SHARED_CACHES: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
 impl Reader {
-    pub(super) fn add_header(&mut self, server: &mut Server, directive: &Directive) {
+    pub(super) fn add_header(&mut self, directive: &Directive) -> Option<Header> {
         let place = directive.name.place;
         let (name, value, always) = match directive.arguments.as_slice() {
             [name, value] => (name, value, false),
@@ -34,89 +34,106 @@ impl Reader {
                     place,
                     "add_header takes a name and a value; write add_header NAME VALUE;",
                 );
-                return;
+                return None;
             }
         };
         let token =
             |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
         if name.text.is_empty() || !name.text.chars().all(token) {
             self.wrong_value(directive, 0, "the name of a field");
-            return;
+            return None;
         }
-        let header = Header {
+        Some(Header {
             name: name.text.clone(),
-            value: value.text.clone(),
+            value: value.clone(),
             always,
             place,
-        };
+        })
+    }
+
+    /// Makes the field lines of a site from the `add_header` lines that hold for its page. Others are not looked at: most of a
+    /// site's locations have no part in the answer.
+    pub(super) fn headers(&mut self, site: &mut SiteConfig, headers: &[Header]) {
+        let now = SystemTime::now();
+        for header in headers {
+            if self.can_be_sent(header, now) {
+                self.header(site, header);
+            }
+        }
+    }
+
+    /// Whether a line is sent. Reports what is wrong with it.
+    fn can_be_sent(&mut self, header: &Header, now: SystemTime) -> bool {
+        let Header {
+            name, value, place, ..
+        } = header;
+        let place = *place;
         if header.is_dropped() {
             self.remark(
                 place,
                 format!(
-                    "add_header {} is not sent with a 503, as in nginx; add \"always\" to send it",
-                    header.name
+                    "add_header {name} is not sent with a 503, as in nginx; add \"always\" to send it"
                 ),
             );
+            return false;
         } else if value.text.contains('$') {
             self.fault(
                 value.place,
                 "variables are not possible here; give one value",
             );
-            return;
+            return false;
         } else if value.text.chars().any(char::is_control) {
-            self.wrong_value(directive, 1, "a value of one line");
-            return;
-        } else if header.is_cacheable(SystemTime::now()) {
+            self.fault(
+                value.place,
+                format!(
+                    "wrong value {} for add_header; give a value of one line",
+                    Quoted(&value.text)
+                ),
+            );
+            return false;
+        } else if header.is_cacheable(now) {
             self.remark(
                 place,
                 format!(
-                    "add_header {} lets caches keep the 503 when the site is back; delete it, or write add_header Cache-Control no-store always;",
-                    header.name
+                    "add_header {name} lets caches keep the 503 when the site is back; delete it, or write add_header Cache-Control no-store always;"
                 ),
             );
         } else if header.is_validator() {
             self.remark(
                 place,
                 format!(
-                    "add_header {} marks the 503 as a version of the site's own page; delete it",
-                    header.name
+                    "add_header {name} marks the 503 as a version of the site's own page; delete it"
                 ),
             );
         }
-        // A dropped one is kept here: with it a server does not inherit those of http, as in nginx.
-        server.headers.push(header);
+        // nginx sends none without a value.
+        !value.text.is_empty()
     }
 
-    /// Makes the field lines of a site from its `add_header` lines.
-    pub(super) fn headers(&mut self, site: &mut SiteConfig, server: &Server) {
-        for header in &server.headers {
-            let Header { name, value, .. } = header;
-            if header.is_dropped() || value.is_empty() {
-                continue;
-            }
-            if header.is("Retry-After") {
-                match value.trim().parse() {
-                    Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
-                    Err(_) => self.remark(
-                        header.place,
-                        "Retry-After as a date is ignored: give seconds",
-                    ),
-                }
-            } else if OWN.iter().any(|own| header.is(own)) {
-                self.remark(
+    fn header(&mut self, site: &mut SiteConfig, header: &Header) {
+        let Header { name, value, .. } = header;
+        if header.is("Retry-After") {
+            match value.text.trim().parse() {
+                Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
+                Err(_) => self.remark(
                     header.place,
-                    format!("add_header {name} is ignored: maintd says that itself"),
-                );
-            } else if site.cors != Cors::None
-                && name.to_ascii_lowercase().starts_with("access-control-")
-            {
-                self.remark(
-                    header.place,
-                    format!("add_header {name} is ignored: cors_origin says that"),
-                );
-            } else {
-                site.headers.push((name.clone(), value.clone()));
+                    "Retry-After as a date is ignored: give seconds",
+                ),
             }
+        } else if OWN.iter().any(|own| header.is(own)) {
+            self.remark(
+                header.place,
+                format!("add_header {name} is ignored: maintd says that itself"),
+            );
+        } else if site.cors != Cors::None
+            && name.to_ascii_lowercase().starts_with("access-control-")
+        {
+            self.remark(
+                header.place,
+                format!("add_header {name} is ignored: cors_origin says that"),
+            );
+        } else {
+            site.headers.push((name.clone(), value.text.clone()));
         }
     }
 }
@@ -140,10 +157,10 @@ impl Header {
     fn is_cacheable(&self, now: SystemTime) -> bool {
         let lower = self.name.to_ascii_lowercase();
         if self.is("Expires") {
-            httpdate::parse_http_date(self.value.trim()).is_ok_and(|date| date > now)
+            httpdate::parse_http_date(self.value.text.trim()).is_ok_and(|date| date > now)
         } else {
             (self.is("Cache-Control") || OF_SHARED_CACHES.iter().any(|end| lower.ends_with(end)))
-                && can_be_reused(&self.value)
+                && can_be_reused(&self.value.text)
         }
     }
 }

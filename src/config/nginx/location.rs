@@ -1,13 +1,15 @@
 //! Where the page is: the forms in which `error_page 503` leads to a file.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::Reader;
-use super::block::{Location, Pattern, Server, Step};
+use super::block::{Fields, Location, Pattern, Server, Step};
+use super::{OWN_OF_SERVERS, Reader};
 use crate::config::PageSource;
-use crate::config::syntax::{Directive, Place, Quoted, Word};
+use crate::config::syntax::{Directive, Fault, Place, Quoted, Word};
 use crate::placeholders;
 
 impl Reader {
@@ -24,13 +26,19 @@ impl Reader {
             root: None,
             alias: None,
             index: None,
+            fields: Fields::default(),
+            returns: None,
             steps: Vec::new(),
         };
+        let first_inner = server.locations.len();
         self.in_block(directive, |reader, block| {
             for directive in block {
                 reader.location_directive(server, &mut location, directive);
             }
         });
+        for inner in server.locations.iter_mut().skip(first_inner) {
+            inner.fields.inherit(&location.fields);
+        }
         server.locations.push(location);
     }
 
@@ -82,16 +90,8 @@ impl Reader {
         directive: &Directive,
     ) {
         match directive.name.text.as_str() {
-            "root" => {
-                location.root = self
-                    .argument(directive)
-                    .map(|path| self.directory.join(path))
-            }
-            "alias" => {
-                location.alias = self
-                    .argument(directive)
-                    .map(|path| self.directory.join(path))
-            }
+            "root" => location.root = self.word(directive).cloned(),
+            "alias" => location.alias = self.word(directive).cloned(),
             "index" => location.index = self.index(directive),
             "rewrite" => match directive.arguments.get(1) {
                 Some(target) if !target.text.contains('$') => {
@@ -124,33 +124,39 @@ impl Reader {
                 };
                 location.steps = steps.filter(is_fixed).collect();
             }
-            "return" => self.returned(server, directive),
+            "return" => location.returns = Some(self.returned(directive)),
             "location" => self.location(server, directive),
             "internal" | "break" => {}
+            name if OWN_OF_SERVERS.contains(&name) => self.fault(
+                directive.name.place,
+                format!("{name} stands in server; move it out of location"),
+            ),
+            _ if self.field_directive(&mut location.fields, directive) => {}
             _ if self.page_directive(server, directive) => {}
             _ if self.shared_directive(directive) => {}
             _ => self.other(directive),
         }
     }
 
-    /// The page of a server.
-    pub(super) fn page(&mut self, server: &Server) -> PageSource {
-        match &server.returns {
-            None => self.fault(
+    /// The page of a server, and the location whose fields are sent with it, where that is not the server itself.
+    pub(super) fn page<'a>(&mut self, server: &'a Server) -> (PageSource, Option<&'a Location>) {
+        let returned = return_of(server);
+        if returned.is_none() {
+            self.fault(
                 server.place,
                 "a server without return 503 is not possible: maintd answers everything with 503; add \"return 503;\"",
-            ),
-            Some(Some(text)) if server.error_page.is_none() => return self.text(text),
-            Some(_) => {}
+            );
         }
-        match &server.error_page {
-            Some((target, place)) => self.target(server, target, *place),
-            None => {
+        match (&server.error_page, returned) {
+            (Some((target, place)), _) => self.target(server, target, *place),
+            (None, Some((Some(text), location))) => (self.text(text), location),
+            (None, returned) => {
                 self.remark(
                     server.place,
                     "no error_page 503: the embedded page is shown",
                 );
-                PageSource::Embedded
+                let location = returned.and_then(|(_, location)| location);
+                (PageSource::Embedded, location)
             }
         }
     }
@@ -178,17 +184,22 @@ impl Reader {
         Some(files.filter(|file| !file.contains('$')).collect())
     }
 
-    /// The file to which a target of `error_page` leads.
-    fn target(&mut self, server: &Server, target: &str, place: Place) -> PageSource {
+    /// The file to which a target of `error_page` leads, and the location that serves it.
+    fn target<'a>(
+        &mut self,
+        server: &'a Server,
+        target: &str,
+        place: Place,
+    ) -> (PageSource, Option<&'a Location>) {
         let mut uri = target;
         let mut indexed;
         let mut location = find(&server.locations, uri);
         for _ in 0..MAX_REDIRECTS {
             if uri.starts_with('@') && location.is_none() {
                 self.fault(place, format!("no location {}; add it", Quoted(uri)));
-                return PageSource::Embedded;
+                return (PageSource::Embedded, None);
             }
-            if let Some(step) = location.and_then(|location| step(server, location)) {
+            if let Some(step) = location.and_then(|location| self.step(server, location)) {
                 uri = &step.file;
                 if step.is_searched {
                     let next = find(&server.locations, uri);
@@ -204,7 +215,7 @@ impl Reader {
             if !uri.ends_with('/') {
                 break;
             }
-            indexed = with_index(server, location, uri);
+            indexed = self.with_index(server, location, uri);
             uri = &indexed;
             location = find(&server.locations, uri);
         }
@@ -216,61 +227,140 @@ impl Reader {
                     Quoted(target)
                 ),
             );
-            return PageSource::Embedded;
+            return (PageSource::Embedded, None);
         }
-        match file(server, location, uri) {
-            Some(file) => PageSource::File(file),
-            None => {
-                self.fault(
-                    place,
-                    format!("no root for {}; add \"root DIRECTORY;\"", Quoted(uri)),
-                );
-                PageSource::Embedded
-            }
+        match self.file(server, location, uri) {
+            Ok(Some(file)) => return (PageSource::File(file), location),
+            Ok(None) => self.fault(
+                place,
+                format!("no root for {}; add \"root DIRECTORY;\"", Quoted(uri)),
+            ),
+            Err(Fault { place, what }) => self.fault(place, what),
         }
+        (PageSource::Embedded, None)
     }
-}
 
-/// Where a location leads: the first file that is there, or where nginx goes on without one; or else the first.
-fn step<'a>(server: &Server, location: &'a Location) -> Option<&'a Step> {
-    let is_there = |step: &&Step| {
-        let file = file(server, Some(location), &step.file);
-        step.is_searched || file.is_some_and(|file| file.is_file())
-    };
-    let steps = &location.steps;
-    steps.iter().find(is_there).or_else(|| steps.first())
-}
+    /// Where a location leads: the first file that is there, or where nginx goes on without one; or else the first.
+    fn step<'a>(&self, server: &Server, location: &'a Location) -> Option<&'a Step> {
+        let is_there =
+            |step: &&Step| step.is_searched || self.is_there(server, Some(location), &step.file);
+        let steps = &location.steps;
+        steps.iter().find(is_there).or_else(|| steps.first())
+    }
 
-/// The file of a directory that is there, or else its first.
-fn with_index(server: &Server, location: Option<&Location>, uri: &str) -> String {
-    let own = location.and_then(|location| location.index.as_deref());
-    let names = own.or(server.index.as_deref()).unwrap_or_default();
-    let join = |name: &String| match name.strip_prefix('/') {
-        Some(_) => name.clone(),
-        None => format!("{uri}{name}"),
-    };
-    let uris = || names.iter().map(join);
-    let is_there = |uri: &String| file(server, location, uri).is_some_and(|file| file.is_file());
-    let first = || uris().next().unwrap_or_else(|| format!("{uri}index.html"));
-    uris().find(is_there).unwrap_or_else(first)
-}
-
-/// The file that a location serves for a path, where there is a directory for it.
-fn file(server: &Server, location: Option<&Location>, uri: &str) -> Option<PathBuf> {
-    let path = uri.split('?').next().unwrap_or_default();
-    if let Some(location) = location
-        && let Some(alias) = &location.alias
-    {
-        let rest = match &location.pattern {
-            Pattern::Exact(own) | Pattern::Prefix { path: own, .. } => {
-                path.strip_prefix(own.as_str())
-            }
-            Pattern::Named(_) | Pattern::Expression(_) => None,
+    /// The file of a directory that is there, or else its first.
+    fn with_index(&self, server: &Server, location: Option<&Location>, uri: &str) -> String {
+        let own = location.and_then(|location| location.index.as_deref());
+        let names = own.or(server.index.as_deref()).unwrap_or_default();
+        let join = |name: &String| match name.strip_prefix('/') {
+            Some(_) => name.clone(),
+            None => format!("{uri}{name}"),
         };
-        return Some(behind(alias, rest.unwrap_or("")));
+        let uris = || names.iter().map(join);
+        let first = || uris().next().unwrap_or_else(|| format!("{uri}index.html"));
+        uris()
+            .find(|uri| self.is_there(server, location, uri))
+            .unwrap_or_else(first)
     }
-    let own = location.and_then(|location| location.root.as_ref());
-    own.or(server.root.as_ref()).map(|root| behind(root, path))
+
+    fn is_there(&self, server: &Server, location: Option<&Location>, uri: &str) -> bool {
+        let file = self.file(server, location, uri);
+        file.is_ok_and(|file| file.is_some_and(|file| file.is_file()))
+    }
+
+    /// The file that a location serves for a path, where there is a directory for it.
+    fn file(
+        &self,
+        server: &Server,
+        location: Option<&Location>,
+        uri: &str,
+    ) -> Result<Option<PathBuf>, Fault> {
+        let path = uri.split('?').next().unwrap_or_default();
+        let (directory, rest) = match (location, location.and_then(|it| it.alias.as_ref())) {
+            (Some(location), Some(alias)) => {
+                let rest = match &location.pattern {
+                    Pattern::Exact(own) | Pattern::Prefix { path: own, .. } => {
+                        path.strip_prefix(own.as_str())
+                    }
+                    Pattern::Named(_) | Pattern::Expression(_) => None,
+                };
+                (alias, rest.unwrap_or(""))
+            }
+            _ => {
+                let own = location.and_then(|location| location.root.as_ref());
+                match own.or(server.root.as_ref()) {
+                    Some(root) => (root, path),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let directory = self.directory.join(expand(directory, location, path)?);
+        Ok(Some(behind(&directory, rest)))
+    }
+}
+
+/// The path that a `root` or `alias` names, with the captures of the location's expression for this path of a URL.
+fn expand(word: &Word, location: Option<&Location>, path: &str) -> Result<PathBuf, Fault> {
+    let expression = location.and_then(|location| match &location.pattern {
+        Pattern::Expression(expression) => expression.as_ref(),
+        Pattern::Named(_) | Pattern::Exact(_) | Pattern::Prefix { .. } => None,
+    });
+    let captures = expression.and_then(|expression| expression.captures(path.as_bytes()));
+    let is_group =
+        |name| expression.is_some_and(|it| it.capture_names().flatten().any(|own| own == name));
+    let mut expanded = Vec::new();
+    let mut rest = word.text.as_str();
+    while let Some(at) = rest.find('$') {
+        let (before, variable) = rest.split_at(at);
+        let (variable, behind) = variable.split_at(variable_length(variable));
+        let name = variable.trim_matches(['$', '{', '}']);
+        let value = captures.as_ref().and_then(|captures| match name.parse() {
+            Ok(number) => Some(captures.get(number)).filter(|_| number > 0),
+            Err(_) => is_group(name).then(|| captures.name(name)),
+        });
+        let Some(value) = value else {
+            return Err(Fault {
+                place: word.place,
+                what: format!(
+                    "the variable {} has no value here: only captures of the location's own expression have one; write the path itself",
+                    Quoted(variable)
+                ),
+            });
+        };
+        expanded.extend_from_slice(before.as_bytes());
+        // As in nginx, a group that did not match is empty.
+        expanded.extend_from_slice(value.map_or(b"", |value| value.as_bytes()));
+        rest = behind;
+    }
+    expanded.extend_from_slice(rest.as_bytes());
+    Ok(OsString::from_vec(expanded).into())
+}
+
+/// The length of the variable with which a text begins: `$N` of one digit, `$NAME` or `${NAME}`.
+fn variable_length(text: &str) -> usize {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let name = &text[1..];
+    if name.starts_with('{') {
+        return text.find('}').map_or(text.len(), |end| end + 1);
+    }
+    if name.starts_with(|digit: char| digit.is_ascii_digit()) {
+        return 2;
+    }
+    name.find(|letter| !is_name(letter))
+        .map_or(text.len(), |end| end + 1)
+}
+
+/// The `return 503` for `/`, with its text, and its location where it is in one. nginx obeys the server's own before it
+/// searches a location. Without one for `/` it is the last one.
+fn return_of(server: &Server) -> Option<(Option<&Word>, Option<&Location>)> {
+    if let Some(text) = &server.returns {
+        return Some((text.as_ref(), None));
+    }
+    let of_root = find(&server.locations, "/");
+    let locations = of_root.into_iter().chain(server.locations.iter().rev());
+    let mut returns = locations.filter_map(|location| Some((location.returns.as_ref()?, location)));
+    let (text, location) = returns.next()?;
+    Some((text.as_ref(), Some(location)))
 }
 
 /// The location of a name or path, in nginx's order: the same path, then the first expression that matches unless the longest

@@ -148,14 +148,16 @@ fn is_ours(directive: &Directive) -> bool {
 }
 
 impl Reader {
+    /// Adds an error, once: what servers inherit is read once and comes to each of them.
     fn fault(&mut self, place: Place, what: impl Into<String>) {
-        self.faults.push(Fault {
-            place,
-            what: what.into(),
-        });
+        let what = what.into();
+        let fault = Fault { place, what };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
-    /// Adds a warning, once: what servers inherit is read once and comes to each of them.
+    /// Adds a warning, once as well.
     fn remark(&mut self, place: Place, what: impl Into<String>) {
         let what = what.into();
         let remark = Fault { place, what };

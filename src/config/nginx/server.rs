@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::block::Server;
+use super::block::{Fields, Server};
 use super::{OWN, OWN_OF_SERVERS, Reader};
 use crate::config::TlsVersions;
 use crate::config::names::ServerName;
-use crate::config::syntax::{Directive, Place, Quoted};
+use crate::config::syntax::{Directive, Place, Quoted, Word};
 use crate::sys;
 
 impl Reader {
@@ -17,7 +17,7 @@ impl Reader {
             "listen" => self.listen(server, directive),
             "server_name" => self.server_name(server, directive),
             "location" => self.location(server, directive),
-            "return" => self.returned(server, directive),
+            "return" => server.returns = Some(self.returned(directive)),
             "access_log" => self.access_log(server, directive),
             "ssl"
                 if directive
@@ -45,11 +45,7 @@ impl Reader {
     /// A directive that `http` may have for its servers.
     pub(super) fn page_directive(&mut self, server: &mut Server, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
-            "root" => {
-                server.root = self
-                    .argument(directive)
-                    .map(|path| self.directory.join(path))
-            }
+            "root" => server.root = self.word(directive).cloned(),
             "index" => server.index = self.index(directive),
             "error_page" => self.error_page(server, directive),
             "ssl_certificate" => server.certificates.extend(self.placed_path(directive)),
@@ -62,21 +58,29 @@ impl Reader {
                 Some(_) => self.wrong_value(directive, 0, "on or off"),
                 None => {}
             },
-            "add_header" => self.add_header(server, directive),
-            "default_type" => server.default_type = self.argument(directive).map(str::to_owned),
-            "charset" => self.charset(server, directive),
             "retry_after" => {
                 if let Some(seconds) = self.number(directive) {
                     server.retry_after = Some(Duration::from_secs(seconds.into()));
                 }
             }
             "cors_origin" => self.cors_origin(server, directive),
+            _ => return self.field_directive(&mut server.fields, directive),
+        }
+        true
+    }
+
+    /// A directive that sets fields of the answer, which each level may have.
+    pub(super) fn field_directive(&mut self, fields: &mut Fields, directive: &Directive) -> bool {
+        match directive.name.text.as_str() {
+            "add_header" => fields.headers.extend(self.add_header(directive)),
+            "default_type" => fields.default_type = self.argument(directive).map(str::to_owned),
+            "charset" => self.charset(fields, directive),
             _ => return false,
         }
         true
     }
 
-    fn charset(&mut self, server: &mut Server, directive: &Directive) {
+    fn charset(&mut self, fields: &mut Fields, directive: &Directive) {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
         match self.argument(directive) {
             Some(name) if name.contains('$') => self.remark(
@@ -86,7 +90,7 @@ impl Reader {
             Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
                 self.wrong_value(directive, 0, "the name of a charset, or off");
             }
-            name => server.charset = name.map(str::to_owned),
+            name => fields.charset = name.map(str::to_owned),
         }
     }
 
@@ -152,18 +156,18 @@ impl Reader {
         }
     }
 
-    /// `return 503`, alone or with a text; any other return would be no maintenance page.
-    pub(super) fn returned(&mut self, server: &mut Server, directive: &Directive) {
+    /// The text of a `return 503` that has one; any other return would be no maintenance page.
+    pub(super) fn returned(&mut self, directive: &Directive) -> Option<Word> {
         match directive.arguments.as_slice() {
-            [code] if code.text == "503" => server.returns = Some(None),
-            [code, text] if code.text == "503" => server.returns = Some(Some(text.clone())),
+            [code] if code.text == "503" => None,
+            [code, text] if code.text == "503" => Some(text.clone()),
             _ => {
                 self.fault(
                     directive.name.place,
                     "return with another status than 503 is not possible: maintd answers everything with 503; write return 503;",
                 );
-                // So that it is not told to be missing as well.
-                server.returns = Some(None);
+                // So that it is not reported as missing as well.
+                None
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What the `server` blocks come to together: sites, and the endpoints where they stand.
 
 use super::Reader;
-use super::block::{Listen, Server};
+use super::block::{Fields, Listen, Server};
 use super::listen::place;
 use crate::config::names::{Hosts, ServerName, SiteNumber};
-use crate::config::syntax::{Fault, Place};
+use crate::config::syntax::Place;
 use crate::config::{
     self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
 };
@@ -192,11 +192,14 @@ impl Reader {
     }
 
     fn site(&mut self, server: &Server) -> SiteConfig {
+        let (page, location) = self.page(server);
+        let mut fields = location.map_or_else(Fields::default, |location| location.fields.clone());
+        fields.inherit(&server.fields);
         let mut site = SiteConfig {
             names: server.names.iter().map(|(name, _)| name.clone()).collect(),
-            page: self.page(server),
-            default_type: server.default_type.clone(),
-            charset: server.charset.clone(),
+            page,
+            default_type: fields.default_type,
+            charset: fields.charset,
             certificates: self.certificates(server),
             tls: TlsConfig {
                 versions: server.versions.unwrap_or(TlsVersions::Both),
@@ -209,7 +212,7 @@ impl Reader {
         if let Some(retry_after) = server.retry_after {
             site.retry_after = retry_after;
         }
-        self.headers(&mut site, server);
+        self.headers(&mut site, &fields.headers);
         site
     }
 
@@ -229,11 +232,7 @@ impl Reader {
             ),
         ] {
             for (_, place) in own.iter().skip(partners.len()) {
-                let (place, what) = (*place, what.to_owned());
-                let fault = Fault { place, what };
-                if !self.faults.contains(&fault) {
-                    self.faults.push(fault);
-                }
+                self.fault(*place, what);
             }
         }
         let pairs = certificates.iter().zip(keys);

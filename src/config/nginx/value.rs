@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::config::Config;
-use crate::config::syntax::{Directive, Quoted};
+use crate::config::syntax::{Directive, Quoted, Word};
 
 impl Reader {
     /// The only argument of a directive.
     pub(super) fn argument<'a>(&mut self, directive: &'a Directive) -> Option<&'a str> {
+        self.word(directive).map(|word| word.text.as_str())
+    }
+
+    /// The same with its place.
+    pub(super) fn word<'a>(&mut self, directive: &'a Directive) -> Option<&'a Word> {
         match directive.arguments.as_slice() {
-            [one] => Some(&one.text),
+            [one] => Some(one),
             _ => {
                 let name = &directive.name.text;
                 self.fault(
