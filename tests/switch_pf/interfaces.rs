@@ -244,9 +244,7 @@ fn interfaces_that_cannot_be_listed_are_a_warning() {
     let host = Host::new();
     host.set("rules", json!(rules_on(&host, "em9")));
     host.fault(denied("ifconfig -a"));
-    let warning = format!(
-        "cannot check that the interfaces of the rules exist: ifconfig fails: \"pfctl: /dev/pf: Permission denied\"; run \"ifconfig -a\" by hand to see why"
-    );
+    let warning = "cannot check that the interfaces of the rules exist: ifconfig fails: \"pfctl: /dev/pf: Permission denied\"; run \"ifconfig -a\" by hand to see why";
     let ended = host.done(&["on"]);
     assert_eq!(
         ended.stderr,
