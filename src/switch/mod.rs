@@ -202,7 +202,7 @@ impl Switch {
                     is_saved = self.save(&saved);
                 }
                 tell(&report);
-                self.warn_of_unknowable(&saved);
+                self.warn_of_silence(&saved);
                 self.accepted.clone_from(&saved.live);
                 log::info!("on: {}", text::summary(&saved));
                 // Visitors are moved whatever comes of it.
@@ -221,14 +221,30 @@ impl Switch {
         }
     }
 
-    /// Warns where `off` will not require the live site to accept connections.
-    fn warn_of_unknowable(&self, saved: &Saved) {
-        if let Required::Unknowable(places) = self.required(Some(saved)) {
-            log::warn!(
-                "nothing accepts connections on {}, so \"off\" will not require it; check that the live site is back before \"off\"",
-                text::places(&places)
-            );
+    /// Warns where the live site accepts no connections, and says what `off` will require then.
+    fn warn_of_silence(&self, saved: &Saved) {
+        if saved.live.as_ref().is_none_or(|known| !known.is_empty()) {
+            return;
         }
+        let (places, consequence) = match self.required(Some(saved)) {
+            Required::Unknowable(places) => (
+                places,
+                "so \"off\" will not require it; check that the live site is back before \"off\"",
+            ),
+            Required::Each(places) if places.is_empty() => return,
+            Required::Each(places) => (
+                places,
+                "and \"off\" will require it to accept; start the live site before \"off\"",
+            ),
+            Required::Any(places) => (
+                places,
+                "and \"off\" will require one of them to accept; start the live site before \"off\"",
+            ),
+        };
+        log::warn!(
+            "nothing accepts connections on {}, {consequence}",
+            text::places(&places)
+        );
     }
 
     /// What was switched on before, as far as that is known.

@@ -50,15 +50,12 @@ impl Switch {
     }
 
     /// Where the live site must accept connections before visitors are moved back: where it accepted before `on`. Without
-    /// any such place, those that the configuration names are all required.
+    /// any such place, one of those that the configuration names: they can be reached from this host, or they would not be
+    /// named.
     pub(super) fn required(&self, saved: Option<&Saved>) -> Required {
         let accepted = saved.map_or(self.accepted.as_deref(), |saved| saved.live.as_deref());
         match Required::of(self.live(), accepted) {
-            Required::Any(places) | Required::Unknowable(places)
-                if !self.settings.live.is_empty() =>
-            {
-                Required::Each(places)
-            }
+            Required::Unknowable(places) if !self.settings.live.is_empty() => Required::any(places),
             required @ (Required::Each(_) | Required::Any(_) | Required::Unknowable(_)) => required,
         }
     }

@@ -137,7 +137,7 @@ impl Required {
             return Self::Each(places);
         }
         let Some(accepted) = accepted else {
-            return Self::Any(places);
+            return Self::any(places);
         };
         if accepted.is_empty() {
             return Self::Unknowable(places);
@@ -146,9 +146,18 @@ impl Required {
         let known: Vec<SocketAddr> = places.iter().filter(is_known).copied().collect();
         // The host may have lost an address since, and the configuration may have changed.
         if known.is_empty() {
-            Self::Any(places)
+            Self::any(places)
         } else {
             Self::Each(known)
+        }
+    }
+
+    /// At one of these at least. Of a single one, what is said has the cause too.
+    pub(super) fn any(places: Vec<SocketAddr>) -> Self {
+        if places.len() == 1 {
+            Self::Each(places)
+        } else {
+            Self::Any(places)
         }
     }
 

@@ -8,9 +8,9 @@ use crate::{EVERYBODY, FLUSH, KILL_PAGE, SHOW, STATES};
 const OFF: &str = "maintd: off: everybody is on the live site\n";
 const OFF_ALREADY: &str = "maintd: off already: nobody was moved\n";
 
-/// It is on, and two visitors see the page.
-pub(crate) fn switched_on(host: &Host) {
-    host.done(&["on"]);
+/// It is on, and two visitors see the page. Returns what `on` has written.
+pub(crate) fn switched_on(host: &Host) -> String {
+    let on = host.done(&["on"]).stderr;
     host.set(
         "states",
         json!([
@@ -19,6 +19,7 @@ pub(crate) fn switched_on(host: &Host) {
         ]),
     );
     host.calls();
+    on
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::host::{Host, Port};
 use crate::off::switched_on;
@@ -29,15 +29,11 @@ fn the_live_site_does_not_accept() {
     let mut host = Host::quiet();
     host.responder.start();
     switched_on(&host);
-    let line = |address: &str| {
-        format!(
-            "nobody accepts connections on {address}:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
-            host.live.number
-        )
-    };
-    assert_still_on(&host, &line("127.0.0.1"), &[SHOW, SHOW]);
-    host.configure("live ::1;");
-    assert_still_on(&host, &line("127.0.0.1"), &[SHOW, SHOW]);
+    let line = format!(
+        "nobody accepts connections on 127.0.0.1:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
+        host.live.number
+    );
+    assert_still_on(&host, &line, &[SHOW, SHOW]);
     host.live.listen();
     host.done(&["off"]);
 }
@@ -73,25 +69,43 @@ fn each_place_that_accepted_before_on_must_accept() {
         "nobody accepts connections on [::1]:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
         closed.number
     );
-    let live = |port: u16| format!("[::1]:{port}");
-    for saved_live in [
-        json!([live(host.live.number), live(closed.number)]),
-        // None of the places that the configuration names accepted, so all are required.
-        json!([]),
-        // As an older version has saved it.
-        Value::Null,
-    ] {
-        switched_on(&host);
+    switched_on(&host);
+    let mut saved = host.saved().unwrap();
+    saved["live"] = json!([host.live.number, closed.number].map(|port| format!("[::1]:{port}")));
+    fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+    assert_still_on(&host, &line, &[SHOW, SHOW]);
+}
+
+#[test]
+fn one_place_that_the_configuration_names_must_accept_where_none_did_before_on() {
+    for is_saved in [true, false] {
+        let mut host = Host::quiet();
+        host.responder.start();
+        let (live, page) = (host.live.number, host.responder.port.number);
+        let closed = Port::taken();
+        host.configure_all(&format!(
+            "server {{ listen 127.0.0.1:{page}; return 503; }} state_dir state; switch {{ backend pf; redirect {live} {page}; redirect {} {page}; live ::1; }}",
+            closed.number
+        ));
+        let places = format!("[::1]:{live} and [::1]:{}", closed.number);
+        let warning = format!(
+            "maintd: warning: nothing accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\"\n"
+        );
+        let on = switched_on(&host);
+        assert!(on.starts_with(&warning), "{on}");
         let mut saved = host.saved().unwrap();
-        if saved_live.is_null() {
+        assert_eq!(saved["live"], json!([]));
+        if !is_saved {
+            // As an older version has saved it.
             saved.as_object_mut().unwrap().remove("live");
-        } else {
-            saved["live"] = saved_live;
+            fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
         }
-        fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+        let line = format!(
+            "nothing accepts connections on any of {places}; start the live site, name its address by \"live\" in \"switch\", or use --force"
+        );
         assert_still_on(&host, &line, &[SHOW, SHOW]);
-        host.done(&["off", "--force"]);
-        host.calls();
+        host.live.listen();
+        host.done(&["off"]);
     }
 }
 

@@ -87,6 +87,7 @@ fn one_family_alone_is_moved_where_the_configuration_says_so() {
         ("inet6", "::/0", "2001:db8:ffff::77", [false, true]),
     ] {
         let mut host = Host::quiet();
+        host.live.listen();
         host.configure(&format!("family {family};"));
         // Nobody is asked on the other address.
         host.responder.start_on(listens);

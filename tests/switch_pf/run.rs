@@ -192,14 +192,15 @@ fn at_a_high_securelevel_neither_way_is_done_whole() {
 fn assert_still_on(command: &str, before: &str, status: i32) {
     let mut host = Host::quiet();
     host.responder.start();
+    let live = format!("127.0.0.1:{}", host.live.number);
     let run = script(&host, command).to_vec();
     let ended = host.maintd(&words(&run));
     assert_eq!(ended.status, Some(status), "{ended:?}");
     assert_eq!(
         ended.stderr,
         format!(
-            "{ON}{before}maintd: VISITORS STILL GET THE PAGE: not switched off: nobody accepts connections on 127.0.0.1:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force; then run \"maintd off\"\n",
-            host.live.number
+            "maintd: warning: nothing accepts connections on {live}, and \"off\" will require it to accept; start the live site before \"off\"\n\
+             {ON}{before}maintd: VISITORS STILL GET THE PAGE: not switched off: nobody accepts connections on {live}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force; then run \"maintd off\"\n"
         )
     );
     assert_eq!(host.table(), EVERYBODY);

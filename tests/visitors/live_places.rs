@@ -167,3 +167,33 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
     said("off", "maintd: off: everybody is on the live site");
     drop(started);
 }
+
+#[test]
+fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
+    if !can_run() {
+        return;
+    }
+    let mut site = Site::new();
+    site.configure("live 198.51.100.1;");
+    site.stop_nginx();
+    let places = "198.51.100.1:80 and 198.51.100.1:443";
+    let warning = format!(
+        "maintd: warning: nothing accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\""
+    );
+    let run = site.maintd(&["run", "--", "true"]);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert_eq!(run.stderr.lines().next(), Some(warning.as_str()));
+    let end = format!(
+        "maintd: VISITORS STILL GET THE PAGE: not switched off: nothing accepts connections on any of {places}; "
+    );
+    let last = run.stderr.lines().last().unwrap();
+    assert!(last.starts_with(&end), "{}", run.stderr);
+    assert_eq!(site.status().0, 0);
+
+    let started = site
+        .server
+        .inside(|| TcpListener::bind((SERVER[0], 80)))
+        .unwrap();
+    site.switch(&["off"]);
+    drop(started);
+}

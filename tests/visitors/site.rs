@@ -116,6 +116,14 @@ impl Site {
         }
     }
 
+    /// Adds this to `switch { }`.
+    pub(crate) fn configure(&self, more: &str) {
+        let file = self.directory.path().join("maintd.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("backend nft;", &format!("backend nft; {more}"));
+        fs::write(file, text).unwrap();
+    }
+
     /// Loads what `maintd rules` prints.
     pub(crate) fn load_rules(&self) {
         let rules = self.maintd(&["rules"]);
