@@ -158,7 +158,9 @@ impl Switch {
         self.require_root()?;
         Self::hold_signals()?;
         let _lock = self.store.lock(Duration::ZERO).map_err(Fault::Failed)?;
-        let earlier = self.earlier(wish)?;
+        let loaded = self.store.load();
+        let was_saved = !matches!(loaded, Ok(None));
+        let earlier = Self::earlier(loaded, wish)?;
         match &earlier {
             Some(saved) if wish.resume => {
                 (moved, window) = (saved.moved.clone(), saved.window.clone());
@@ -177,8 +179,13 @@ impl Switch {
         let now = clock::seconds();
         let accepting = (!wish.resume).then(|| self.world.accepting(&self.live()));
         let known = earlier.as_ref().and_then(|earlier| earlier.live.clone());
-        // While it is on, the live site may be stopped: what was found before counts.
-        let is_known = wish.resume || known.as_ref().is_some_and(|known| !known.is_empty());
+        let is_unknown = known.is_none();
+        let is_silent = accepting.as_ref().is_some_and(Vec::is_empty);
+        // While it is on, the live site may be stopped: what was found before counts. Where that is not known, a stopped
+        // site does not say that it was stopped before.
+        let is_known = wish.resume
+            || known.as_ref().is_some_and(|known| !known.is_empty())
+            || (was_saved && is_unknown && is_silent);
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
             window,
@@ -200,9 +207,15 @@ impl Switch {
                         saved.window = Window::default();
                     }
                     is_saved = self.save(&saved);
+                } else if is_unknown && is_silent {
+                    // Only a site that is stopped before anybody is moved is known to accept nowhere.
+                    saved.live = accepting.filter(|_| !was_on);
+                    is_saved = self.save(&saved);
                 }
                 tell(&report);
-                self.warn_of_silence(&saved);
+                if is_silent || (wish.resume && saved.live.as_ref().is_some_and(Vec::is_empty)) {
+                    self.warn_of_silence(&saved);
+                }
                 self.accepted.clone_from(&saved.live);
                 log::info!("on: {}", text::summary(&saved));
                 // Visitors are moved whatever comes of it.
@@ -223,7 +236,7 @@ impl Switch {
 
     /// Warns where the live site accepts no connections, and says what `off` will require then.
     fn warn_of_silence(&self, saved: &Saved) {
-        if saved.live.as_ref().is_none_or(|known| !known.is_empty()) {
+        if saved.live.as_ref().is_some_and(|known| !known.is_empty()) {
             return;
         }
         let (places, consequence) = match self.required(Some(saved)) {
@@ -248,8 +261,8 @@ impl Switch {
     }
 
     /// What was switched on before, as far as that is known.
-    fn earlier(&self, wish: &Wish) -> Result<Option<Saved>, Fault> {
-        match self.store.load() {
+    fn earlier(loaded: Result<Option<Saved>, String>, wish: &Wish) -> Result<Option<Saved>, Fault> {
+        match loaded {
             Err(what) if !wish.resume => {
                 log::warn!("{what}");
                 Ok(None)

@@ -1,6 +1,10 @@
 //! Hosts whose live site never accepted connections on each address and port: after `run` its visitors are on it again.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::can_run;
 use crate::namespaces::Namespace;
@@ -196,4 +200,33 @@ fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
         .unwrap();
     site.switch(&["off"]);
     drop(started);
+}
+
+#[test]
+fn a_repeated_on_requires_no_less_where_it_is_not_known_what_accepted() {
+    if !can_run() {
+        return;
+    }
+    let without_places = |file: &Path| {
+        let mut saved: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        saved.as_object_mut().unwrap().remove("live").unwrap();
+        fs::write(file, saved.to_string()).unwrap();
+    };
+    let damaged = |file: &Path| fs::write(file, "{").unwrap();
+    let missing = |file: &Path| fs::remove_file(file).unwrap();
+    for make_unknown in [&without_places as &dyn Fn(&Path), &damaged, &missing] {
+        let mut site = Site::new();
+        site.switch(&["on"]);
+        make_unknown(&site.state_file());
+        site.stop_nginx();
+        site.switch(&["on", "--except", "198.51.100.9"]);
+        let off = site.maintd(&["off"]);
+        assert_eq!(off.status, 1, "{}", off.stderr);
+        assert!(
+            off.stderr.contains("nothing accepts connections on any of"),
+            "{}",
+            off.stderr
+        );
+        assert_eq!(site.status().0, 0);
+    }
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -122,6 +123,11 @@ impl Site {
         let text = fs::read_to_string(&file).unwrap();
         let text = text.replace("backend nft;", &format!("backend nft; {more}"));
         fs::write(file, text).unwrap();
+    }
+
+    /// What `on` saves.
+    pub(crate) fn state_file(&self) -> PathBuf {
+        self.directory.path().join("state/state.json")
     }
 
     /// Loads what `maintd rules` prints.
