@@ -170,13 +170,19 @@ pub(super) fn take(
     match filter.means(step) {
         Means::Call(call) => filter.judge(step, &world.run(&call)?),
         Means::Calls(calls) => {
-            // That one cannot be run is for the filter to judge.
-            let failed = |what| Output {
-                stderr: what,
-                ..Output::default()
+            let outputs: Vec<Result<Output, String>> =
+                calls.iter().map(|call| world.run(call)).collect();
+            let outputs: Vec<Output> = if matches!(step, Step::Kill(..)) {
+                outputs.into_iter().collect::<Result<_, _>>()?
+            } else {
+                // That one cannot be run is for the filter to judge.
+                let failed = |what| Output {
+                    stderr: what,
+                    ..Output::default()
+                };
+                let output = |output: Result<Output, String>| output.unwrap_or_else(failed);
+                outputs.into_iter().map(output).collect()
             };
-            let output = |call| world.run(call).unwrap_or_else(failed);
-            let outputs: Vec<Output> = calls.iter().map(output).collect();
             filter.judge_several(step, &outputs)
         }
         Means::AskForPage(server) => world.ask_for_page(server).map(|()| Finding::Right),

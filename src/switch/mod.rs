@@ -299,13 +299,24 @@ impl Switch {
             Plan::end_connections()
         };
         let mut done = carry_out(&plan, &self.filter, &mut self.world);
-        // Where nobody is on the page it is no matter that the system forbids to kill.
-        let on_the_page = Step::Connected(Side::Maintenance);
-        if !is_on
-            && done.is_err()
-            && take(&on_the_page, &self.filter, &mut self.world) == Ok(Finding::Connections(0))
-        {
-            done = Ok(Report::default());
+        if !is_on && let Err(failure) = &done {
+            let on_the_page = Step::Connected(Side::Maintenance);
+            match take(&on_the_page, &self.filter, &mut self.world) {
+                // Where nobody is on the page it is no matter that the system forbids to kill.
+                Ok(Finding::Connections(0)) => done = Ok(Report::default()),
+                // There is no sign that anybody ever was.
+                Err(_) if self.store.load() == Ok(None) => {
+                    let warning = format!(
+                        "{}; connections with the page, if there are any, have not ended",
+                        failure.what
+                    );
+                    done = Ok(Report {
+                        warnings: vec![warning],
+                        ..Report::default()
+                    });
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
         let is_off = match &done {
             Ok(_) => true,

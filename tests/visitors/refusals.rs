@@ -1,7 +1,7 @@
 //! What the switch needs and does not find: it changes nothing, and says what to do.
 
 use crate::can_run;
-use crate::site::{Responder, Site};
+use crate::site::{Responder, Said, Site};
 use crate::visitor::Outcome;
 
 /// `maintd on` fails, with this among its words; nobody is moved, and no connection has ended.
@@ -58,4 +58,35 @@ fn nobody_is_sent_back_to_a_site_that_is_down() {
     for visitor in &mut site.visitors(7) {
         assert_eq!(visitor.ask(), Outcome::Refused);
     }
+}
+
+#[test]
+fn off_without_ss_is_no_fault_where_nobody_was_moved() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let off = || {
+        let mut command = site.logged_command(&["off"]);
+        Said::of(command.env("MAINTD_SS", "/nowhere/ss").spawn().unwrap())
+    };
+    let missing = "cannot run /nowhere/ss: no such file or directory; install the package iproute2";
+    let said = off();
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    let mut lines = said.stderr.lines();
+    let warning = lines.next().unwrap();
+    assert!(
+        warning.starts_with(&format!("maintd: warning: {missing}")),
+        "{warning}"
+    );
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        ["maintd: off already: nobody was moved"]
+    );
+
+    site.switch(&["on"]);
+    let said = off();
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    let line = format!("maintd: half switched off: {missing}");
+    assert!(said.stderr.starts_with(&line), "{}", said.stderr);
 }
