@@ -377,10 +377,18 @@ impl Switch {
         if wish.resume {
             return Ok(commands);
         }
-        Ok(format!(
-            "# \"off\" will require those of {} that accept connections now\n{commands}",
-            text::places(&self.live())
-        ))
+        // What the first `on` has saved counts.
+        let saved = self.store.load().ok().flatten();
+        let known = saved.filter(|saved| saved.live.as_ref().is_some_and(|live| !live.is_empty()));
+        let required = known.map(|saved| self.required(Some(&saved)));
+        let line = if let Some(Required::Each(places)) = required {
+            let places = text::places(&places);
+            format!("{places}, which accepted connections before the first \"on\"")
+        } else {
+            let places = text::places(&self.live());
+            format!("those of {places} that accept connections now")
+        };
+        Ok(format!("# \"off\" will require {line}\n{commands}"))
     }
 
     /// What `off` would run where it is on, as text.

@@ -351,6 +351,13 @@ impl Status {
             let server = |(server, done): &Probed| json!({ "address": server.to_string(), "answers": done.is_ok(), "error": done.as_ref().err() });
             probed.iter().map(server).collect()
         };
+        let silent = |place: &SocketAddr| {
+            (
+                *place,
+                Err(format!("nobody accepts connections on {place}")),
+            )
+        };
+        let silent: Vec<Probed> = self.silent.iter().map(silent).collect();
         let value = json!({
             "state": self.state.name(),
             "backend": self.backend,
@@ -363,7 +370,7 @@ impl Status {
             "maintenance": traffic(&self.page),
             "normal": traffic(&self.live),
             "responder": servers(&self.responders),
-            "live": servers(&self.live_servers),
+            "live": servers(&[&self.live_servers[..], &silent].concat()),
             "states": { "used": self.room.0, "limit": self.room.1 },
             "warnings": self.warnings,
             "daemon": self.daemon.as_ref().map(Daemon::json),

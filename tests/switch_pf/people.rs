@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::host::{Ended, Host, ended};
 use crate::{CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, OUTSIDERS, SHOW, STATES, TEST};
@@ -87,6 +87,33 @@ fn the_commands_of_a_dry_run_do_what_on_does() {
     host.set_table(&[]);
     host.done(&["on", "--except", "192.0.2.10"]);
     assert_eq!(host.calls_with_input(), by_hand);
+}
+
+#[test]
+fn a_dry_run_while_it_is_on_shows_what_the_first_on_has_saved() {
+    let host = Host::new();
+    host.configure("live ::1;");
+    host.done(&["on"]);
+    let live = host.live.number;
+    let first_line = || {
+        let ended = host.done(&["on", "--dry-run", "--except", "192.0.2.10"]);
+        ended.stdout.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(
+        first_line(),
+        format!(
+            "# \"off\" will require 127.0.0.1:{live} and [::1]:{live}, which accepted connections before the first \"on\""
+        )
+    );
+    let mut saved = host.saved().unwrap();
+    saved["live"] = json!([]);
+    fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
+    assert_eq!(
+        first_line(),
+        format!(
+            "# \"off\" will require those of 127.0.0.1:{live} and [::1]:{live} that accept connections now"
+        )
+    );
 }
 
 #[test]

@@ -299,6 +299,31 @@ fn servers_that_do_not_answer_are_told() {
 }
 
 #[test]
+fn a_program_sees_each_place_where_none_accepts() {
+    let mut host = Host::quiet();
+    host.responder.start();
+    host.configure("live ::1;");
+    let live = host.live.number;
+    let ended = status(&host, 3);
+    assert_eq!(
+        rows(&ended, "live server"),
+        [format!(
+            "accepts on none of 127.0.0.1:{live} and [::1]:{live}"
+        )]
+    );
+    let server = |address: &str| {
+        json!({
+            "address": format!("{address}:{live}"),
+            "answers": false,
+            "error": format!("nobody accepts connections on {address}:{live}"),
+        })
+    };
+    let value = json_of(&host, 3);
+    assert_eq!(value["live"], json!(["127.0.0.1", "[::1]"].map(server)));
+    assert_eq!(value["warnings"], json!([]));
+}
+
+#[test]
 fn a_table_of_states_that_is_almost_full_is_told() {
     let host = Host::new();
     host.set("used", json!(95_000));
