@@ -75,16 +75,21 @@ impl Block {
 /// # Errors
 /// The first damaged line.
 pub fn blocks(file: &[u8]) -> Result<Vec<Block>, Damage> {
+    let text = String::from_utf8_lossy(file);
+    let lines = (1..).zip(text.split('\n')).flat_map(|(number, line)| {
+        // The line ends of DOS and of old Mac systems.
+        let lines = line.split('\r');
+        lines.map(move |line| (number, line.trim_matches(is_blank)))
+    });
+    let mut lines = lines.filter(|(_, line)| !line.is_empty()).peekable();
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
-    for (number, bytes) in (1..).zip(file.split(|byte| *byte == b'\n')) {
-        let text = String::from_utf8_lossy(bytes);
-        // The line ends of DOS leave an empty line, which is ignored like any other.
-        for line in text.split('\r') {
-            let line = line.trim_matches(|letter: char| letter.is_whitespace() || letter == BOM);
-            open = next(open, number, line, &mut blocks)
-                .map_err(|what| Damage { line: number, what })?;
-        }
+    let mut around = Around::default();
+    while let Some((number, line)) = lines.next() {
+        around.is_followed = lines.peek().is_some_and(|(_, next)| is_base64(next));
+        open = next(open, number, line, around, &mut blocks)
+            .map_err(|what| Damage { line: number, what })?;
+        around.is_preceded = open.is_none() && (around.is_preceded || is_base64(line));
     }
     match open {
         None => Ok(blocks),
@@ -97,17 +102,30 @@ pub fn blocks(file: &[u8]) -> Result<Vec<Block>, Damage> {
     }
 }
 
-/// The byte order mark, which editors of Windows put at the start of a file. It is in the middle where files were joined.
-const BOM: char = '\u{feff}';
+/// White space, or a byte order mark, which editors of Windows put at the start of a file. It is in the middle where files
+/// were joined.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || letter == '\u{feff}'
+}
+
+/// What is around a line outside of blocks.
+#[derive(Clone, Copy, Default)]
+struct Around {
+    /// Base64 was outside of blocks since the last block.
+    is_preceded: bool,
+    /// The next line is base64.
+    is_followed: bool,
+}
 
 /// Takes one line: returns the block that is open after it, and adds the one that it ends.
 fn next(
     open: Option<Block>,
     number: usize,
     line: &str,
+    around: Around,
     blocks: &mut Vec<Block>,
 ) -> Result<Option<Block>, String> {
-    match (marker(line)?, open) {
+    match (marker(line), open) {
         (Marker::None, None) => Ok(None),
         (Marker::None, Some(mut block)) => block.add(line).map(|()| Some(block)),
         (Marker::Begin(label), None) => Ok(Some(Block {
@@ -120,6 +138,8 @@ fn next(
             blocks.push(block.finish()?);
             Ok(None)
         }
+        // A heading such as "END OF CHAIN".
+        (Marker::End(label), None) if !LABELS.contains(&label) => Ok(None),
         (Marker::End(label), None) => Err(format!(
             "\"-----END {label}-----\" without its start; copy the file again, or add \"-----BEGIN {label}-----\""
         )),
@@ -127,6 +147,8 @@ fn next(
             "\"{line}\" in the {0} of line {1}; put \"-----END {0}-----\" before it",
             block.label, block.line
         )),
+        (Marker::Damaged(damaged), None) if !damaged.delimits(around) => Ok(None),
+        (Marker::Damaged(damaged), None | Some(_)) => Err(damaged.what()),
     }
 }
 
@@ -134,58 +156,131 @@ fn next(
 enum Marker<'a> {
     Begin(&'a str),
     End(&'a str),
+    /// Not a marker, but the words of one. Outside of blocks it may be a heading or a comment.
+    Damaged(Damaged),
     None,
 }
 
-/// Reads a line without blanks around it. A line that was a marker and is damaged is an error.
-fn marker(line: &str) -> Result<Marker<'_>, String> {
-    let between = |start: &str| {
-        let label = line.strip_prefix(start)?.strip_suffix("-----")?;
-        let is_word = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-        let is_label = label.bytes().all(is_word) && !label.contains("--");
-        (is_label && !label.is_empty() && label == label.trim()).then_some(label)
-    };
-    if let Some(label) = between(BEGIN) {
-        return Ok(Marker::Begin(label));
+/// The words of markers in a line that is not one.
+#[derive(Default)]
+struct Damaged {
+    begins: bool,
+    ends: bool,
+    /// The line has base64 as well.
+    has_base64: bool,
+    /// A marker that is whole, but has other text before it.
+    glued: Option<&'static str>,
+}
+
+impl Damaged {
+    /// Whether base64 is where a block would have it.
+    const fn delimits(&self, around: Around) -> bool {
+        self.has_base64 || self.begins && around.is_followed || self.ends && around.is_preceded
     }
-    if let Some(label) = between(END) {
-        return Ok(Marker::End(label));
+
+    /// The line itself is not printed: it may have a part of a private key.
+    fn what(&self) -> String {
+        match self.glued {
+            Some(word) => {
+                format!("\"{word}...\" within a line; put it on a line of its own")
+            }
+            None => "a damaged marker; write \"-----BEGIN LABEL-----\" or \"-----END LABEL-----\" alone on the line"
+                .to_owned(),
+        }
     }
-    // A block that was turned into a comment is text.
-    if line.starts_with('#') {
-        return Ok(Marker::None);
-    }
-    let inner = line.char_indices().skip(1).map(|(at, _)| &line[at..]);
-    let mut inner = inner.filter(|rest| rest.starts_with(BEGIN) || rest.starts_with(END));
-    if let Some(second) = inner.next() {
-        // What follows may be a part of a private key.
-        let word = if second.starts_with(BEGIN) {
-            BEGIN
-        } else {
-            END
-        };
-        return Err(format!(
-            "\"{word}...\" within a line; put it on a line of its own"
-        ));
-    }
-    if is_damaged(line) {
-        return Err(
-            "a damaged marker; write \"-----BEGIN LABEL-----\" or \"-----END LABEL-----\" alone on the line".to_owned(),
-        );
-    }
-    Ok(Marker::None)
 }
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
-/// Whether a line that is no marker was one: dashes, perhaps those of a word processor, and the words of a marker.
-fn is_damaged(line: &str) -> bool {
-    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    let dash = |letter: char| matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
-    (line.starts_with(dash) || line.ends_with(dash))
-        && has(&["BEGIN", "END"])
-        && has(&["CERTIFICATE", "KEY", "PARAMETERS", "PKCS7", "CRL"])
+/// The labels of openssl (`pem.h`), longer ones before those that they begin with.
+const LABELS: [&str; 24] = [
+    "ANY PRIVATE KEY",
+    "ATTRIBUTE CERTIFICATE",
+    "CERTIFICATE REQUEST",
+    "CERTIFICATE",
+    "CMS",
+    "DH PARAMETERS",
+    "DSA PARAMETERS",
+    "DSA PRIVATE KEY",
+    "DSA PUBLIC KEY",
+    "EC PARAMETERS",
+    "EC PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "NEW CERTIFICATE REQUEST",
+    "OPENSSH PRIVATE KEY",
+    "PKCS7",
+    "PRIVATE KEY",
+    "PUBLIC KEY",
+    "RSA PRIVATE KEY",
+    "RSA PUBLIC KEY",
+    "SSL SESSION PARAMETERS",
+    "TRUSTED CERTIFICATE",
+    "X509 CERTIFICATE",
+    "X509 CRL",
+    "X9.42 DH PARAMETERS",
+];
+
+/// Reads a line without blanks around it.
+fn marker(line: &str) -> Marker<'_> {
+    let between = |start: &str| {
+        let label = line.strip_prefix(start)?.strip_suffix("-----")?;
+        let is_word = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        let is_label = label.bytes().all(is_word) && !label.contains("--") && !label.ends_with('-');
+        (is_label && !label.is_empty() && label == label.trim()).then_some(label)
+    };
+    if let Some(label) = between(BEGIN) {
+        return Marker::Begin(label);
+    }
+    if let Some(label) = between(END) {
+        return Marker::End(label);
+    }
+    let mut damaged = Damaged::default();
+    for (marker, word) in [(BEGIN, "BEGIN "), (END, "END ")] {
+        for (at, _) in line.match_indices(word) {
+            let (before, behind) = (&line[..at], &line[at + word.len()..]);
+            if !is_of_marker(before, behind) {
+                continue;
+            }
+            let text = before.trim_end_matches(is_dash);
+            if !text.is_empty() && before.ends_with("-----") {
+                damaged.glued = damaged.glued.or(Some(marker));
+            }
+            damaged.begins |= marker == BEGIN;
+            damaged.ends |= marker == END;
+        }
+    }
+    damaged.has_base64 = line.split(is_dash).any(|part| is_base64(part.trim()));
+    if damaged.begins || damaged.ends {
+        Marker::Damaged(damaged)
+    } else {
+        Marker::None
+    }
+}
+
+/// Whether "BEGIN" or "END" between these is that of a marker: a whole word, a label behind it, then nothing but what
+/// dashes set off, and dashes on one side at least.
+fn is_of_marker(before: &str, behind: &str) -> bool {
+    let behind = behind.trim_start();
+    let rest = LABELS.iter().find_map(|label| behind.strip_prefix(label));
+    rest.map(str::trim_start).is_some_and(|rest| {
+        let is_word =
+            before.is_empty() || before.ends_with(|letter| is_dash(letter) || is_blank(letter));
+        let is_set_off = rest.starts_with(is_dash);
+        is_word && (is_set_off || rest.is_empty() && before.trim_end().ends_with(is_dash))
+    })
+}
+
+/// A dash, perhaps that of a word processor.
+const fn is_dash(letter: char) -> bool {
+    matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+/// Whether a text is a line of base64. Those of a block have 64 letters; words of a heading have fewer than this.
+fn is_base64(text: &str) -> bool {
+    const SHORTEST: usize = 32;
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    text.len() >= SHORTEST && text.bytes().all(is_letter)
 }
 
 #[cfg(test)]
@@ -193,7 +288,10 @@ fn is_damaged(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAAAA\nBBB=\n-----END CERTIFICATE-----\n";
+    const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLL\nBBB=\n-----END CERTIFICATE-----\n";
+
+    /// What stands between its markers.
+    const BASE64: &str = "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLL\nBBB=";
 
     /// What is read of a text: labels and base64.
     fn read(text: impl AsRef<[u8]>) -> Vec<(String, String)> {
@@ -211,7 +309,10 @@ mod tests {
         let expected = read(BLOCK);
         assert_eq!(
             expected,
-            [("CERTIFICATE".to_owned(), "AAAABBB=".to_owned())]
+            [(
+                "CERTIFICATE".to_owned(),
+                "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLLBBB=".to_owned()
+            )]
         );
         for text in [
             format!("\u{feff}{BLOCK}"),
@@ -221,7 +322,7 @@ mod tests {
             BLOCK.replace('\n', " \t\n"),
             BLOCK.replace('\n', "\n  \t"),
             BLOCK.replace('\n', "\n\n"),
-            BLOCK.replace("AAAA\n", "AA AA"),
+            BLOCK.replace("AAAA", "AA \nAA"),
             BLOCK.trim_end().to_owned(),
             BLOCK.replacen('\n', "\nComment: none\n\n", 1),
         ] {
@@ -239,7 +340,6 @@ mod tests {
             "Bag Attributes\n    friendlyName: a\nsubject=CN = a\n\nissuer=CN = b\n",
             "Certificate:\n    Data:\n        Version: 1 (0x0)\n            X509v3 Key Usage: -- \n",
             "# The end of the first\n---\n----- Intermediate -----\n",
-            "#-----BEGIN CERTIFICATE-----\n#AAAA\n#-----END CERTIFICATE-----\n",
         ] {
             let text = format!("{BLOCK}{between}{BLOCK}");
             assert_eq!(read(&text), both, "{between:?}");
@@ -247,6 +347,35 @@ mod tests {
         let latin_1 = [b"Z\xfcrich\n", BLOCK.as_bytes()].concat();
         assert_eq!(read(latin_1), read(BLOCK));
         assert!(read("").is_empty());
+    }
+
+    /// nginx reads the same blocks of these.
+    #[test]
+    fn headings_that_look_like_markers_are_text() {
+        let commented = |prefix: &str| {
+            let lines = BLOCK.lines().map(|line| format!("{prefix}{line}\n"));
+            lines.collect::<String>()
+        };
+        for heading in [
+            "-- VENDOR CERTIFICATE --",
+            "-------- BACKEND KEY --------",
+            "----- END ENTITY CERTIFICATE -----",
+            "-- BEGIN LEAF CERTIFICATE --",
+            "-- BEGIN CERTIFICATE --",
+            "-- BEGIN CERTIFICATE --\nIntermediate",
+            "---- END CERTIFICATE ----",
+            "----- END OF CERTIFICATE CHAIN -----",
+            "-----END OF CERTIFICATE CHAIN-----",
+            "// -----BEGIN CERTIFICATE-----",
+            "# -----END CERTIFICATE-----",
+            &commented("> "),
+            &commented("// "),
+            &commented("# "),
+            "---- BEGIN SSH2 PUBLIC KEY ----\nComment: a\nAAAAB3NzaC1yc2EAAAADAQABAAABAQDAAAAAAAAAAAAA\n---- END SSH2 PUBLIC KEY ----",
+        ] {
+            let text = format!("{heading}\n{BLOCK}{heading}\n{BLOCK}{heading}\n");
+            assert_eq!(read(&text), [read(BLOCK), read(BLOCK)].concat(), "{text}");
+        }
     }
 
     #[test]
@@ -272,7 +401,7 @@ mod tests {
                 &format!("\"!\" is not base64; {again}"),
             ),
             (
-                &format!("{BLOCK}{}", BLOCK.replace("AAAA", "AAAA=")),
+                &format!("{BLOCK}{}", BLOCK.replace("LLLL", "LLLL=")),
                 7,
                 &format!("base64 behind its end; {again}"),
             ),
@@ -282,7 +411,7 @@ mod tests {
                 &format!("base64 is missing before it; {again}"),
             ),
             (
-                &format!("{BLOCK}{}", BLOCK.replace("AAAA\nBBB=", "")),
+                &format!("{BLOCK}{}", BLOCK.replace(BASE64, "")),
                 7,
                 &format!("base64 is missing before it; {again}"),
             ),
@@ -297,7 +426,7 @@ mod tests {
                 "\"-----END CERTIFICATE-----\" without its start; copy the file again, or add \"-----BEGIN CERTIFICATE-----\"",
             ),
             (
-                &format!("{}{BLOCK}", &BLOCK[..33]),
+                &format!("{}\n{BLOCK}", &BLOCK[..32]),
                 3,
                 "\"-----BEGIN CERTIFICATE-----\" in the CERTIFICATE of line 1; put \"-----END CERTIFICATE-----\" before it",
             ),
@@ -319,6 +448,26 @@ mod tests {
                 marker,
             ),
             (&BLOCK.replacen('\n', "", 1), 1, marker),
+            (&BLOCK.replace("-----\nA", "------\nA"), 1, marker),
+            (&format!("-{BLOCK}"), 1, marker),
+            (&BLOCK.replace("-----END", "----END"), 4, marker),
+            (&BLOCK.replace("-----END", "\u{2014}-END"), 4, marker),
+            (&BLOCK.replace('-', "\u{2014}"), 1, marker),
+            (
+                &format!("{BASE64}\n{}", "---- END CERTIFICATE ----"),
+                3,
+                marker,
+            ),
+            (
+                &format!("subject=a {BLOCK}"),
+                1,
+                "\"-----BEGIN ...\" within a line; put it on a line of its own",
+            ),
+            (
+                &BLOCK.replace('\n', ""),
+                1,
+                "\"-----END ...\" within a line; put it on a line of its own",
+            ),
         ] {
             assert_eq!(damage(text), (line, what.to_owned()), "{text}");
         }
