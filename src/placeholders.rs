@@ -4,6 +4,7 @@
 //! All other braces belong to the page, whose scripts may fill them (Vue, Handlebars), and stay as they are; so do braces with
 //! blanks in them.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::spelling::distance;
@@ -159,8 +160,9 @@ fn next_braces(page: &[u8], mut from: usize) -> Option<(usize, &str)> {
 /// The placeholders of a page in their order.
 fn tags(page: &[u8]) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
-    // The numbers of those whose section is open.
+    // The numbers of those whose section is open, and how many of them have each name.
     let mut open: Vec<usize> = Vec::new();
+    let mut count = [0_usize; Name::ALL.len()];
     let mut from = 0;
     while let Some((start, inner)) = next_braces(page, from) {
         let (kind, text) = split(inner);
@@ -176,14 +178,20 @@ fn tags(page: &[u8]) -> Vec<Tag> {
                 // Until its end comes.
                 is_alone = true;
                 open.push(tags.len());
+                count[name as usize] += 1;
             }
-            Kind::End => match open.iter().rposition(|opened| tags[*opened].name == name) {
-                Some(at) => {
-                    tags[open[at]].is_alone = false;
-                    open.truncate(at);
+            Kind::End if count[name as usize] == 0 => is_alone = true,
+            // Sections within that have no end are open no more.
+            Kind::End => {
+                while let Some(inner) = open.pop() {
+                    let tag: &mut Tag = &mut tags[inner];
+                    count[tag.name as usize] -= 1;
+                    if tag.name == name {
+                        tag.is_alone = false;
+                        break;
+                    }
                 }
-                None => is_alone = true,
-            },
+            }
         }
         tags.push(Tag {
             kind,
@@ -199,11 +207,11 @@ fn tags(page: &[u8]) -> Vec<Tag> {
 /// The page with its placeholders filled. All else stays as it is.
 pub(crate) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
     let mut filled = Vec::with_capacity(page.len());
-    // For each section that is open, whether it is shown.
+    // For each section that is open, whether it and those around it are shown.
     let mut open: Vec<bool> = Vec::new();
     let mut from = 0;
     for tag in tags(page).iter().filter(|tag| !tag.is_alone) {
-        let is_shown = open.iter().all(|shown| *shown);
+        let is_shown = open.last().is_none_or(|shown| *shown);
         if is_shown {
             filled.extend_from_slice(&page[from..tag.start]);
         }
@@ -212,8 +220,8 @@ pub(crate) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
         match tag.kind {
             Kind::Value if is_shown => escape.write(value, &mut filled),
             Kind::Value => {}
-            Kind::IfSet => open.push(!value.is_empty()),
-            Kind::IfEmpty => open.push(value.is_empty()),
+            Kind::IfSet => open.push(is_shown && !value.is_empty()),
+            Kind::IfEmpty => open.push(is_shown && value.is_empty()),
             Kind::End => drop(open.pop()),
         }
     }
@@ -226,7 +234,7 @@ pub(crate) fn are_in(page: &[u8]) -> bool {
     tags(page).iter().any(|tag| !tag.is_alone)
 }
 
-/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its line and column, in their order. Other
+/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its first line and column, in their order. Other
 /// braces are taken for those of another program.
 pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
@@ -251,14 +259,21 @@ pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
             "\"{{{{{}}}}}\" stays as it is; where maintd is to fill it, write {{{{{meant}}}}}",
             inner.escape_debug()
         );
-        // Each text once: a page that another program fills may have many.
-        if !found.iter().any(|(_, other)| *other == what) {
-            found.push((start, what));
-        }
+        found.push((start, what));
     }
     found.sort_by_key(|(start, _)| *start);
+    // Each text once: a page that another program fills may have many.
+    let mut seen = HashSet::new();
+    found.retain(|(_, what)| seen.insert(what.clone()));
+    let (mut line, mut column, mut from) = (1, 1, 0);
     let located = found.into_iter().map(|(start, what)| {
-        let (line, column) = place(page, start);
+        for part in page[from..start].split_inclusive(|byte| *byte == b'\n') {
+            column += String::from_utf8_lossy(part).chars().count();
+            if part.ends_with(b"\n") {
+                (line, column) = (line + 1, 1);
+            }
+        }
+        from = start;
         (line, column, what)
     });
     located.collect()
@@ -277,19 +292,6 @@ fn meant(inner: &str) -> Option<String> {
     let mut known = Name::ALL.into_iter().map(Name::text);
     let known = known.find(|known| is_near(known))?;
     Some(format!("{sign}{known}"))
-}
-
-/// The line and the column, in characters, of an offset.
-fn place(page: &[u8], at: usize) -> (usize, usize) {
-    let before = &page[..at];
-    let line_start = before.iter().rposition(|byte| *byte == b'\n');
-    let line_start = line_start.map_or(0, |end| end + 1);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = String::from_utf8_lossy(&before[line_start..])
-        .chars()
-        .count()
-        + 1;
-    (line, column)
 }
 
 #[cfg(test)]
@@ -379,6 +381,15 @@ mod tests {
                 format!("\"{braces}\" stays as it is; where maintd is to fill it, write {meant}");
             assert_eq!(warnings(page.as_bytes()), [(2, 4, what)], "{page}");
         }
+    }
+
+    #[test]
+    fn many_equal_mistakes_are_one_warning_at_the_first_place() {
+        let page = format!("ü\n {}", "{{#until}}\n{{ host }}{{/host}}".repeat(20_000));
+        let found = warnings(page.as_bytes());
+        let places = found.iter().map(|(line, column, _)| (*line, *column));
+        assert_eq!(found.len(), 3);
+        assert_eq!(Vec::from_iter(places), [(2, 2), (3, 1), (3, 11)]);
     }
 
     #[test]

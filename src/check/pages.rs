@@ -1,5 +1,7 @@
 //! Checks of the pages that sites send: placeholders, charset, references, Content-Security-Policy.
 
+use std::collections::HashSet;
+
 use super::{csp, references};
 use crate::config::names::Hosts;
 use crate::config::{Config, PageSource, SiteConfig};
@@ -12,12 +14,19 @@ use crate::serve::forms::{Library, Source};
 pub(super) struct Findings {
     pub(super) summaries: Vec<String>,
     pub(super) warnings: Vec<String>,
+    seen: HashSet<String>,
 }
 
 impl Findings {
     fn warn(&mut self, what: String) {
-        if !self.warnings.contains(&what) {
+        if self.seen.insert(what.clone()) {
             self.warnings.push(what);
+        }
+    }
+
+    fn summarize(&mut self, what: String) {
+        if self.seen.insert(what.clone()) {
+            self.summaries.push(what);
         }
     }
 }
@@ -73,12 +82,7 @@ fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>
     let name = name(site, source);
     match charset::remark(source.bytes, source.media_type, site.charset.as_deref()) {
         Some(Remark::Wrong(what)) => findings.warn(format!("{name} {what}")),
-        Some(Remark::Other(what)) => {
-            let what = format!("{name} {what}");
-            if !findings.summaries.contains(&what) {
-                findings.summaries.push(what);
-            }
-        }
+        Some(Remark::Other(what)) => findings.summarize(format!("{name} {what}")),
         None => {}
     }
 }
