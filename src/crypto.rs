@@ -12,6 +12,13 @@ use rustls::crypto::aws_lc_rs as built_in;
 #[cfg(not(feature = "aws-lc-rs"))]
 use rustls::crypto::ring as built_in;
 
+/// The longest RSA key that the provider takes.
+pub(crate) const MAX_RSA_BITS: usize = if cfg!(feature = "aws-lc-rs") {
+    8192
+} else {
+    4096
+};
+
 /// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
 pub(crate) fn provider() -> CryptoProvider {
     let mut provider = built_in::default_provider();

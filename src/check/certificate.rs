@@ -124,6 +124,11 @@ fn of_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
         let what = "does not belong to its chain; delete it";
         warnings.push(format!("{} {what}", named(listed)));
     }
+    for [line, first] in chain.repeated() {
+        warnings.push(format!(
+            "the certificate of line {first} is there twice, again in line {line}; delete that one"
+        ));
+    }
     // The issuer of an intermediate certificate is mostly a root, which is not sent. That of a server's certificate is rarely
     // one, and which it is cannot be known here.
     if chain.path().nth(1).is_none() && !chain.leaf().is_self_issued() {
@@ -303,5 +308,19 @@ mod tests {
             let warning = warning.map(|warning| format!("{name}{warning}"));
             assert_eq!(report.warnings, Vec::from_iter(warning));
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_there_twice_is_warned_of_as_that() {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let listed = [1, 11].map(|line| Listed::new(line, made.cert.der()).unwrap());
+        let chain = Chain::new(listed.into()).unwrap();
+        let report = report(Path::new("a.pem"), &chain, &[], SystemTime::now()).unwrap();
+        assert_eq!(
+            report.warnings,
+            [
+                "certificate \"a.pem\": the certificate of line 1 is there twice, again in line 11; delete that one"
+            ]
+        );
     }
 }

@@ -171,6 +171,13 @@ pub(crate) fn remark(page: &[u8], media_type: &str, configured: Option<&str>) ->
     let sent = of(page, media_type, configured);
     let is_valid = std::str::from_utf8(page).is_ok();
     let wrong = |what: String| Some(Remark::Wrong(what));
+    let zeros = page.iter().filter(|byte| **byte == 0).count();
+    if zeros > page.len() / 8 && !is_utf_16(page) {
+        return wrong(
+            "has many NUL bytes, and is probably UTF-16 without a byte order mark; save it as UTF-8"
+                .to_owned(),
+        );
+    }
     match (configured, declared.as_deref(), sent.as_deref()) {
         (Some(configured), Some(declared), _) if !is_same(configured, declared) => wrong(format!(
             "is sent with charset={configured} from the configuration, but declares {declared}; change one of them"
@@ -323,6 +330,12 @@ mod tests {
                 "sent with charset=Windows-1251",
             ),
             (utf_16.clone(), None, "sent with charset=utf-16"),
+            (
+                b"<\0p\0>\0a\0".to_vec(),
+                None,
+                "! has many NUL bytes, and is probably UTF-16 without a byte order mark",
+            ),
+            (b"<pre>one NUL byte: \0</pre>".to_vec(), None, ""),
             (
                 CYRILLIC.to_vec(),
                 None,

@@ -266,7 +266,7 @@ fn pem_of_something_else() {
     files.assert_fault(
         &["--cert", "cert.pem", "--key", "key2.pem"],
         "cannot use key \"DIR/key2.pem\": not a key that TLS can use; \
-         make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits",
+         make an ECDSA key on P-256, or an RSA key of 2048 to 8192 bits",
     );
 }
 

@@ -140,7 +140,9 @@ impl DistinguishedName {
 pub struct Chain {
     /// As the file has them.
     listed: Vec<Listed>,
-    /// Positions in the order in which they are sent: first the path, in which each is the issuer of the one before, then
+    /// The lines of those that are in the file again, and of the first of each.
+    repeated: Vec<[usize; 2]>,
+    /// Positions in the order in which they are sent, each certificate once: first the path, in which each is the issuer of the one before, then
     /// what belongs to none of it.
     order: Vec<usize>,
     /// The length of the path.
@@ -152,7 +154,13 @@ impl Chain {
     #[must_use]
     pub fn new(listed: Vec<Listed>) -> Option<Self> {
         let mut order = Vec::with_capacity(listed.len());
-        let mut rest: Vec<usize> = (1..listed.len()).collect();
+        let mut repeated = Vec::new();
+        let is_first = |at: &usize| {
+            let first = listed[..*at].iter().find(|it| it.der == listed[*at].der);
+            repeated.extend(first.map(|first| [listed[*at].line, first.line]));
+            first.is_none()
+        };
+        let mut rest: Vec<usize> = (1..listed.len()).filter(is_first).collect();
         let mut last = listed.first().map(|_| 0);
         while let Some(at) = last {
             order.push(at);
@@ -170,12 +178,14 @@ impl Chain {
         order.append(&mut rest);
         (length > 0).then_some(Self {
             listed,
+            repeated,
             order,
             length,
         })
     }
 
-    /// The certificates as they are sent. None is left out: a client may know another path.
+    /// The certificates as they are sent, each once. Those that are no part of the path are sent too: a client may know
+    /// another path.
     #[must_use]
     pub fn sent(&self) -> Vec<CertificateDer<'static>> {
         self.in_order().map(|listed| listed.der.clone()).collect()
@@ -199,6 +209,11 @@ impl Chain {
     /// What is no part of the path.
     pub fn unrelated(&self) -> impl Iterator<Item = &Listed> {
         self.in_order().skip(self.length)
+    }
+
+    /// What is in the file again: the line of that, and of the first.
+    pub fn repeated(&self) -> impl Iterator<Item = [usize; 2]> {
+        self.repeated.iter().copied()
     }
 
     /// Whether the file has the path in its order.
@@ -268,8 +283,25 @@ mod tests {
         assert_eq!(lines(&mixed), [vec![0, 4, 3, 1], vec![2]]);
         assert_eq!(lines(&[&leaf, &first]), [vec![0], vec![1]]);
         assert_eq!(lines(&[&root, &leaf]), [vec![0], vec![1]]);
-        assert_eq!(lines(&[&leaf, &leaf]), [vec![0], vec![1]]);
         assert!(Chain::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_certificate_that_is_there_twice_is_sent_once() {
+        let root = root("root");
+        let (leaf, other) = (signed("leaf", &root), signed("other", &root));
+        let twice = [&leaf, &root, &leaf, &other, &root, &other];
+        let listed = twice.iter().zip(1..);
+        let listed = listed.map(|(made, line)| Listed::new(line, made.der()).unwrap());
+        let chain = Chain::new(listed.collect()).unwrap();
+        assert_eq!(
+            chain.repeated().collect::<Vec<_>>(),
+            [[3, 1], [5, 2], [6, 4]]
+        );
+        assert_eq!(
+            chain.sent(),
+            [&leaf, &root, &other].map(|made| made.der().clone())
+        );
     }
 
     /// As with ISRG Root X1: the root, and a certificate of its name that an older root signed.

@@ -15,6 +15,7 @@ use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 use super::chain::{Chain, Listed};
 use super::pem::{self, Block};
 use crate::config::CertificateFiles;
+use crate::crypto::MAX_RSA_BITS;
 use crate::fault::{Fault, reason};
 
 /// Reads a certificate with its chain, and its key. `all` are the files of all certificates, one of which may belong to a
@@ -85,8 +86,9 @@ fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fa
     };
     let key = PrivateKeyDer::from_pem_slice(block.labelled(&block.label).as_bytes());
     let unknown = || {
-        "not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits"
-            .to_owned()
+        format!(
+            "not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to {MAX_RSA_BITS} bits"
+        )
     };
     let key = key.map_err(|_| unusable(unknown()))?;
     let bits = bits_of_rsa(&key);
@@ -95,10 +97,10 @@ fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fa
             Some(bits @ ..2048) => format!(
                 "RSA key of {bits} bits is too small; make one of 2048 bits, and a certificate for it"
             ),
-            Some(bits @ 4097..) => format!(
-                "RSA key of {bits} bits is too large; make one of 2048 to 4096 bits, and a certificate for it"
+            Some(bits) if bits > MAX_RSA_BITS => format!(
+                "RSA key of {bits} bits is too large; make one of 2048 to {MAX_RSA_BITS} bits, and a certificate for it"
             ),
-            Some(2048..=4096) | None => unknown(),
+            Some(_) | None => unknown(),
         })
     })
 }
@@ -368,7 +370,9 @@ mod tests {
             (
                 &chain,
                 &odd,
-                "cannot use key \"{}odd\": not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to 4096 bits",
+                &format!(
+                    "cannot use key \"{{}}odd\": not a key that TLS can use; make an ECDSA key on P-256, or an RSA key of 2048 to {MAX_RSA_BITS} bits"
+                ),
             ),
             (
                 &chain,
