@@ -1,5 +1,6 @@
 //! Content-Security-Policy: the sources that a policy lacks for a page's own inline scripts and styles (CSP Level 3).
 
+use crate::config::names::ServerName;
 use crate::crypto;
 use crate::html::{self, Tag};
 
@@ -10,10 +11,37 @@ pub(super) struct Lack {
     pub(super) what: &'static str,
     /// The directive to which the sources are to be added.
     pub(super) directive: &'static str,
+    /// The policy does not have that directive: the sources of `default-src`, which a new one has to repeat.
+    inherited: Option<Vec<String>>,
     /// The sources to add.
     pub(super) sources: Vec<String>,
     /// Some of the code has no hash: its bytes change with what is announced, or are not UTF-8.
     pub(super) has_unhashable: bool,
+}
+
+impl Lack {
+    /// What to do, where sources help.
+    pub(super) fn advice(&self) -> Option<String> {
+        let (directive, sources) = (self.directive, self.sources.join(" "));
+        if sources.is_empty() {
+            return None;
+        }
+        Some(match &self.inherited {
+            None => format!("add {sources} to {directive}"),
+            Some(inherited) => {
+                let inherited: String = inherited.iter().map(|it| format!("{it} ")).collect();
+                format!("add \"{directive} {inherited}{sources}\"")
+            }
+        })
+    }
+}
+
+/// The origins of a site's pages.
+#[derive(Clone, Copy)]
+pub(super) struct Origins<'a> {
+    pub(super) names: &'a [ServerName],
+    /// The site has HTTPS.
+    pub(super) has_tls: bool,
 }
 
 /// A kind of inline code.
@@ -76,7 +104,8 @@ pub(super) fn lacks<'a>(
 ) -> Vec<Lack> {
     let tags: Vec<Tag<'_>> = html::tags(page.as_bytes()).collect();
     let own = tags.iter().filter_map(policy);
-    let all: Vec<String> = fields.map(str::to_owned).chain(own).collect();
+    let fields: Vec<&str> = fields.collect();
+    let all: Vec<String> = fields.iter().map(ToString::to_string).chain(own).collect();
     let mut lacks: Vec<Lack> = Vec::new();
     if all.is_empty() {
         return lacks;
@@ -91,24 +120,99 @@ pub(super) fn lacks<'a>(
             }
         }
     }
+    let is_script = |tag: &Tag<'_>| tag.is("script") && is_executed(tag);
+    if tags.iter().any(is_script) || code.iter().any(|inline| inline.kind.is_script()) {
+        lacks.extend(lacks_in_sandbox(&fields, "scripts", "allow-scripts"));
+    }
     lacks
 }
 
-/// What the policies of the embedded page lack beside that: its script asks the site whether it is back.
-pub(super) fn lacks_requests<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Lack> {
-    let allows = |policy: &str| {
-        sources(policy, &["connect-src", "default-src"]).is_none_or(|(_, sources)| {
-            let mut sources = sources.iter();
-            sources.any(|it| it.eq_ignore_ascii_case("'self'") || *it == "*")
-        })
+/// What the directive `sandbox` lacks. That of a `<meta>` element is ignored (CSP Level 3, 3.3).
+fn lacks_in_sandbox(fields: &[&str], what: &'static str, flag: &str) -> Option<Lack> {
+    let is_denied = |policy: &str| {
+        let flags = sources(policy, &["sandbox"]);
+        flags.is_some_and(|(_, flags)| !flags.iter().any(|it| it.eq_ignore_ascii_case(flag)))
     };
-    let is_blocked = fields.any(|list| !policies(list).all(allows));
-    is_blocked.then(|| Lack {
-        what: "requests",
-        directive: "connect-src",
-        sources: vec!["'self'".to_owned()],
+    let mut policies = fields.iter().flat_map(|list| policies(list));
+    policies.any(is_denied).then(|| Lack {
+        what,
+        directive: "sandbox",
+        inherited: None,
+        sources: vec![flag.to_owned()],
         has_unhashable: false,
     })
+}
+
+/// What the policies of the embedded page lack beside that: its script asks the site whether it is back.
+pub(super) fn lacks_requests<'a>(
+    fields: impl Iterator<Item = &'a str>,
+    origins: Origins<'_>,
+) -> Vec<Lack> {
+    let fields: Vec<&str> = fields.collect();
+    let blocking = |policy: &'a str| {
+        let (directive, sources) = sources(policy, &["connect-src", "default-src"])?;
+        (!origins.are_in(&sources)).then(|| Lack {
+            what: "requests",
+            directive: "connect-src",
+            inherited: (directive == "default-src").then(|| inherited(&sources)),
+            sources: vec!["'self'".to_owned()],
+            has_unhashable: false,
+        })
+    };
+    let mut policies = fields.iter().flat_map(|list| policies(list));
+    let of_sources = policies.find_map(blocking);
+    // Without it the page has an origin that is not its site's.
+    let of_sandbox = lacks_in_sandbox(&fields, "requests", "allow-same-origin");
+    of_sources.into_iter().chain(of_sandbox).collect()
+}
+
+impl Origins<'_> {
+    /// Whether sources allow requests of the site's pages to any path of the same origin (CSP Level 3, 6.7.2.8).
+    fn are_in(&self, sources: &[&str]) -> bool {
+        let has = |text: &str| sources.iter().any(|it| it.eq_ignore_ascii_case(text));
+        if has("'self'") || has("*") || has("http:") || has("https:") && self.has_tls {
+            return true;
+        }
+        // The name of a site for requests without one, or with any, is no host.
+        let hosts: Vec<String> = self.names.iter().map(ToString::to_string).collect();
+        let mut hosts = hosts
+            .iter()
+            .filter(|host| !matches!(host.as_str(), "" | "_"))
+            .peekable();
+        hosts.peek().is_some()
+            && hosts.all(|host| sources.iter().any(|source| self.is_host(source, host)))
+    }
+
+    /// Whether a source is a host, and that of this `server_name`, on a port of the web.
+    fn is_host(&self, source: &str, server_name: &str) -> bool {
+        let source = source.to_ascii_lowercase();
+        let source = match source.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(("https", rest)) if self.has_tls => rest,
+            Some(_) => return false,
+            None => &source,
+        };
+        let (source, path) = source.split_once('/').unwrap_or((source, ""));
+        let (host, port) = match source.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (source, ""),
+        };
+        if !path.is_empty() || !matches!(port, "" | "*" | "80" | "443") {
+            return false;
+        }
+        // A star stands for one or more labels, in both.
+        host == server_name
+            || host.strip_prefix('*').is_some_and(|end| {
+                end.starts_with('.') && !server_name.starts_with('.') && server_name.ends_with(end)
+            })
+    }
+}
+
+/// The sources of `default-src` that a directive in its place has to repeat.
+fn inherited(sources: &[&str]) -> Vec<String> {
+    let is_source = |source: &&&str| !source.eq_ignore_ascii_case("'none'");
+    let sources = sources.iter().filter(is_source);
+    sources.map(ToString::to_string).collect()
 }
 
 /// The policies of a field, between commas (RFC 9110 5.3); each of them must allow what is to work.
@@ -216,17 +320,19 @@ fn allows(sources: &[&str], inline: &Inline) -> bool {
 /// Adds what one piece of code lacks.
 fn add(lacks: &mut Vec<Lack>, directive: &'static str, present: &[&str], inline: &Inline) {
     let what = inline.kind.what();
-    let directive = match directive {
-        "default-src" => inline.kind.own_directive(),
-        directive => directive,
+    let (directive, inherited) = match directive {
+        "default-src" => (inline.kind.own_directive(), Some(inherited(present))),
+        directive => (directive, None),
     };
-    let known = lacks
-        .iter()
-        .position(|lack| (lack.what, lack.directive) == (what, directive));
+    let is_it = |lack: &Lack| {
+        (lack.what, lack.directive) == (what, directive) && lack.inherited == inherited
+    };
+    let known = lacks.iter().position(is_it);
     let at = known.unwrap_or_else(|| {
         lacks.push(Lack {
             what,
             directive,
+            inherited,
             sources: Vec::new(),
             has_unhashable: false,
         });
@@ -262,6 +368,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -275,23 +382,39 @@ mod tests {
         let lacks = lacks(page, [policy].into_iter(), |code| !code.contains("{{"));
         let tell = |lack: &Lack| {
             let more = if lack.has_unhashable { " ?" } else { "" };
-            format!("{} {}{more}", lack.directive, lack.sources.join(" "))
+            lack.advice().unwrap_or_default() + more
         };
         lacks.iter().map(tell).collect()
     }
 
     #[test]
     fn what_a_policy_blocks_is_listed_with_the_hashes_that_allow_it() {
-        let script = format!("script-src {SCRIPT}");
-        let style = format!("style-src {STYLE}");
-        let both = vec![style.clone(), script.clone()];
+        let script = format!("add {SCRIPT} to script-src");
+        // A directive of its own takes the place of default-src, so its sources are repeated.
+        let instead = |inherited: &str| {
+            let style = format!("add \"style-src {inherited}{STYLE}\"");
+            vec![style, format!("add \"script-src {inherited}{SCRIPT}\"")]
+        };
+        let style = |inherited: &str| instead(inherited)[0].clone();
         for (policy, expected) in [
-            ("default-src 'self'", both.clone()),
-            ("default-src 'none'; script-src 'none'", both.clone()),
+            ("default-src 'self'", instead("'self' ")),
+            ("default-src https: A.example", instead("https: A.example ")),
+            ("default-src 'none'", instead("")),
+            (
+                "default-src 'self', default-src 'none'",
+                [instead("'self' "), instead("")].concat(),
+            ),
+            (
+                "default-src 'none'; script-src 'none'",
+                vec![style(""), script.clone()],
+            ),
             ("DEFAULT-SRC 'self' 'unsafe-inline'", vec![]),
             ("img-src 'none'; frame-ancestors 'none'", vec![]),
             ("", vec![]),
-            ("default-src 'unsafe-inline' 'nonce-a'", both.clone()),
+            (
+                "default-src 'unsafe-inline' 'nonce-a'",
+                instead("'unsafe-inline' 'nonce-a' "),
+            ),
             (
                 "default-src 'unsafe-inline', script-src 'self'",
                 vec![script.clone()],
@@ -306,10 +429,13 @@ mod tests {
             ),
             (
                 "script-src-elem 'self'",
-                vec![format!("script-src-elem {SCRIPT}")],
+                vec![format!("add {SCRIPT} to script-src-elem")],
             ),
             ("script-src-attr 'none'; style-src-attr 'none'", vec![]),
-            (&format!("default-src {SCRIPT}"), vec![style.clone()]),
+            (
+                &format!("default-src {SCRIPT}"),
+                vec![style(&format!("{SCRIPT} "))],
+            ),
             (
                 &format!("default-src 'none'; script-src {SCRIPT}; style-src {STYLE}"),
                 vec![],
@@ -337,8 +463,8 @@ mod tests {
                 "<p style=color:red onclick=\"go(&quot;x&quot;)\">",
                 "default-src 'self'",
                 vec![
-                    "style-src 'unsafe-hashes' ATTRIBUTE",
-                    "script-src 'unsafe-hashes' HANDLER",
+                    "add \"style-src 'self' 'unsafe-hashes' ATTRIBUTE\"",
+                    "add \"script-src 'self' 'unsafe-hashes' HANDLER\"",
                 ],
             ),
             (
@@ -349,12 +475,12 @@ mod tests {
             (
                 "<meta http-equiv=content-security-policy content=\"script-src 'self'\"><script>document.title='on'</script>",
                 "",
-                vec!["script-src SCRIPT"],
+                vec!["add SCRIPT to script-src"],
             ),
             (
                 "<script>{{message}}</script>",
                 "script-src 'self'",
-                vec!["script-src  ?"],
+                vec![" ?"],
             ),
         ] {
             let filled = |text: &str| {
@@ -374,18 +500,136 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_the_embedded_page_need_connect_src() {
-        for (policy, is_blocked) in [
-            ("default-src 'self'", false),
-            ("default-src 'none'; connect-src 'SELF'", false),
-            ("connect-src *; default-src 'none'", false),
-            ("script-src 'none'", false),
-            ("default-src 'none'", true),
-            ("default-src 'self'; connect-src https://api.example", true),
-            ("default-src 'self', connect-src", true),
+    fn a_sandbox_without_scripts_blocks_them() {
+        let page = "<script src=/a.js></script>";
+        for (page, policy, is_blocked) in [
+            (page, "sandbox", true),
+            (page, "img-src *; Sandbox allow-forms", true),
+            (page, "sandbox Allow-Scripts", false),
+            ("<p onclick=a>", "sandbox", true),
+            ("<p>", "sandbox", false),
+            (
+                "<meta http-equiv=content-security-policy content=sandbox><script>a</script>",
+                "",
+                false,
+            ),
         ] {
-            let lack = lacks_requests([policy].into_iter());
-            assert_eq!(lack.is_some(), is_blocked, "{policy}");
+            let expected = is_blocked.then(|| "add allow-scripts to sandbox".to_owned());
+            assert_eq!(
+                told(page, policy),
+                Vec::from_iter(expected),
+                "{policy}: {page}"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_of_the_embedded_page_need_connect_src() {
+        let own = |text: &str| "add 'self' to ".to_owned() + text;
+        let instead = |text: &str| format!("add \"connect-src {text}\"");
+        let names = |text: &str| -> Vec<ServerName> {
+            let names = text.split_ascii_whitespace();
+            names.map(|name| name.parse().unwrap()).collect()
+        };
+        for (server_names, has_tls, policy, expected) in [
+            ("", false, "default-src 'self'", None),
+            ("", false, "default-src 'none'; connect-src 'SELF'", None),
+            ("", false, "connect-src *; default-src 'none'", None),
+            ("", false, "script-src 'none'", None),
+            ("", false, "default-src 'none'", Some(instead("'self'"))),
+            (
+                "",
+                false,
+                "default-src https:",
+                Some(instead("https: 'self'")),
+            ),
+            ("", true, "default-src https: 'unsafe-inline'", None),
+            ("", false, "default-src http:", None),
+            (
+                "a.example",
+                true,
+                "default-src 'self'; connect-src https://api.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "",
+                false,
+                "default-src 'self', connect-src",
+                Some(own("connect-src")),
+            ),
+            ("a.example _", false, "connect-src A.example", None),
+            (
+                "a.example",
+                false,
+                "connect-src b.example http://a.example:80/",
+                None,
+            ),
+            ("a.example", true, "connect-src https://a.example:*", None),
+            (
+                "a.example b.a.example",
+                false,
+                "connect-src a.example *.a.example",
+                None,
+            ),
+            ("*.a.example", false, "connect-src *.a.example", None),
+            (
+                "a.example b.example",
+                false,
+                "connect-src a.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "_",
+                false,
+                "connect-src a.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "a.example",
+                false,
+                "connect-src https://a.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "a.example",
+                true,
+                "connect-src wss://a.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "a.example",
+                true,
+                "connect-src a.example:9000",
+                Some(own("connect-src")),
+            ),
+            (
+                "a.example",
+                true,
+                "connect-src a.example/api/",
+                Some(own("connect-src")),
+            ),
+            (
+                "a.example",
+                true,
+                "connect-src *.a.example",
+                Some(own("connect-src")),
+            ),
+            (
+                "",
+                false,
+                "sandbox allow-scripts",
+                Some("add allow-same-origin to sandbox".to_owned()),
+            ),
+            ("", false, "sandbox allow-scripts allow-same-origin", None),
+        ] {
+            let names = names(server_names);
+            let origins = Origins {
+                names: &names,
+                has_tls,
+            };
+            let lacks = lacks_requests([policy].into_iter(), origins);
+            let told: Vec<_> = lacks.iter().filter_map(Lack::advice).collect();
+            assert_eq!(told, Vec::from_iter(expected), "{server_names}: {policy}");
         }
     }
 

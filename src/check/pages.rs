@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{csp, references};
+use super::csp::{self, Origins};
+use super::references;
 use crate::config::names::Hosts;
-use crate::config::{Config, PageSource, SiteConfig};
+use crate::config::{Config, Endpoint, PageSource, SiteConfig};
 use crate::placeholders::{self, Escape};
 use crate::serve::charset::{self, Remark};
 use crate::serve::forms::{Library, Source};
@@ -34,12 +35,18 @@ impl Findings {
 /// Checks the pages of all sites.
 pub(super) fn check(config: &Config, library: &Library) -> Findings {
     let mut findings = Findings::default();
-    for site in &config.sites {
+    for (number, site) in (0..).zip(&config.sites) {
+        let is_at = |endpoint: &Endpoint| endpoint.hosts.sites().contains(&number);
+        let mut secure = config.endpoints.iter().filter(|endpoint| endpoint.secure);
+        let origins = Origins {
+            names: &site.names,
+            has_tls: secure.any(is_at),
+        };
         for source in library.sources(site) {
             check_placeholders(&mut findings, config, &source);
             check_charset(&mut findings, site, &source);
             if Escape::of(source.media_type) == Escape::Html {
-                check_markup(&mut findings, config, site, &source);
+                check_markup(&mut findings, config, site, origins, &source);
             }
         }
     }
@@ -87,7 +94,13 @@ fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>
     }
 }
 
-fn check_markup(findings: &mut Findings, config: &Config, site: &SiteConfig, source: &Source<'_>) {
+fn check_markup(
+    findings: &mut Findings,
+    config: &Config,
+    site: &SiteConfig,
+    origins: Origins<'_>,
+    source: &Source<'_>,
+) {
     let name = name(site, source);
     let page = charset::text(source.bytes);
     let own = Hosts::all(std::iter::once(site.names.as_slice()));
@@ -104,18 +117,11 @@ fn check_markup(findings: &mut Findings, config: &Config, site: &SiteConfig, sou
         !(is_filled && placeholders::are_in(code.as_bytes()))
     });
     if site.page == PageSource::Embedded {
-        lacks.extend(csp::lacks_requests(policies));
+        lacks.extend(csp::lacks_requests(policies, origins));
     }
     for lack in lacks {
         let what = lack.what;
-        let mut advice = Vec::new();
-        if !lack.sources.is_empty() {
-            advice.push(format!(
-                "add {} to {}",
-                lack.sources.join(" "),
-                lack.directive
-            ));
-        }
+        let mut advice = Vec::from_iter(lack.advice());
         if lack.has_unhashable {
             advice.push(format!(
                 "take placeholders, and letters that are not UTF-8, out of its {what}, so that it has a hash"
