@@ -172,10 +172,12 @@ impl Nft {
         let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
         match firewall.complaint(&self.settings.redirects, &families) {
             None => Ok(Finding::Right),
-            Some(what) if *is_required => {
+            Some(firewall::Complaint::Obstacle(what)) if *is_required => {
                 Err(format!("{what}; or switch on all the same by --force"))
             }
-            Some(what) => Ok(Finding::Warning(what)),
+            Some(firewall::Complaint::Obstacle(what) | firewall::Complaint::Doubt(what)) => {
+                Ok(Finding::Warning(what))
+            }
         }
     }
 

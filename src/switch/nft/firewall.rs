@@ -6,13 +6,14 @@
 //! Whether a condition holds is not always known: it may depend on the source address, a rate limit or a mark. Such a
 //! condition is guessed, and a packet to the page is compared with a packet to the live site under the same guesses.
 //! `ip saddr @blocklist drop` drops both, which is no fault of the path; a rule that accepts ports 80 and 443 alone is one,
-//! whatever else it requires. The first guess is that no such condition holds, as for the usual visitor; then each
-//! combination is tried.
+//! whatever else it requires. The first guess is that no such condition holds, as for the usual visitor; then that each
+//! holds alone, then each two of them, and so on. There may be too many combinations to try: then it is unknown whether the
+//! path is open, which is a warning.
 
 mod ruleset;
 mod saved;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::config::network::{Family, Network};
@@ -199,24 +200,78 @@ impl Chain {
     }
 }
 
+/// Where a packet comes from, as a condition has it. A packet comes by one interface and from one address, so two of these
+/// may exclude each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// By one of these interfaces; the end of a name may be a wildcard.
+    Interfaces(Vec<String>),
+    Network(Network),
+}
+
+impl Origin {
+    fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Interfaces(ours), Self::Interfaces(theirs)) => {
+                let is_shared = |one: &String| theirs.iter().any(|other| may_be_same(one, other));
+                !ours.iter().any(is_shared)
+            }
+            (Self::Network(one), Self::Network(other)) => !one.covers(other) && !other.covers(one),
+            (Self::Interfaces(_), Self::Network(_)) | (Self::Network(_), Self::Interfaces(_)) => {
+                false
+            }
+        }
+    }
+}
+
+/// Whether one interface can have both names, of which each may end in a wildcard.
+fn may_be_same(one: &str, other: &str) -> bool {
+    let start = |name: &'_ str| name.strip_suffix(['*', '+']).map(str::len);
+    match (start(one), start(other)) {
+        (None, None) => one == other,
+        (Some(length), None) => other.starts_with(&one[..length]),
+        (None, Some(length)) => one.starts_with(&other[..length]),
+        (Some(ours), Some(theirs)) => {
+            let length = ours.min(theirs);
+            one.as_bytes()[..length] == other.as_bytes()[..length]
+        }
+    }
+}
+
 /// What readers of rules have in common: this host's addresses, and the conditions that cannot be evaluated.
 #[derive(Debug)]
 struct Conditions<'a> {
     own: &'a [IpAddr],
     keys: HashMap<String, usize>,
+    /// Of each key, where it is one.
+    origins: Vec<Option<Origin>>,
 }
 
 impl Conditions<'_> {
     fn unknown(&mut self, text: String, is_shared: bool) -> Condition {
         let next = self.keys.len();
         let key = *self.keys.entry(text).or_insert(next);
+        if key == next {
+            self.origins.push(None);
+        }
         Condition::Unknown { key, is_shared }
+    }
+
+    /// One that both packets have in common, about where they come from.
+    fn origin(&mut self, text: String, origin: Origin) -> Condition {
+        let condition = self.unknown(text, true);
+        if let Condition::Unknown { key, .. } = condition {
+            self.origins[key] = Some(origin);
+        }
+        condition
     }
 
     /// A visitor may come from anywhere.
     fn source(&mut self, networks: &[Network], text: String) -> Condition {
         if networks.iter().any(Network::is_everybody) {
             Condition::Known(true)
+        } else if let [one] = networks {
+            self.origin(text, Origin::Network(*one))
         } else {
             self.unknown(text, true)
         }
@@ -252,7 +307,9 @@ impl Conditions<'_> {
         } else if names.iter().any(|name| matches!(*name, "*" | "+")) {
             Condition::Known(true)
         } else {
-            self.unknown(format!("interface {}", names.join(",")), true)
+            let text = format!("interface {}", names.join(","));
+            let names = names.into_iter().map(str::to_owned).collect();
+            self.origin(text, Origin::Interfaces(names))
         }
     }
 }
@@ -313,8 +370,8 @@ pub(super) struct Printed<'a> {
 pub(super) struct Firewall {
     /// In the order of their priorities.
     chains: Vec<Chain>,
-    /// How many different conditions cannot be evaluated.
-    unknown: usize,
+    /// For each condition that cannot be evaluated, where a packet comes from that fulfils it, if it is about that.
+    origins: Vec<Option<Origin>>,
 }
 
 /// Whether redirected packets of one family and port pass all chains, with the base chains that drop them.
@@ -326,6 +383,17 @@ enum Path {
     Obstructed(Vec<usize>),
     /// No visitor has access to either: the site does not serve this family or this port.
     Closed(Vec<usize>),
+    /// There are too many rules or combinations of conditions, in these base chains.
+    Unknown(Vec<usize>),
+}
+
+/// What is to be told of other firewalls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Complaint {
+    /// What is in the way, and how to open it.
+    Obstacle(String),
+    /// What is not known.
+    Doubt(String),
 }
 
 /// A base chain that drops what is redirected to the page, or keeps conntrack from it.
@@ -343,6 +411,7 @@ impl Firewall {
         let mut conditions = Conditions {
             own,
             keys: HashMap::new(),
+            origins: Vec::new(),
         };
         let mut chains = ruleset::chains(printed.ruleset, &mut conditions)?;
         chains.retain(|chain| chain.table.family != "inet" || chain.table.name != ours);
@@ -378,13 +447,17 @@ impl Firewall {
         resolve(&mut chains);
         Some(Self {
             chains,
-            unknown: conditions.keys.len(),
+            origins: conditions.origins,
         })
     }
 
-    /// The chains that drop redirected packets, and the commands that open them, as one message. None where there is no such
-    /// chain.
-    pub(super) fn complaint(&self, redirects: &[Redirect], families: &[Family]) -> Option<String> {
+    /// The chains that drop redirected packets, and the commands that open them, as one message. Where there is no such
+    /// chain, those that cannot be evaluated.
+    pub(super) fn complaint(
+        &self,
+        redirects: &[Redirect],
+        families: &[Family],
+    ) -> Option<Complaint> {
         let pairs = families.iter().flat_map(|family| {
             redirects
                 .iter()
@@ -395,38 +468,44 @@ impl Firewall {
         let is_closed = paths
             .iter()
             .all(|(_, _, path)| matches!(path, Path::Closed(_)));
-        let mut obstacles: Vec<Obstacle> = Vec::new();
+        let (mut obstacles, mut doubts) = (Obstacles::default(), Obstacles::default());
         for (family, port, path) in paths {
-            let chains = match path {
-                Path::Obstructed(chains) => chains,
-                Path::Closed(chains) if is_closed => chains,
-                Path::Open | Path::Closed(_) => continue,
-            };
-            for chain in chains {
-                let known = obstacles.iter().position(|other| other.chain == chain);
-                let number = known.unwrap_or_else(|| {
-                    obstacles.push(Obstacle {
-                        chain,
-                        ports: Vec::new(),
-                        families: Vec::new(),
-                    });
-                    obstacles.len() - 1
-                });
-                obstacles[number].ports.push(port);
-                obstacles[number].families.push(family);
+            match path {
+                Path::Obstructed(chains) => obstacles.add(&chains, family, port),
+                Path::Closed(chains) if is_closed => obstacles.add(&chains, family, port),
+                Path::Unknown(chains) => doubts.add(&chains, family, port),
+                Path::Open | Path::Closed(_) => {}
             }
         }
-        obstacles.sort_by_key(|obstacle| obstacle.chain);
-        for Obstacle {
-            ports, families, ..
-        } in &mut obstacles
-        {
-            ports.sort_unstable();
-            ports.dedup();
-            families.dedup();
-        }
+        let obstacle = self.obstacle(&obstacles.sorted(), families);
+        obstacle.or_else(|| self.doubt(&doubts.sorted()))
+    }
+
+    /// What is told of chains that cannot be evaluated.
+    fn doubt(&self, doubts: &[Obstacle]) -> Option<Complaint> {
+        let mut ports: Vec<u16> = doubts
+            .iter()
+            .flat_map(|doubt| doubt.ports.clone())
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let chains: Vec<String> = doubts.iter().map(|doubt| self.name(doubt.chain)).collect();
+        let (last, first) = chains.split_last()?;
+        let (chains, they) = if first.is_empty() {
+            (last.clone(), "it accepts")
+        } else {
+            (format!("{} and {last}", first.join(", ")), "they accept")
+        };
+        Some(Complaint::Doubt(format!(
+            "cannot evaluate all rules of {chains}; check that {they} what is redirected to {}",
+            in_words(&ports)
+        )))
+    }
+
+    /// What is told of chains that are in the way.
+    fn obstacle(&self, obstacles: &[Obstacle], families: &[Family]) -> Option<Complaint> {
         let (mut what, mut lines) = (Vec::new(), Vec::new());
-        for obstacle in &obstacles {
+        for obstacle in obstacles {
             what.push(self.describe(obstacle, families.len()));
             let line = format!("\"{}\"", self.opening(obstacle));
             if !lines.contains(&line) {
@@ -440,23 +519,27 @@ impl Firewall {
             ", and add it to the firewall's configuration for the next boot"
         };
         (!what.is_empty()).then(|| {
-            format!(
+            Complaint::Obstacle(format!(
                 "a firewall keeps visitors from the page: {}; run {}{keep}",
                 what.join(", and "),
                 lines.join(" and ")
-            )
+            ))
         })
+    }
+
+    /// A chain as messages have it.
+    fn name(&self, chain: usize) -> String {
+        let Chain { table, name, .. } = &self.chains[chain];
+        format!(
+            "chain \"{name}\" of table \"{} {}\"",
+            table.family, table.name
+        )
     }
 
     /// What a chain does to redirected packets. The family is named where only one of `families` is concerned.
     fn describe(&self, obstacle: &Obstacle, families: usize) -> String {
         let chain = &self.chains[obstacle.chain];
-        let ports: Vec<String> = obstacle.ports.iter().map(u16::to_string).collect();
-        let ports = format!(
-            "port{} {}",
-            if ports.len() == 1 { "" } else { "s" },
-            ports.join(" and ")
-        );
+        let ports = in_words(&obstacle.ports);
         let what = match chain.base {
             Some(Base {
                 hook: Hook::Output,
@@ -474,10 +557,7 @@ impl Firewall {
             [Family::Inet6] => " over IPv6",
             _ => "",
         };
-        format!(
-            "chain \"{}\" of table \"{} {}\" {what}{over}",
-            chain.name, chain.table.family, chain.table.name
-        )
+        format!("{} {what}{over}", self.name(obstacle.chain))
     }
 
     /// The command that opens a chain for redirected packets. Our own table still drops packets that were sent to the
@@ -538,18 +618,21 @@ impl Firewall {
     fn path(&self, family: Family, redirect: &Redirect) -> Path {
         let mut walk = Walk {
             firewall: self,
-            guesses: Guesses::new(self.unknown),
+            guesses: Guesses::new(&self.origins),
             left: MAX_RULES,
+            guessed: Vec::new(),
         };
         let mut path = None;
-        for _ in 0..MAX_GUESSES {
+        loop {
             let blocked = walk.page(family, redirect);
+            let is_open = blocked.is_empty();
+            let is_live_reached = !is_open && walk.is_live_reached(family, redirect);
             if walk.left == 0 {
                 break;
             }
-            if blocked.is_empty() {
+            if is_open {
                 path = Some(Path::Open);
-            } else if walk.is_live_reached(family, redirect) {
+            } else if is_live_reached {
                 return Path::Obstructed(blocked);
             } else {
                 path.get_or_insert(Path::Closed(blocked));
@@ -558,7 +641,49 @@ impl Firewall {
                 break;
             }
         }
-        path.unwrap_or(Path::Open)
+        match path {
+            Some(path) if walk.left > 0 && walk.guesses.are_complete => path,
+            Some(_) | None => Path::Unknown(walk.guessed),
+        }
+    }
+}
+
+/// `port 8080`, `ports 8080 and 8443`.
+fn in_words(ports: &[u16]) -> String {
+    let texts: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let plural = if texts.len() == 1 { "" } else { "s" };
+    format!("port{plural} {}", texts.join(" and "))
+}
+
+/// Base chains with what is wrong with them.
+#[derive(Debug, Default)]
+struct Obstacles(Vec<Obstacle>);
+
+impl Obstacles {
+    fn add(&mut self, chains: &[usize], family: Family, port: u16) {
+        for chain in chains {
+            let known = self.0.iter().position(|other| other.chain == *chain);
+            let number = known.unwrap_or_else(|| {
+                self.0.push(Obstacle {
+                    chain: *chain,
+                    ports: Vec::new(),
+                    families: Vec::new(),
+                });
+                self.0.len() - 1
+            });
+            self.0[number].ports.push(port);
+            self.0[number].families.push(family);
+        }
+    }
+
+    fn sorted(mut self) -> Vec<Obstacle> {
+        self.0.sort_by_key(|obstacle| obstacle.chain);
+        for obstacle in &mut self.0 {
+            obstacle.ports.sort_unstable();
+            obstacle.ports.dedup();
+            obstacle.families.dedup();
+        }
+        self.0
     }
 }
 
@@ -584,22 +709,35 @@ fn resolve(chains: &mut [Chain]) {
     }
 }
 
-/// Guesses whether conditions hold that cannot be evaluated.
+/// Guesses whether conditions hold that cannot be evaluated: none first, then each alone, each two, and so on.
 #[derive(Debug)]
-struct Guesses {
+struct Guesses<'a> {
+    origins: &'a [Option<Origin>],
     values: Vec<Option<bool>>,
-    /// The guesses of this combination, in the order in which they were needed.
-    made: Vec<(usize, bool)>,
-    /// The values of the first ones; all others are false.
-    script: Vec<bool>,
+    /// What was guessed in this combination, in the order in which it was needed.
+    made: Vec<usize>,
+    /// The keys of those guesses that are true.
+    chosen: Vec<usize>,
+    /// Where in that order the true ones are; all others are false.
+    script: Vec<usize>,
+    /// The combinations to come, and how many there have been in all.
+    waiting: VecDeque<Vec<usize>>,
+    count: usize,
+    /// No combination was left out.
+    are_complete: bool,
 }
 
-impl Guesses {
-    fn new(unknown: usize) -> Self {
+impl<'a> Guesses<'a> {
+    fn new(origins: &'a [Option<Origin>]) -> Self {
         Self {
-            values: vec![None; unknown * 2],
+            origins,
+            values: vec![None; origins.len() * 2],
             made: Vec::new(),
+            chosen: Vec::new(),
             script: Vec::new(),
+            waiting: VecDeque::new(),
+            count: 1,
+            are_complete: true,
         }
     }
 
@@ -608,22 +746,39 @@ impl Guesses {
         if let Some(value) = self.values[number] {
             return value;
         }
-        let value = self.script.get(self.made.len()) == Some(&true);
+        let origin = |key: usize| self.origins[key].as_ref();
+        let excludes = |other: &usize| matches!((origin(*other), origin(key)), (Some(one), Some(two)) if one.excludes(two));
+        if self.chosen.iter().any(excludes) {
+            return false;
+        }
+        let value = self.script.get(self.chosen.len()) == Some(&self.made.len());
         self.values[number] = Some(value);
-        self.made.push((number, value));
+        self.made.push(number);
+        if value {
+            self.chosen.push(key);
+        }
         value
     }
 
     /// Starts the next combination. False where there is none left.
     fn next(&mut self) -> bool {
-        for (number, _) in &self.made {
-            self.values[*number] = None;
+        let first = self.script.last().map_or(0, |last| last + 1);
+        for place in first..self.made.len() {
+            if self.count == MAX_GUESSES {
+                self.are_complete = false;
+                break;
+            }
+            self.count += 1;
+            self.waiting
+                .push_back([self.script.as_slice(), &[place]].concat());
         }
-        self.script = self.made.drain(..).map(|(_, value)| value).collect();
-        while self.script.pop_if(|value| *value).is_some() {}
-        match self.script.last_mut() {
-            Some(last) => {
-                *last = true;
+        for number in self.made.drain(..) {
+            self.values[number] = None;
+        }
+        self.chosen.clear();
+        match self.waiting.pop_front() {
+            Some(script) => {
+                self.script = script;
                 true
             }
             None => false,
@@ -635,9 +790,11 @@ impl Guesses {
 #[derive(Debug)]
 struct Walk<'a> {
     firewall: &'a Firewall,
-    guesses: Guesses,
+    guesses: Guesses<'a>,
     /// How many rules may still be evaluated.
     left: u64,
+    /// The base chains in which something was guessed.
+    guessed: Vec<usize>,
 }
 
 impl Walk<'_> {
@@ -716,7 +873,12 @@ impl Walk<'_> {
 
     /// Whether a base chain drops this packet.
     fn base(&mut self, number: usize, base: Base, packet: &mut Packet) -> bool {
-        match self.chain(number, packet, 0) {
+        let made = self.guesses.made.len();
+        let verdict = self.chain(number, packet, 0);
+        if self.guesses.made.len() > made && !self.guessed.contains(&number) {
+            self.guessed.push(number);
+        }
+        match verdict {
             Some(is_accepted) => !is_accepted,
             None => base.policy_drops,
         }

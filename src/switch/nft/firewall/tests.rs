@@ -20,7 +20,11 @@ const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
 fn complaint_of(printed: &Printed<'_>) -> Option<String> {
     let own = ["198.51.100.1", "198.51.100.9", "2001:db8::1"].map(|text| text.parse().unwrap());
     let firewall = Firewall::read(printed, "maintd", &own).unwrap();
-    firewall.complaint(&REDIRECTS, &BOTH)
+    firewall
+        .complaint(&REDIRECTS, &BOTH)
+        .map(|complaint| match complaint {
+            Complaint::Obstacle(what) | Complaint::Doubt(what) => what,
+        })
 }
 
 /// Items of nft's JSON for a chain "input" with this policy and these rules' expressions.
@@ -415,6 +419,108 @@ fn rules_of_iptables_are_read() {
         let open = "-p tcp -m multiport --dports 80,443,8080,8443 -j ACCEPT";
         assert_eq!(legacy(&[rule, open]), None, "{rule}");
     }
+}
+
+/// An input chain that jumps by the interface that a packet came by, to a chain for each, of which the first alone has the
+/// live site.
+fn by_interface(networks: usize) -> String {
+    let iifname = |name: &str| {
+        format!(
+            r#"{{"match": {{"op": "==", "left": {{"meta": {{"key": "iifname"}}}}, "right": "{name}"}}}}"#
+        )
+    };
+    let jump = |name: &str, chain: &str| {
+        format!(r#"{}, {{"jump": {{"target": "{chain}"}}}}"#, iifname(name))
+    };
+    let mut jumps = vec![OLD.to_owned(), LO.to_owned(), jump("eth0", "wan")];
+    let mut chains = vec![chain("inet", "filter", r#""name": "wan""#, &[LIVE])];
+    for number in 1..=networks {
+        let name = format!("w{number}");
+        let ssh = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"accept": null}"#;
+        jumps.push(jump(&format!("vlan{number}"), &name));
+        chains.push(chain(
+            "inet",
+            "filter",
+            &format!(r#""name": "{name}""#),
+            &[ssh],
+        ));
+    }
+    jumps.push(format!(r#"{SOURCE}, {{"accept": null}}"#));
+    jumps.push(r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": {"prefix": {"addr": "fd00::", "len": 8}}}}, {"accept": null}"#.to_owned());
+    let jumps: Vec<&str> = jumps.iter().map(String::as_str).collect();
+    chains.insert(0, chain("inet", "filter", DROPS, &jumps));
+    ruleset(&chains)
+}
+
+#[test]
+fn what_one_of_many_interfaces_decides_is_found() {
+    for networks in [0, 13, 14, 40, 200] {
+        let printed = by_interface(networks);
+        let what = complaint_of(&Printed {
+            ruleset: &printed,
+            ..Printed::default()
+        });
+        let what = what.unwrap_or_default();
+        assert!(
+            what.contains("drops what is redirected to ports 8080 and 8443;"),
+            "{networks}: {what}"
+        );
+    }
+}
+
+/// Rules that each drop packets with another mark, and then accept all.
+fn marks(count: usize) -> Vec<String> {
+    let mark = |number| {
+        format!(
+            r#"{{"match": {{"op": "==", "left": {{"&": [{{"meta": {{"key": "mark"}}}}, {number}]}}, "right": {number}}}}}"#
+        )
+    };
+    let mut rules: Vec<String> = (0..count)
+        .map(|number| format!(r#"{}, {{"log": null}}, {{"drop": null}}"#, mark(number)))
+        .collect();
+    rules.push(PAGE.to_owned());
+    rules.push(LIVE.to_owned());
+    rules
+}
+
+#[test]
+fn what_cannot_be_evaluated_in_full_is_not_taken_to_be_open() {
+    let said = |count| {
+        let rules = marks(count);
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        dropping(&rules)
+    };
+    assert_eq!(said(8), None);
+    // More rules than are evaluated.
+    assert_eq!(
+        said(4_000).unwrap_or_default(),
+        "cannot evaluate all rules of chain \"input\" of table \"inet filter\"; \
+         check that it accepts what is redirected to ports 8080 and 8443"
+    );
+    // More combinations than are tried.
+    let sixteen: Vec<String> = (0..16)
+        .map(|number| {
+            format!(
+                r#"{{"match": {{"op": "==", "left": {{"meta": {{"key": "mark"}}}}, "right": {number}}}}}, {{"jump": {{"target": "web"}}}}"#
+            )
+        })
+        .collect();
+    let mut rules = vec![OLD, LO];
+    rules.extend(sixteen.iter().map(String::as_str));
+    rules.extend([LIVE, PAGE]);
+    let log = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}, {"drop": null}"#;
+    let printed = ruleset(&[
+        chain("inet", "filter", DROPS, &rules),
+        chain("inet", "filter", r#""name": "web""#, &[log]),
+    ]);
+    let what = complaint_of(&Printed {
+        ruleset: &printed,
+        ..Printed::default()
+    });
+    assert!(
+        what.unwrap_or_default()
+            .starts_with("cannot evaluate all rules of chain \"input\""),
+    );
 }
 
 #[test]
