@@ -36,7 +36,7 @@ pub(super) trait World {
     ///
     /// # Errors
     /// It does not answer, or not with 503.
-    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), String>;
+    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), NoPage>;
 
     /// Connects to a server.
     ///
@@ -54,6 +54,14 @@ pub(super) trait World {
     fn pause(&mut self, time: Duration);
 }
 
+/// Why a server does not answer with the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoPage {
+    pub(super) what: String,
+    /// It gave no answer in time, so it is not known to be wrong.
+    pub(super) is_timeout: bool,
+}
+
 /// What has been done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
@@ -61,6 +69,8 @@ pub(super) struct Report {
     pub(super) before: Option<Moved>,
     /// What is to be told.
     pub(super) warnings: Vec<String>,
+    /// Something is known to keep some of those who are redirected from the page.
+    pub(super) has_obstacle: bool,
 }
 
 /// Why not all is as it was to be.
@@ -113,6 +123,10 @@ pub(super) fn carry_out(
             ) => {}
             Ok(Finding::Warning(warning)) if report.warnings.contains(&warning) => {}
             Ok(Finding::Warning(warning)) => report.warnings.push(warning),
+            Ok(Finding::Obstacle(warning)) => {
+                report.warnings.push(warning);
+                report.has_obstacle = true;
+            }
             Ok(Finding::Moved(before)) => report.before = Some(before),
             Ok(Finding::Room { used, limit }) => room = (used.or(room.0), limit.or(room.1)),
             Ok(Finding::Redirects { targets, warnings }) => {
@@ -120,10 +134,17 @@ pub(super) fn carry_out(
                     if world.is_interrupted() {
                         return Err(interrupted());
                     }
-                    world.ask_for_page(target).map_err(|what| Failure {
+                    let is_required = *step != Step::Redirects { is_required: false };
+                    let found = ask_for_page(target, is_required, world);
+                    let found = found.map_err(|what| Failure {
                         what,
                         truth: Truth::AsBefore,
                     })?;
+                    if let Finding::Warning(warning) = found
+                        && !report.warnings.contains(&warning)
+                    {
+                        report.warnings.push(warning);
+                    }
                 }
                 report.warnings.extend(warnings);
             }
@@ -185,7 +206,10 @@ pub(super) fn take(
             };
             filter.judge_several(step, &outputs)
         }
-        Means::AskForPage(server) => world.ask_for_page(server).map(|()| Finding::Right),
+        Means::AskForPage {
+            server,
+            is_required,
+        } => ask_for_page(server, is_required, world),
         Means::Connect(server) => world.connect(server).map(|()| Finding::Right).map_err(|what| {
             format!("{what}; start the live site, name its address by \"live\" in \"switch\", or use --force")
         }),
@@ -222,6 +246,22 @@ pub(super) fn take(
     }
 }
 
+/// Asks a server for the page; where it is not required, that it gives no answer in time is a warning.
+fn ask_for_page(
+    server: SocketAddr,
+    is_required: bool,
+    world: &mut impl World,
+) -> Result<Finding, String> {
+    match world.ask_for_page(server) {
+        Ok(()) => Ok(Finding::Right),
+        Err(NoPage {
+            what,
+            is_timeout: true,
+        }) if !is_required => Ok(Finding::Warning(what)),
+        Err(NoPage { what, .. }) => Err(what),
+    }
+}
+
 /// Looks whether connections are gone, and kills what is left.
 fn until_gone(
     look: &Step,
@@ -241,6 +281,7 @@ fn until_gone(
             Finding::Connections(count) => left = count,
             other @ (Finding::Right
             | Finding::Warning(_)
+            | Finding::Obstacle(_)
             | Finding::Moved(_)
             | Finding::NoTable(_)
             | Finding::Counts(_)

@@ -108,6 +108,8 @@ pub(super) enum Finding {
     Right,
     /// It will do, but this is to be told.
     Warning(String),
+    /// Visitors are redirected, and something keeps some of them from the page.
+    Obstacle(String),
     /// Who is moved now.
     Moved(Moved),
     /// There is no table, so nobody is moved; what to do about it.
@@ -137,8 +139,11 @@ pub(super) enum Means {
     Call(Call),
     /// By several commands, one after the other, of which the outputs are judged together.
     Calls(Vec<Call>),
-    /// By asking this server for the page.
-    AskForPage(SocketAddr),
+    /// By asking this server for the page. Where it is not required, that it gives no answer in time is a warning.
+    AskForPage {
+        server: SocketAddr,
+        is_required: bool,
+    },
     /// By connecting to this server.
     Connect(SocketAddr),
     /// By connecting to these servers at once, of which one must accept; where none has to, that none does is a warning.

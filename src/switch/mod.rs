@@ -217,7 +217,7 @@ impl Switch {
                     self.warn_of_silence(&saved);
                 }
                 self.accepted.clone_from(&saved.live);
-                log::info!("on: {}", text::summary(&saved));
+                log::info!("on: {}", text::summary(&saved, report.has_obstacle));
                 // Visitors are moved whatever comes of it.
                 self.announce(&saved.window, is_saved);
                 Ok(())

@@ -13,6 +13,7 @@ use super::means::{Finding, Means, Tools};
 use super::plan::{Moved, Side, Step};
 use crate::config::network::{Family, Network};
 use crate::config::switch::SwitchConfig;
+use firewall::Complaint;
 
 pub(super) use rules::rules;
 
@@ -172,12 +173,11 @@ impl Nft {
         let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
         match firewall.complaint(&self.settings.redirects, &families) {
             None => Ok(Finding::Right),
-            Some(firewall::Complaint::Obstacle(what)) if *is_required => {
+            Some(Complaint::Obstacle(what) | Complaint::OfOwn(what)) if *is_required => {
                 Err(format!("{what}; or switch on all the same by --force"))
             }
-            Some(firewall::Complaint::Obstacle(what) | firewall::Complaint::Doubt(what)) => {
-                Ok(Finding::Warning(what))
-            }
+            Some(Complaint::Obstacle(what)) => Ok(Finding::Obstacle(what)),
+            Some(Complaint::OfOwn(what) | Complaint::Doubt(what)) => Ok(Finding::Warning(what)),
         }
     }
 
@@ -195,7 +195,15 @@ impl Nft {
             Step::Change(moved) => self.change(moved),
             Step::Kill(side, moved) => return Means::Calls(self.kill(*side, moved)),
             Step::AreGone(side, _) | Step::Connected(side) => self.sockets("-Htn", *side, ""),
-            Step::Responder(server) => return Means::AskForPage(*server),
+            Step::Responder {
+                server,
+                is_required,
+            } => {
+                return Means::AskForPage {
+                    server: *server,
+                    is_required: *is_required,
+                };
+            }
             Step::Live(server) => return Means::Connect(*server),
             Step::AnyLive {
                 places,
@@ -295,7 +303,7 @@ impl Nft {
             | Step::FilterRuns
             | Step::Redirects { .. }
             | Step::LabelsLoaded
-            | Step::Responder(_)
+            | Step::Responder { .. }
             | Step::Live(_)
             | Step::AnyLive { .. } => Ok(Finding::Right),
         }

@@ -108,7 +108,15 @@ impl Pf {
             Step::AreNotMoved(moved) => return self.test(moved.excepted()),
             Step::Kill(side, _) => self.call(&["-k", "label", "-k", self.label(*side)]),
             Step::AreGone(..) | Step::Connected(_) => self.call(&["-s", "states"]),
-            Step::Responder(server) => return Means::AskForPage(*server),
+            Step::Responder {
+                server,
+                is_required,
+            } => {
+                return Means::AskForPage {
+                    server: *server,
+                    is_required: *is_required,
+                };
+            }
             Step::Live(server) => return Means::Connect(*server),
             // Its rules are in one list with all others.
             Step::PathIsOpen { .. } => return Means::Nothing,
@@ -206,7 +214,7 @@ impl Pf {
         match self.means(step) {
             Means::Call(call) => format!("pfctl {}", call.arguments.join(" ")),
             Means::Calls(_)
-            | Means::AskForPage(_)
+            | Means::AskForPage { .. }
             | Means::Connect(_)
             | Means::ConnectToAny { .. }
             | Means::Files(_)
@@ -322,7 +330,7 @@ impl Pf {
             | Step::AreNotMoved(_)
             | Step::PathIsOpen { .. }
             | Step::Redirects { .. }
-            | Step::Responder(_)
+            | Step::Responder { .. }
             | Step::Live(_)
             | Step::AnyLive { .. } => Ok(Finding::Right),
         }

@@ -55,7 +55,11 @@ pub(super) enum Step {
         is_required: bool,
     },
     /// The responder answers with 503 there.
-    Responder(SocketAddr),
+    Responder {
+        server: SocketAddr,
+        /// No answer in time, as where a firewall drops the request, is a failure.
+        is_required: bool,
+    },
     /// The live site accepts connections there.
     Live(SocketAddr),
     /// The live site accepts connections at one of these places at least. Where that is not required, none is a warning.
@@ -103,7 +107,7 @@ impl Step {
             | Self::Redirects { .. }
             | Self::HasRoom
             | Self::PathIsOpen { .. }
-            | Self::Responder(_)
+            | Self::Responder { .. }
             | Self::Live(_)
             | Self::AnyLive { .. }
             | Self::Remember
@@ -185,7 +189,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
-    /// any more come back. `force` goes on where another firewall is in the way, or an interface of the rules is missing.
+    /// any more come back. Other firewalls are examined first: they may keep maintd from the responder, too. `force` goes on
+    /// where one is in the way, or an interface of the rules is missing.
     pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
@@ -196,11 +201,14 @@ impl Plan {
                 is_required: !force,
             },
         ];
-        steps.extend(responders.iter().copied().map(Step::Responder));
         steps.push(Step::PathIsOpen {
             families: moved.families(),
             is_required: !force,
         });
+        steps.extend(responders.iter().map(|server| Step::Responder {
+            server: *server,
+            is_required: !force,
+        }));
         steps.push(Step::Remember);
         steps.push(Step::Change(moved.clone()));
         steps.push(Step::AreMoved(moved.clone()));
@@ -380,9 +388,12 @@ mod tests {
                 Step::LabelsLoaded,
                 Step::HasRoom,
                 Step::Redirects { is_required: true },
-                Step::Responder(responders[0]),
                 Step::PathIsOpen {
                     families: vec![Family::Inet, Family::Inet6],
+                    is_required: true,
+                },
+                Step::Responder {
+                    server: responders[0],
                     is_required: true,
                 },
                 Step::Remember,

@@ -211,13 +211,17 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Why a server did not accept, as messages have it.
-pub(super) fn why(error: &io::Error) -> String {
-    // A read or write that took too long would have blocked.
-    if matches!(
+/// A server gave no answer in time. A read or write that took too long would have blocked.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
-    ) {
+    )
+}
+
+/// Why a server did not accept, as messages have it.
+pub(super) fn why(error: &io::Error) -> String {
+    if is_timeout(error) {
         format!("no answer within {} s", LIMIT.as_secs())
     } else {
         reason(error)

@@ -60,6 +60,8 @@ pub struct Status {
     backend: &'static str,
     table: String,
     moved: Moved,
+    /// Something is known to keep some of those who are moved from the page.
+    has_obstacle: bool,
     saved: Option<Saved>,
     page: Traffic,
     live: Traffic,
@@ -121,15 +123,19 @@ impl Switch {
             });
         warnings.extend(crowding(room));
         let is_on = matches!(state, State::On | State::Partly);
+        let mut has_obstacle = false;
         if is_on {
             let step = Step::PathIsOpen {
                 families: moved.as_ref().map(Moved::families).unwrap_or_default(),
                 is_required: false,
             };
-            if let Ok(Finding::Warning(what)) | Err(what) =
-                take(&step, &self.filter, &mut self.world)
-            {
-                warnings.push(what);
+            match take(&step, &self.filter, &mut self.world) {
+                Ok(Finding::Obstacle(what)) => {
+                    has_obstacle = true;
+                    warnings.push(what);
+                }
+                Ok(Finding::Warning(what)) | Err(what) => warnings.push(what),
+                Ok(_) => {}
             }
         }
         if is_on && self.settings.backend == Backend::Pf {
@@ -148,7 +154,10 @@ impl Switch {
             saved,
             page,
             live,
-            responders: probed(responders, |server| self.world.ask_for_page(server)),
+            has_obstacle,
+            responders: probed(responders, |server| {
+                self.world.ask_for_page(server).map_err(|no| no.what)
+            }),
             live_servers,
             silent,
             room,
@@ -405,7 +414,8 @@ impl Status {
             row("message", &text::on_one_line(message));
         }
         if self.moved.is_anybody() {
-            row("moved", &format!("{} the page", text::who(&self.moved)));
+            let moved = text::who(&self.moved, self.has_obstacle);
+            row("moved", &format!("{moved} the page"));
         }
         if self.moved.is_anybody() && !self.moved.except.is_empty() {
             row("excepted", &text::list(&self.moved.except));

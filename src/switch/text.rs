@@ -22,7 +22,7 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
                 let lines: Vec<_> = calls.iter().map(ToString::to_string).collect();
                 lines.join("\n")
             }
-            Means::AskForPage(server) => format!("# {server} must answer with 503"),
+            Means::AskForPage { server, .. } => format!("# {server} must answer with 503"),
             Means::Connect(server) => format!("# {server} must accept connections"),
             Means::ConnectToAny {
                 servers,
@@ -52,9 +52,9 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
     text
 }
 
-/// Who gets the page, and until when that is announced.
-pub(super) fn summary(saved: &Saved) -> String {
-    let mut text = format!("{} the page", who(&saved.moved));
+/// Who gets the page, or is only redirected to it where something is in the way, and until when that is announced.
+pub(super) fn summary(saved: &Saved, has_obstacle: bool) -> String {
+    let mut text = format!("{} the page", who(&saved.moved, has_obstacle));
     if !saved.moved.except.is_empty() {
         let _ = write!(text, ", but for {}", list(&saved.moved.except));
     }
@@ -65,13 +65,18 @@ pub(super) fn summary(saved: &Saved) -> String {
 }
 
 /// Who is moved, with the verb.
-pub(super) fn who(moved: &Moved) -> String {
+pub(super) fn who(moved: &Moved, has_obstacle: bool) -> String {
+    let (one_is, several_are) = if has_obstacle {
+        ("is redirected to", "are redirected to")
+    } else {
+        ("gets", "get")
+    };
     let everybody = moved.entries.iter().filter(|entry| entry.is_everybody());
     match (everybody.count(), moved.entries.as_slice()) {
-        (2, _) => "everybody gets".to_owned(),
-        (_, []) => "nobody gets".to_owned(),
-        (_, [one]) => format!("{one} gets"),
-        (_, several) => format!("{} get", list(several)),
+        (2, _) => format!("everybody {one_is}"),
+        (_, []) => format!("nobody {one_is}"),
+        (_, [one]) => format!("{one} {one_is}"),
+        (_, several) => format!("{} {several_are}", list(several)),
     }
 }
 
@@ -203,7 +208,10 @@ mod tests {
             (&[], "nobody gets"),
         ] {
             let moved = Moved::new(networks(entries), Vec::new()).unwrap();
-            assert_eq!(who(&moved), expected);
+            assert_eq!(who(&moved, false), expected);
+            let redirected = expected.replace(" gets", " is redirected to");
+            let redirected = redirected.replace(" get", " are redirected to");
+            assert_eq!(who(&moved, true), redirected);
         }
         let many: Vec<String> = (0..10)
             .map(|number| format!("192.0.2.{}", 2 * number))

@@ -1,12 +1,13 @@
 //! The world outside as it is: the system's commands, its files, its servers.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::carry_out::World;
+use super::carry_out::{NoPage, World};
 use super::command::{Call, Output};
 use super::probe;
 use crate::config::switch::Backend;
@@ -72,26 +73,47 @@ impl World for System {
         fs::read_to_string(path).map_err(|error| reason(&error))
     }
 
-    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), String> {
-        let secure = self.secure.contains(&server.port());
+    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), NoPage> {
+        let port = server.port();
+        let secure = self.secure.contains(&port);
         let scheme = if secure { "https" } else { "http" };
         log::debug!("asking {scheme}://{server}/ for the page");
-        match probe::status(server, secure) {
-            Ok(UNAVAILABLE) => Ok(()),
-            Ok(status) => Err(format!(
-                "what answers on {scheme}://{server}/ says {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
-            )),
-            Err(_) if self.backend == Backend::Nft && probe::is_on_loopback(server) => {
-                let port = server.port();
-                Err(format!(
-                    "the responder listens on loopback alone, where nft cannot send visitors; have \"maintd serve\" listen on 0.0.0.0:{port} and [::]:{port}"
-                ))
+        let (what, is_timeout) = match probe::status(server, secure) {
+            Ok(UNAVAILABLE) => return Ok(()),
+            Ok(status) => (
+                format!(
+                    "what answers on {scheme}://{server}/ says {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
+                ),
+                false,
+            ),
+            Err(error) if probe::is_timeout(&error) => (
+                format!(
+                    "nobody answers on {scheme}://{server}/: {}; check that no firewall drops packets to port {port} over the loopback interface, and that \"maintd serve\" runs",
+                    probe::why(&error)
+                ),
+                true,
+            ),
+            Err(error)
+                if error.kind() == ErrorKind::ConnectionRefused
+                    && self.backend == Backend::Nft
+                    && probe::is_on_loopback(server) =>
+            {
+                (
+                    format!(
+                        "the responder listens on loopback alone, where nft cannot send visitors; have \"maintd serve\" listen on 0.0.0.0:{port} and [::]:{port}"
+                    ),
+                    false,
+                )
             }
-            Err(error) => Err(format!(
-                "nobody answers on {scheme}://{server}/: {}; start \"maintd serve\" there",
-                probe::why(&error)
-            )),
-        }
+            Err(error) => (
+                format!(
+                    "nobody answers on {scheme}://{server}/: {}; start \"maintd serve\" there",
+                    probe::why(&error)
+                ),
+                false,
+            ),
+        };
+        Err(NoPage { what, is_timeout })
     }
 
     fn connect(&mut self, server: SocketAddr) -> Result<(), String> {

@@ -151,6 +151,72 @@ fn nftables_that_drop_the_page_are_named_and_opened_by_the_line() {
 }
 
 #[test]
+fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_lines() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    site.load(&ONLY_80_AND_443.replace("iif lo accept", ""));
+    let refused = site.maintd(&["on"]);
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    let lines = lines_to_add(&refused);
+    let lo = "nft insert rule inet filter input iif lo accept";
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[1], lo);
+    // Visitors reach the page, and maintd alone does not.
+    site.script(&lines[0], "sh");
+    let refused = site.maintd(&["on"]);
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    assert_eq!(lines_to_add(&refused), [lo]);
+    let forced = site.maintd(&["on", "--force"]);
+    assert_eq!(forced.status, 0, "{}", forced.stderr);
+    assert!(
+        forced
+            .stderr
+            .contains("no answer within 5 s; check that no firewall drops packets to port 8080"),
+        "{}",
+        forced.stderr
+    );
+    site.new_visitors_get(&[const { Outcome::Page }; 4]);
+    site.switch(&["off"]);
+    site.script(lo, "sh");
+    is_open(&site);
+}
+
+/// A chain that jumps to another one for each of many interfaces, of which visitors come by the first.
+#[test]
+fn what_one_of_many_interfaces_decides_is_found() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let (mut chains, mut jumps) = (String::new(), String::new());
+    for number in 0..40 {
+        chains.push_str(&format!(
+            " chain w{number} {{\n  tcp dport 22 accept\n }}\n"
+        ));
+        jumps.push_str(&format!("  iifname \"vlan{number}\" jump w{number}\n"));
+    }
+    let wan = "iifname != \"lo\" iifname \"to-clients\" jump wan\n";
+    let rules = ONLY_80_AND_443.replace(
+        "tcp dport { 22, 80, 443 } accept",
+        &format!("{wan}{jumps}  ip saddr 192.168.0.0/16 accept"),
+    );
+    let rules = rules.replace(
+        "table inet filter {\n",
+        &format!(
+            "table inet filter {{\n chain wan {{\n  tcp dport {{ 80, 443 }} accept\n }}\n{chains}"
+        ),
+    );
+    site.load(&rules);
+    is_in_the_way(
+        &site,
+        "chain \"input\" of table \"inet filter\" drops what is redirected",
+        &NO_ANSWER,
+    );
+}
+
+#[test]
 fn a_chain_that_drops_one_family_is_named() {
     if !can_run() {
         return;

@@ -21,6 +21,8 @@ struct Script {
     /// How many states there are.
     states: u64,
     page: Option<&'static str>,
+    /// The page does not come in time.
+    is_late: bool,
     live: Option<&'static str>,
     interrupted_after: Option<usize>,
     pauses: usize,
@@ -115,8 +117,13 @@ impl World for Script {
         Err("no such file".to_owned())
     }
 
-    fn ask_for_page(&mut self, _: SocketAddr) -> Result<(), String> {
-        self.page.map_or(Ok(()), |why| Err(why.to_owned()))
+    fn ask_for_page(&mut self, _: SocketAddr) -> Result<(), NoPage> {
+        self.page.map_or(Ok(()), |why| {
+            Err(NoPage {
+                what: why.to_owned(),
+                is_timeout: self.is_late,
+            })
+        })
     }
 
     fn connect(&mut self, _: SocketAddr) -> Result<(), String> {
@@ -151,10 +158,14 @@ fn filter() -> Filter {
 }
 
 fn on(script: &mut Script) -> Result<Report, Failure> {
+    on_by(script, false)
+}
+
+fn on_by(script: &mut Script, force: bool) -> Result<Report, Failure> {
     let everybody = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
     let moved = Moved::new(everybody, vec!["192.0.2.10".parse().unwrap()]).unwrap();
     carry_out(
-        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], false),
+        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], force),
         &filter(),
         script,
     )
@@ -174,6 +185,27 @@ fn was_on_for_some() -> Script {
     Script {
         table: vec![OLD.to_owned()],
         ..Script::default()
+    }
+}
+
+#[test]
+fn a_responder_that_is_late_is_a_warning_by_force() {
+    for (is_late, force, is_on) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let mut script = Script {
+            page: Some("no answer"),
+            is_late,
+            ..Script::default()
+        };
+        let done = on_by(&mut script, force);
+        assert_eq!(done.is_ok(), is_on, "{is_late} {force}");
+        assert_eq!(script.table.is_empty(), !is_on);
+        if let Ok(report) = done {
+            assert_eq!(report.warnings, ["no answer"]);
+        }
     }
 }
 

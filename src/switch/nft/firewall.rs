@@ -9,6 +9,9 @@
 //! whatever else it requires. The first guess is that no such condition holds, as for the usual visitor; then that each
 //! holds alone, then each two of them, and so on. There may be too many combinations to try: then it is unknown whether the
 //! path is open, which is a warning.
+//!
+//! maintd's own requests to the responder, by which it checks that it answers, have to pass too: over the loopback interface,
+//! to an address of this host. They are only reported where they are dropped whatever is guessed.
 
 mod ruleset;
 mod saved;
@@ -72,6 +75,8 @@ struct Packet {
     family: Family,
     /// To the live site; to the page otherwise.
     is_live: bool,
+    /// maintd's own, over the loopback interface.
+    is_own: bool,
     /// The server's answer.
     is_reply: bool,
     /// The server's port. The client's is any.
@@ -102,6 +107,11 @@ enum Condition {
         value: Option<u8>,
     },
     Reply,
+    /// By this interface or another: for packets over the loopback that is known.
+    Interface {
+        is_loopback: bool,
+        of_visitors: Box<Condition>,
+    },
     /// It cannot be evaluated. Conditions with the same key hold together; for both packets alike where it is shared.
     Unknown {
         key: usize,
@@ -300,9 +310,10 @@ impl Conditions<'_> {
 
     /// Visitors come by any interface but the loopback.
     fn interface<'b>(&mut self, names: impl Iterator<Item = &'b str>) -> Condition {
-        let mut names: Vec<&str> = names.filter(|name| *name != "lo").collect();
+        let (loopback, mut names): (Vec<&str>, Vec<&str>) = names.partition(|name| *name == "lo");
         names.sort_unstable();
-        if names.is_empty() {
+        let is_loopback = !loopback.is_empty() || names.iter().any(|name| may_be_same(name, "lo"));
+        let of_visitors = if names.is_empty() {
             Condition::Known(false)
         } else if names.iter().any(|name| matches!(*name, "*" | "+")) {
             Condition::Known(true)
@@ -310,6 +321,10 @@ impl Conditions<'_> {
             let text = format!("interface {}", names.join(","));
             let names = names.into_iter().map(str::to_owned).collect();
             self.origin(text, Origin::Interfaces(names))
+        };
+        Condition::Interface {
+            is_loopback,
+            of_visitors: Box::new(of_visitors),
         }
     }
 }
@@ -346,7 +361,12 @@ fn rule(mut tests: Vec<Test>, action: Action) -> Option<Rule> {
     {
         return None;
     }
-    tests.sort_by_key(|test| matches!(test.condition, Condition::Unknown { .. }));
+    tests.sort_by_key(|test| {
+        matches!(
+            test.condition,
+            Condition::Unknown { .. } | Condition::Interface { .. }
+        )
+    });
     Some(Rule {
         tests,
         action,
@@ -390,8 +410,10 @@ enum Path {
 /// What is to be told of other firewalls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
-    /// What is in the way, and how to open it.
+    /// What keeps visitors from the page, and how to open it.
     Obstacle(String),
+    /// What keeps maintd alone from a check of the responder, and how to open it.
+    OfOwn(String),
     /// What is not known.
     Doubt(String),
 }
@@ -400,6 +422,8 @@ pub(super) enum Complaint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Obstacle {
     chain: usize,
+    /// It drops maintd's own requests.
+    is_own: bool,
     /// The responder's ports.
     ports: Vec<u16>,
     families: Vec<Family>,
@@ -471,11 +495,12 @@ impl Firewall {
         let (mut obstacles, mut doubts) = (Obstacles::default(), Obstacles::default());
         for (family, port, path) in paths {
             match path {
-                Path::Obstructed(chains) => obstacles.add(&chains, family, port),
-                Path::Closed(chains) if is_closed => obstacles.add(&chains, family, port),
-                Path::Unknown(chains) => doubts.add(&chains, family, port),
+                Path::Obstructed(chains) => obstacles.add(&chains, false, family, port),
+                Path::Closed(chains) if is_closed => obstacles.add(&chains, false, family, port),
+                Path::Unknown(chains) => doubts.add(&chains, false, family, port),
                 Path::Open | Path::Closed(_) => {}
             }
+            obstacles.add(&self.own_path(family, port), true, family, port);
         }
         let obstacle = self.obstacle(&obstacles.sorted(), families);
         obstacle.or_else(|| self.doubt(&doubts.sorted()))
@@ -512,6 +537,7 @@ impl Firewall {
                 lines.push(line);
             }
         }
+        let is_own = obstacles.iter().all(|obstacle| obstacle.is_own);
         // ufw saves its rules itself.
         let keep = if lines.iter().all(|line| line.starts_with("\"ufw")) {
             ""
@@ -519,11 +545,14 @@ impl Firewall {
             ", and add it to the firewall's configuration for the next boot"
         };
         (!what.is_empty()).then(|| {
-            Complaint::Obstacle(format!(
-                "a firewall keeps visitors from the page: {}; run {}{keep}",
-                what.join(", and "),
-                lines.join(" and ")
-            ))
+            let what = format!("{}; run {}{keep}", what.join(", and "), lines.join(" and "));
+            if is_own {
+                Complaint::OfOwn(format!(
+                    "a firewall keeps maintd from a check of the responder: {what}"
+                ))
+            } else {
+                Complaint::Obstacle(format!("a firewall keeps visitors from the page: {what}"))
+            }
         })
     }
 
@@ -541,6 +570,9 @@ impl Firewall {
         let chain = &self.chains[obstacle.chain];
         let ports = in_words(&obstacle.ports);
         let what = match chain.base {
+            Some(_) | None if obstacle.is_own => {
+                format!("drops maintd's own requests to {ports} over the loopback interface")
+            }
             Some(Base {
                 hook: Hook::Output,
                 priority,
@@ -581,6 +613,13 @@ impl Firewall {
         if is_input && name == "firewalld" {
             return format!("firewall-cmd --add-port={}/tcp", list("/tcp --add-port="));
         }
+        if *tool == Tool::Nft && obstacle.is_own {
+            let interface = if is_output { "oif" } else { "iif" };
+            return format!(
+                "nft insert rule {family} {name} {} {interface} lo accept",
+                chain.name
+            );
+        }
         if *tool == Tool::Nft {
             let port = if is_output { "sport" } else { "dport" };
             let status = if is_untracked { "" } else { "ct status dnat " };
@@ -601,6 +640,10 @@ impl Firewall {
         } else {
             format!("-t {name} ")
         };
+        if obstacle.is_own {
+            let option = if is_output { "-o" } else { "-i" };
+            return format!("{program} {table}-I {} {option} lo -j ACCEPT", chain.name);
+        }
         let port = if is_output { "sports" } else { "dports" };
         let state = if is_untracked {
             ""
@@ -616,12 +659,7 @@ impl Firewall {
 
     /// Compares a visitor's packets to the page with those to the live site.
     fn path(&self, family: Family, redirect: &Redirect) -> Path {
-        let mut walk = Walk {
-            firewall: self,
-            guesses: Guesses::new(&self.origins),
-            left: MAX_RULES,
-            guessed: Vec::new(),
-        };
+        let mut walk = Walk::new(self);
         let mut path = None;
         loop {
             let blocked = walk.page(family, redirect);
@@ -646,6 +684,24 @@ impl Firewall {
             Some(_) | None => Path::Unknown(walk.guessed),
         }
     }
+
+    /// The base chains that drop maintd's own requests to a port of the responder whatever is guessed, or the answers.
+    fn own_path(&self, family: Family, port: u16) -> Vec<usize> {
+        let mut walk = Walk::new(self);
+        let mut first = None;
+        loop {
+            let blocked = walk.own(family, port);
+            if blocked.is_empty() || walk.left == 0 {
+                return Vec::new();
+            }
+            first.get_or_insert(blocked);
+            if !walk.guesses.next() {
+                break;
+            }
+        }
+        let first = first.filter(|_| walk.guesses.are_complete);
+        first.unwrap_or_default()
+    }
 }
 
 /// `port 8080`, `ports 8080 and 8443`.
@@ -660,12 +716,14 @@ fn in_words(ports: &[u16]) -> String {
 struct Obstacles(Vec<Obstacle>);
 
 impl Obstacles {
-    fn add(&mut self, chains: &[usize], family: Family, port: u16) {
+    fn add(&mut self, chains: &[usize], is_own: bool, family: Family, port: u16) {
         for chain in chains {
-            let known = self.0.iter().position(|other| other.chain == *chain);
+            let is_known = |other: &Obstacle| (other.chain, other.is_own) == (*chain, is_own);
+            let known = self.0.iter().position(is_known);
             let number = known.unwrap_or_else(|| {
                 self.0.push(Obstacle {
                     chain: *chain,
+                    is_own,
                     ports: Vec::new(),
                     families: Vec::new(),
                 });
@@ -677,7 +735,8 @@ impl Obstacles {
     }
 
     fn sorted(mut self) -> Vec<Obstacle> {
-        self.0.sort_by_key(|obstacle| obstacle.chain);
+        self.0
+            .sort_by_key(|obstacle| (obstacle.chain, obstacle.is_own));
         for obstacle in &mut self.0 {
             obstacle.ports.sort_unstable();
             obstacle.ports.dedup();
@@ -797,12 +856,22 @@ struct Walk<'a> {
     guessed: Vec<usize>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(firewall: &'a Firewall) -> Self {
+        Self {
+            firewall,
+            guesses: Guesses::new(&firewall.origins),
+            left: MAX_RULES,
+            guessed: Vec::new(),
+        }
+    }
+
     /// The base chains that drop a visitor's packets to the page, or the answers.
     fn page(&mut self, family: Family, redirect: &Redirect) -> Vec<usize> {
         let request = Packet {
             family,
             is_live: false,
+            is_own: false,
             is_reply: false,
             port: redirect.to,
             original: redirect.from,
@@ -839,6 +908,7 @@ impl Walk<'_> {
         let mut packet = Packet {
             family,
             is_live: true,
+            is_own: false,
             is_reply: false,
             port: redirect.from,
             original: redirect.from,
@@ -869,6 +939,40 @@ impl Walk<'_> {
             }
         }
         true
+    }
+
+    /// The base chains that drop maintd's own requests to the responder, or the answers: each is sent and received here.
+    fn own(&mut self, family: Family, port: u16) -> Vec<usize> {
+        let request = Packet {
+            family,
+            is_live: false,
+            is_own: true,
+            is_reply: false,
+            port,
+            original: port,
+            state: State::New,
+            is_translated: false,
+        };
+        let answer = Packet {
+            is_reply: true,
+            state: State::Established,
+            ..request
+        };
+        let mut blocked = Vec::new();
+        for mut packet in [request, answer] {
+            for hook in [Hook::Output, Hook::Prerouting, Hook::Input] {
+                for (number, chain) in self.firewall.chains.iter().enumerate() {
+                    let base = chain.base_for(family);
+                    let Some(base) = base.filter(|base| base.hook == hook && !base.is_nat) else {
+                        continue;
+                    };
+                    if self.base(number, base, &mut packet) && !blocked.contains(&number) {
+                        blocked.push(number);
+                    }
+                }
+            }
+        }
+        blocked
     }
 
     /// Whether a base chain drops this packet.
@@ -918,8 +1022,12 @@ impl Walk<'_> {
     }
 
     fn holds(&mut self, test: &Test, packet: &Packet) -> bool {
+        self.is_met(&test.condition, packet) != test.is_negated
+    }
+
+    fn is_met(&mut self, condition: &Condition, packet: &Packet) -> bool {
         let among = |ports: &Ports, port: u16| ports.iter().any(|(a, b)| (*a..=*b).contains(&port));
-        let holds = match &test.condition {
+        match condition {
             Condition::Known(holds) => *holds,
             Condition::Family(family) => packet.family == *family,
             Condition::DestinationPort(ports) if packet.is_reply => has_ephemeral(ports),
@@ -937,11 +1045,12 @@ impl Walk<'_> {
                 value.map_or(flags & mask != 0, |value| flags & mask == value)
             }
             Condition::Reply => packet.is_reply,
+            Condition::Interface { is_loopback, .. } if packet.is_own => *is_loopback,
+            Condition::Interface { of_visitors, .. } => self.is_met(of_visitors, packet),
             Condition::Unknown { key, is_shared } => {
                 self.guesses.guess(*key, packet.is_live && !is_shared)
             }
-        };
-        holds != test.is_negated
+        }
     }
 }
 

@@ -23,7 +23,7 @@ fn complaint_of(printed: &Printed<'_>) -> Option<String> {
     firewall
         .complaint(&REDIRECTS, &BOTH)
         .map(|complaint| match complaint {
-            Complaint::Obstacle(what) | Complaint::Doubt(what) => what,
+            Complaint::Obstacle(what) | Complaint::OfOwn(what) | Complaint::Doubt(what) => what,
         })
 }
 
@@ -200,9 +200,9 @@ fn each_base_chain_has_to_accept() {
     let late =
         r#""name": "late", "type": "filter", "hook": "input", "prio": 300, "policy": "drop""#;
     let printed = ruleset(&[
-        chain("inet", "filter", late, &[LIVE]),
+        chain("inet", "filter", late, &[OLD, LO, LIVE]),
         chain("ip", "first", early, &[r#"{"accept": null}"#]),
-        chain("ip6", "other", DROPS, &[LIVE]),
+        chain("ip6", "other", DROPS, &[OLD, LO, LIVE]),
         chain("bridge", "not asked", DROPS, &[]),
         chain("inet", "maintd", DROPS, &[]),
     ]);
@@ -263,7 +263,7 @@ fn jumps_are_followed() {
         let printed = ruleset(&[
             ports.to_owned(),
             set.to_owned(),
-            chain("inet", "filter", DROPS, input),
+            chain("inet", "filter", DROPS, &[&[OLD, LO], input].concat()),
             chain("inet", "filter", web, inside),
         ]);
         let complaint = complaint_of(&Printed {
@@ -282,9 +282,11 @@ fn answers_have_to_pass_too() {
         )
     };
     let live = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": {"set": [80, 443]}}}, {"accept": null}"#;
+    let lo = LO.replace("iif", "oif");
     let complaint = |rules: &[&str], priority| {
+        let rules = [&[lo.as_str()], rules].concat();
         complaint_of(&Printed {
-            ruleset: &ruleset(&[chain("inet", "filter", &output(priority), rules)]),
+            ruleset: &ruleset(&[chain("inet", "filter", &output(priority), &rules)]),
             ..Printed::default()
         })
     };
@@ -307,6 +309,71 @@ fn answers_have_to_pass_too() {
             -300
         ),
         None
+    );
+}
+
+#[test]
+fn own_requests_to_the_responder_have_to_pass_too() {
+    let input = |rules: &[&str]| {
+        complaint_of(&Printed {
+            ruleset: &ruleset(&[chain("inet", "filter", DROPS, rules)]),
+            ..Printed::default()
+        })
+    };
+    assert_eq!(
+        input(&[OLD, PAGE, LIVE]).unwrap(),
+        "a firewall keeps maintd from a check of the responder: \
+         chain \"input\" of table \"inet filter\" drops maintd's own requests to ports 8080 and 8443 over the loopback interface; \
+         run \"nft insert rule inet filter input iif lo accept\", and add it to the firewall's configuration for the next boot"
+    );
+    assert_eq!(
+        input(&[OLD, LIVE]).unwrap(),
+        "a firewall keeps visitors from the page: \
+         chain \"input\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443, \
+         and chain \"input\" of table \"inet filter\" drops maintd's own requests to ports 8080 and 8443 over the loopback interface; \
+         run \"nft insert rule inet filter input ct status dnat tcp dport { 8080, 8443 } accept\" \
+         and \"nft insert rule inet filter input iif lo accept\", and add it to the firewall's configuration for the next boot"
+    );
+    let not_lo = LO.replace("==", "!=");
+    assert!(input(&[OLD, &not_lo]).unwrap().contains("iif lo accept"));
+    // The loopback as it may be written, and the ports for all.
+    for rule in [
+        LO,
+        &LO.replace("\"lo\"", r#"{"set": ["eth0", "lo"]}"#),
+        &LO.replace("\"lo\"", "\"l*\""),
+        &LIVE.replace("[22, 80, 443]", "[80, 443, 8080, 8443]"),
+    ] {
+        assert_eq!(input(&[OLD, rule, PAGE, LIVE]), None, "{rule}");
+    }
+    // An address of the host may be among these.
+    let source = format!(r#"{SOURCE}, {{"accept": null}}"#);
+    let other = source
+        .replace("ip", "ip6")
+        .replace("192.0.2.0", "2001:db8::");
+    assert_eq!(input(&[OLD, PAGE, LIVE, &source, &other]), None);
+    let output =
+        r#""name": "output", "type": "filter", "hook": "output", "prio": 0, "policy": "drop""#;
+    let what = complaint_of(&Printed {
+        ruleset: &ruleset(&[chain("inet", "filter", output, &[OLD])]),
+        ..Printed::default()
+    });
+    let what = what.unwrap();
+    assert!(
+        what.contains("run \"nft insert rule inet filter output oif lo accept\""),
+        "{what}"
+    );
+    let what = complaint_of(&Printed {
+        ruleset: r#"{"nftables": []}"#,
+        legacy: [
+            "*filter\n:INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate ESTABLISHED,DNAT -j ACCEPT\nCOMMIT\n",
+            "",
+        ],
+        ..Printed::default()
+    });
+    let what = what.unwrap();
+    assert!(
+        what.contains("run \"iptables-legacy -I INPUT -i lo -j ACCEPT\""),
+        "{what}"
     );
 }
 
@@ -364,7 +431,7 @@ fn legacy(rules: &[&str]) -> Option<String> {
         .map(|rule| format!("-A INPUT {rule}\n"))
         .collect();
     let text = format!(
-        "# Generated\n*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:WEB - [0:0]\n{}-A WEB -p tcp -m tcp --dport 8000:9000 -j ACCEPT\nCOMMIT\n",
+        "# Generated\n*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:WEB - [0:0]\n-A INPUT -i lo -j ACCEPT\n{}-A WEB -p tcp -m tcp --dport 8000:9000 -j ACCEPT\nCOMMIT\n",
         rules.concat()
     );
     complaint_of(&Printed {
