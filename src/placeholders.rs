@@ -234,8 +234,8 @@ pub(crate) fn are_in(page: &[u8]) -> bool {
     tags(page).iter().any(|tag| !tag.is_alone)
 }
 
-/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its first line and column, in their order. Other
-/// braces are taken for those of another program.
+/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its first line and column, in their
+/// order. Other braces are taken for those of another program.
 pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     for tag in tags(page).iter().filter(|tag| tag.is_alone) {

@@ -142,8 +142,8 @@ pub struct Chain {
     listed: Vec<Listed>,
     /// The lines of those that are in the file again, and of the first of each.
     repeated: Vec<[usize; 2]>,
-    /// Positions in the order in which they are sent, each certificate once: first the path, in which each is the issuer of the one before, then
-    /// what belongs to none of it.
+    /// Positions in the order in which they are sent, each certificate once: first the path, in which each is the issuer of
+    /// the one before, then the others.
     order: Vec<usize>,
     /// The length of the path.
     length: usize,
