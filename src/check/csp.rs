@@ -523,113 +523,84 @@ mod tests {
         }
     }
 
+    /// The advice about requests of the embedded page, on a site with these names.
+    fn advice_about_requests(server_names: &str, has_tls: bool, policy: &str) -> Vec<String> {
+        let names = server_names.split_ascii_whitespace();
+        let names: Vec<ServerName> = names.map(|name| name.parse().unwrap()).collect();
+        let origins = Origins {
+            names: &names,
+            has_tls,
+        };
+        let lacks = lacks_requests([policy].into_iter(), origins);
+        lacks.iter().filter_map(Lack::advice).collect()
+    }
+
+    const ADD_SELF: &str = "add 'self' to connect-src";
+
     #[test]
     fn requests_of_the_embedded_page_need_connect_src() {
-        let own = |text: &str| "add 'self' to ".to_owned() + text;
         let instead = |text: &str| format!("add \"connect-src {text}\"");
-        let names = |text: &str| -> Vec<ServerName> {
-            let names = text.split_ascii_whitespace();
-            names.map(|name| name.parse().unwrap()).collect()
-        };
-        for (server_names, has_tls, policy, expected) in [
-            ("", false, "default-src 'self'", None),
-            ("", false, "default-src 'none'; connect-src 'SELF'", None),
-            ("", false, "connect-src *; default-src 'none'", None),
-            ("", false, "script-src 'none'", None),
-            ("", false, "default-src 'none'", Some(instead("'self'"))),
+        for (has_tls, policy, expected) in [
+            (false, "default-src 'self'", None),
+            (false, "default-src 'none'; connect-src 'SELF'", None),
+            (false, "connect-src *; default-src 'none'", None),
+            (false, "script-src 'none'", None),
+            (false, "default-src 'none'", Some(instead("'self'"))),
+            (false, "default-src https:", Some(instead("https: 'self'"))),
+            (true, "default-src https: 'unsafe-inline'", None),
+            (false, "default-src http:", None),
             (
-                "",
-                false,
-                "default-src https:",
-                Some(instead("https: 'self'")),
-            ),
-            ("", true, "default-src https: 'unsafe-inline'", None),
-            ("", false, "default-src http:", None),
-            (
-                "a.example",
-                true,
-                "default-src 'self'; connect-src https://api.example",
-                Some(own("connect-src")),
-            ),
-            (
-                "",
                 false,
                 "default-src 'self', connect-src",
-                Some(own("connect-src")),
-            ),
-            ("a.example _", false, "connect-src A.example", None),
-            (
-                "a.example",
-                false,
-                "connect-src b.example http://a.example:80/",
-                None,
-            ),
-            ("a.example", true, "connect-src https://a.example:*", None),
-            (
-                "a.example b.a.example",
-                false,
-                "connect-src a.example *.a.example",
-                None,
-            ),
-            ("*.a.example", false, "connect-src *.a.example", None),
-            (
-                "a.example b.example",
-                false,
-                "connect-src a.example",
-                Some(own("connect-src")),
+                Some(ADD_SELF.to_owned()),
             ),
             (
-                "_",
-                false,
-                "connect-src a.example",
-                Some(own("connect-src")),
-            ),
-            (
-                "a.example",
-                false,
-                "connect-src https://a.example",
-                Some(own("connect-src")),
-            ),
-            (
-                "a.example",
-                true,
-                "connect-src wss://a.example",
-                Some(own("connect-src")),
-            ),
-            (
-                "a.example",
-                true,
-                "connect-src a.example:9000",
-                Some(own("connect-src")),
-            ),
-            (
-                "a.example",
-                true,
-                "connect-src a.example/api/",
-                Some(own("connect-src")),
-            ),
-            (
-                "a.example",
-                true,
-                "connect-src *.a.example",
-                Some(own("connect-src")),
-            ),
-            (
-                "",
                 false,
                 "sandbox allow-scripts",
                 Some("add allow-same-origin to sandbox".to_owned()),
             ),
-            ("", false, "sandbox allow-scripts allow-same-origin", None),
+            (false, "sandbox allow-scripts allow-same-origin", None),
         ] {
-            let names = names(server_names);
-            let origins = Origins {
-                names: &names,
-                has_tls,
-            };
-            let lacks = lacks_requests([policy].into_iter(), origins);
-            let told: Vec<_> = lacks.iter().filter_map(Lack::advice).collect();
-            assert_eq!(told, Vec::from_iter(expected), "{server_names}: {policy}");
+            let advice = advice_about_requests("", has_tls, policy);
+            assert_eq!(advice, Vec::from_iter(expected), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_site_in_connect_src_allow_requests_to_it() {
+        for (server_names, has_tls, policy, is_blocked) in [
+            (
+                "a.example",
+                true,
+                "default-src 'self'; connect-src https://api.example",
+                true,
+            ),
+            ("a.example _", false, "connect-src A.example", false),
+            (
+                "a.example",
+                false,
+                "connect-src b.example http://a.example:80/",
+                false,
+            ),
+            ("a.example", true, "connect-src https://a.example:*", false),
+            (
+                "a.example b.a.example",
+                false,
+                "connect-src a.example *.a.example",
+                false,
+            ),
+            ("*.a.example", false, "connect-src *.a.example", false),
+            ("a.example b.example", false, "connect-src a.example", true),
+            ("_", false, "connect-src a.example", true),
+            ("a.example", false, "connect-src https://a.example", true),
+            ("a.example", true, "connect-src wss://a.example", true),
+            ("a.example", true, "connect-src a.example:9000", true),
+            ("a.example", true, "connect-src a.example/api/", true),
+            ("a.example", true, "connect-src *.a.example", true),
+        ] {
+            let advice = advice_about_requests(server_names, has_tls, policy);
+            let expected = is_blocked.then_some(ADD_SELF);
+            assert_eq!(advice, Vec::from_iter(expected), "{server_names}: {policy}");
         }
     }
 

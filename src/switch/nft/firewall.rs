@@ -69,14 +69,22 @@ impl State {
     }
 }
 
+/// Which connection a packet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// A visitor's, with the live site.
+    Live,
+    /// A visitor's, with the page.
+    Page,
+    /// maintd's own, with the responder over the loopback interface.
+    Own,
+}
+
 /// A packet that is followed through the chains.
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     family: Family,
-    /// To the live site; to the page otherwise.
-    is_live: bool,
-    /// maintd's own, over the loopback interface.
-    is_own: bool,
+    flow: Flow,
     /// The server's answer.
     is_reply: bool,
     /// The server's port. The client's is any.
@@ -110,7 +118,7 @@ enum Condition {
     /// By this interface or another: for packets over the loopback that is known.
     Interface {
         is_loopback: bool,
-        of_visitors: Box<Condition>,
+        of_visitors: Box<Self>,
     },
     /// It cannot be evaluated. Conditions with the same key hold together; for both packets alike where it is shared.
     Unknown {
@@ -870,8 +878,7 @@ impl<'a> Walk<'a> {
     fn page(&mut self, family: Family, redirect: &Redirect) -> Vec<usize> {
         let request = Packet {
             family,
-            is_live: false,
-            is_own: false,
+            flow: Flow::Page,
             is_reply: false,
             port: redirect.to,
             original: redirect.from,
@@ -907,8 +914,7 @@ impl<'a> Walk<'a> {
     fn is_live_reached(&mut self, family: Family, redirect: &Redirect) -> bool {
         let mut packet = Packet {
             family,
-            is_live: true,
-            is_own: false,
+            flow: Flow::Live,
             is_reply: false,
             port: redirect.from,
             original: redirect.from,
@@ -945,8 +951,7 @@ impl<'a> Walk<'a> {
     fn own(&mut self, family: Family, port: u16) -> Vec<usize> {
         let request = Packet {
             family,
-            is_live: false,
-            is_own: true,
+            flow: Flow::Own,
             is_reply: false,
             port,
             original: port,
@@ -1045,11 +1050,11 @@ impl<'a> Walk<'a> {
                 value.map_or(flags & mask != 0, |value| flags & mask == value)
             }
             Condition::Reply => packet.is_reply,
-            Condition::Interface { is_loopback, .. } if packet.is_own => *is_loopback,
+            Condition::Interface { is_loopback, .. } if packet.flow == Flow::Own => *is_loopback,
             Condition::Interface { of_visitors, .. } => self.is_met(of_visitors, packet),
-            Condition::Unknown { key, is_shared } => {
-                self.guesses.guess(*key, packet.is_live && !is_shared)
-            }
+            Condition::Unknown { key, is_shared } => self
+                .guesses
+                .guess(*key, packet.flow == Flow::Live && !is_shared),
         }
     }
 }
