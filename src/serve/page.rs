@@ -12,7 +12,14 @@ use crate::fault::{Fault, reason};
 /// The most bytes of a page.
 pub const MAX_PAGE: u64 = 16 * 1024 * 1024;
 
-/// The page that maintd brings along.
+/// The page that maintd brings along. Each answer carries it, so most of its reasons stand here:
+///
+/// - The script loads the site by `location.replace`: `reload` would send a visitor's form again (RFC 9110 9.2.2). A URL that
+///   differs from the current one in its fragment alone is not fetched, so the current one is changed first.
+/// - It does not follow a redirect (status 0): the site is back, and the target may forbid scripts to read it.
+/// - It measures time by `performance.now`: `Date.now` changes when the clock is set.
+/// - `&#1;` in the refresh for browsers without scripts is this page's URL without a fragment. Without a URL w3m sends a form
+///   again, and with an empty one Chromium fetches nothing where the URL has a fragment.
 pub const EMBEDDED: &[u8] = include_bytes!("../../www/maintenance.html");
 
 /// Reads a page from a file.
