@@ -347,7 +347,12 @@ impl Switch {
     fn look(&mut self) -> Result<Finding, String> {
         let found = take(&Step::Remember, &self.filter, &mut self.world)?;
         if matches!(found, Finding::NoTable(_))
-            && take(&Step::RulesLoaded, &self.filter, &mut self.world).is_ok()
+            && take(
+                &Step::RulesLoaded { is_required: false },
+                &self.filter,
+                &mut self.world,
+            )
+            .is_ok()
         {
             let table = self.settings.table();
             return Err(format!(

@@ -183,7 +183,7 @@ impl Nft {
 
     pub(super) fn means(&self, step: &Step) -> Means {
         Means::Call(match step {
-            Step::RulesLoaded
+            Step::RulesLoaded { .. }
             | Step::Remember
             | Step::AreMoved(_)
             | Step::NobodyIsMoved
@@ -224,15 +224,22 @@ impl Nft {
         let is_well = output.status == Some(0);
         let table = || self.read(output);
         match step {
-            Step::RulesLoaded => {
+            Step::RulesLoaded { is_required } => {
                 let table = table()?;
-                match rules::missing(&self.settings, &table) {
-                    None => Ok(Finding::Right),
-                    Some(what) => Err(format!(
+                let complaint = |what: String| {
+                    format!(
                         "table \"inet {}\" {what}; {}",
                         self.settings.table(),
                         self.load_rules()
-                    )),
+                    )
+                };
+                if let Some(what) = rules::missing(&self.settings, &table) {
+                    return Err(complaint(what));
+                }
+                match rules::outdated(&table).map(complaint) {
+                    None => Ok(Finding::Right),
+                    Some(what) if *is_required => Err(what),
+                    Some(what) => Ok(Finding::Warning(what)),
                 }
             }
             Step::Remember if is_missing(output) => Ok(Finding::NoTable(self.missing())),

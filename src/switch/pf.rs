@@ -98,7 +98,7 @@ impl Pf {
     pub(super) fn means(&self, step: &Step) -> Means {
         Means::Call(match step {
             Step::FilterRuns => self.call(&["-s", "info"]),
-            Step::RulesLoaded => self.call(&["-vs", "Tables"]),
+            Step::RulesLoaded { .. } => self.call(&["-vs", "Tables"]),
             Step::LabelsLoaded | Step::Counts => self.call(&["-s", "labels"]),
             Step::HasRoom => self.call(&["-s", "memory"]),
             Step::Remember | Step::NobodyIsMoved => self.table(&["show"]),
@@ -289,7 +289,7 @@ impl Pf {
                         .to_owned(),
                 ),
             },
-            Step::RulesLoaded => match output::is_referenced(text, table) {
+            Step::RulesLoaded { .. } => match output::is_referenced(text, table) {
                 Some(true) => Ok(Finding::Right),
                 Some(false) => Err(format!(
                     "no rule uses table <{table}>, so nobody is moved; {LOAD_RULES}"

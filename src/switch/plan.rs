@@ -37,7 +37,10 @@ pub(super) enum Step {
     /// The packet filter runs.
     FilterRuns,
     /// Its rules are loaded, and use the table.
-    RulesLoaded,
+    RulesLoaded {
+        /// Rules of an older maintd are a failure.
+        is_required: bool,
+    },
     /// Its rules carry the labels by which connections are told apart.
     LabelsLoaded,
     /// Its rules redirect those who are moved, on interfaces that exist, to servers that answer with the page.
@@ -102,7 +105,7 @@ impl Step {
     pub(super) const fn phase(&self) -> Phase {
         match self {
             Self::FilterRuns
-            | Self::RulesLoaded
+            | Self::RulesLoaded { .. }
             | Self::LabelsLoaded
             | Self::Redirects { .. }
             | Self::HasRoom
@@ -190,11 +193,13 @@ pub(super) struct Plan {
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
     /// any more come back. Other firewalls are examined first: they may keep maintd from the responder, too. `force` goes on
-    /// where one is in the way, or an interface of the rules is missing.
+    /// where one is in the way, an interface of the rules is missing, or the rules are of an older maintd.
     pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
-            Step::RulesLoaded,
+            Step::RulesLoaded {
+                is_required: !force,
+            },
             Step::LabelsLoaded,
             Step::HasRoom,
             Step::Redirects {
@@ -384,7 +389,7 @@ mod tests {
             plan.steps,
             [
                 Step::FilterRuns,
-                Step::RulesLoaded,
+                Step::RulesLoaded { is_required: true },
                 Step::LabelsLoaded,
                 Step::HasRoom,
                 Step::Redirects { is_required: true },

@@ -244,7 +244,7 @@ impl Switch {
         for step in [
             Step::FilterRuns,
             Step::HasRoom,
-            Step::RulesLoaded,
+            Step::RulesLoaded { is_required: false },
             Step::Redirects { is_required: true },
         ] {
             match take(&step, &self.filter, &mut self.world) {
@@ -256,6 +256,7 @@ impl Switch {
                     responders.extend(targets);
                     warnings.extend(more);
                 }
+                Ok(Finding::Warning(what)) => warnings.push(what),
                 Ok(_) => {}
                 // What it is too full for is not to be told where that cannot be told.
                 Err(_) if step == Step::HasRoom => {}

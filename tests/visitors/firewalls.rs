@@ -103,6 +103,8 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let forced = site.maintd(&["on", "--force"]);
     assert_eq!(forced.status, 0, "{}", forced.stderr);
     assert!(forced.stderr.contains(expected), "{}", forced.stderr);
+    let summary = "\nmaintd: on: everybody is redirected to the page\n";
+    assert!(forced.stderr.ends_with(summary), "{}", forced.stderr);
     site.new_visitors_get(forced_on);
     let (status, table) = site.status();
     assert_eq!(status, 0, "{table}");
@@ -110,6 +112,8 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
         table.contains("\nwarning       a firewall keeps visitors from the page: "),
         "{table}"
     );
+    let moved = "\nmoved         everybody is redirected to the page\n";
+    assert!(table.contains(moved), "{table}");
     let json = site.maintd(&["status", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let warnings = json["warnings"].to_string();

@@ -39,6 +39,38 @@ fn nobody_is_moved_without_rules() {
 }
 
 #[test]
+fn rules_of_an_older_maintd_are_to_be_loaded_again() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::without_rules(Responder::Everywhere);
+    let load_older = || {
+        site.load_rules();
+        let handle = "nft delete rule inet maintd raw handle $(nft -a list chain inet maintd raw | sed -n 's/.*iif \"lo\" accept # handle //p')";
+        site.server.run("sh", &["-ec", handle]);
+    };
+    load_older();
+    is_refused(
+        &site,
+        "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"; load its rules: \"maintd rules --backend nft | ",
+    );
+    // Where visitors are on the page already that is a warning, and they come back.
+    site.load_rules();
+    site.switch(&["on"]);
+    load_older();
+    let (status, table) = site.status();
+    assert_eq!(status, 0, "{table}");
+    assert!(
+        table.contains("has the rules of an older maintd"),
+        "{table}"
+    );
+    site.switch(&["off"]);
+    site.load_rules();
+    site.switch(&["on"]);
+    site.switch(&["off"]);
+}
+
+#[test]
 fn nobody_is_sent_back_to_a_site_that_is_down() {
     if !can_run() {
         return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CLIENTS, EXCEPT};
 use crate::config::network::{Family, Network};
@@ -21,6 +21,8 @@ pub(super) struct Table {
     pub(super) chains: Vec<String>,
     /// The redirects that rules make: of which family, from which port and to which.
     pub(super) redirects: Vec<(Family, u16, u16)>,
+    /// What the host sends to itself is left alone.
+    pub(super) exempts_loopback: bool,
     /// What named counters have counted.
     pub(super) counts: BTreeMap<String, Count>,
 }
@@ -39,6 +41,7 @@ pub(super) fn table(json: &str) -> Option<Table> {
             table.chains.extend(name.map(str::to_owned));
         } else if let Some(rule) = item.get("rule") {
             table.redirects.extend(redirect(rule));
+            table.exempts_loopback |= exempts_loopback(rule);
         }
     }
     if !table.moved.is_anybody() {
@@ -130,6 +133,23 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     Some((family, from, to))
 }
 
+/// It accepts what comes over the loopback interface before the kernel looks for its connection.
+fn exempts_loopback(rule: &Value) -> bool {
+    let expressions = rule.get("expr").and_then(Value::as_array);
+    let Some([condition, verdict]) = expressions.map(Vec::as_slice) else {
+        return false;
+    };
+    let condition = condition.get("match");
+    let is = |name: &str, wanted: &Value| {
+        condition.and_then(|condition| condition.get(name)) == Some(wanted)
+    };
+    rule.get("chain").and_then(Value::as_str) == Some("raw")
+        && verdict.get("accept").is_some()
+        && is("op", &json!("=="))
+        && is("left", &json!({"meta": {"key": "iif"}}))
+        && is("right", &json!("lo"))
+}
+
 /// `ss -Htn`: the peers of the connections that are open; nothing for one that cannot be read. One that only closes serves
 /// nobody, and older kernels cannot end it once its program has closed it.
 pub(super) fn open_sockets(text: &str) -> impl Iterator<Item = Option<IpAddr>> {
@@ -169,7 +189,9 @@ mod tests {
                 {"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv4"}},
                 {"match": {"op": "==", "left": {"ct": {"key": "zone", "dir": "original"}}, "right": 503}},
                 {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}},
-                {"redirect": {"port": 8080}}]}}]}"#;
+                {"redirect": {"port": 8080}}]}},
+            {"rule": {"chain": "input", "expr": [
+                {"match": {"op": "==", "left": {"meta": {"key": "iif"}}, "right": "lo"}}, {"accept": null}]}}]}"#;
         let table = table(json).unwrap();
         let texts =
             |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -181,6 +203,9 @@ mod tests {
         assert_eq!(table.sets, ["clients4", "clients6", "except4", "except6"]);
         assert_eq!(table.redirects, [(Family::Inet, 80, 8080)]);
         assert_eq!(table.counts["www-normal"].packets, 12);
+        assert!(!table.exempts_loopback);
+        let raw = json.replace(r#""chain": "input""#, r#""chain": "raw""#);
+        assert!(super::table(&raw).unwrap().exempts_loopback);
     }
 
     #[test]

@@ -253,6 +253,14 @@ pub(super) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> 
     })
 }
 
+/// What the rules of an older maintd lack. They move visitors, but what the host sends to itself is redirected where another
+/// rule exempts it from conntrack, and then `off` does not find the live site.
+pub(super) fn outdated(table: &Table) -> Option<String> {
+    (!table.exempts_loopback).then(|| {
+        "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
