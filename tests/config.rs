@@ -285,7 +285,7 @@ fn cache_fields_without_always_are_dropped_with_a_warning() {
     ];
     for (line, name) in dropped {
         let warning = format!(
-            "maintd: warning: test.conf:{line}:5: add_header {name} is not sent with a 503, as in nginx; add \"always\" to send it"
+            "maintd: warning: test.conf:{line}:5: add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
         );
         assert!(lines.contains(&warning), "{lines:#?}");
     }

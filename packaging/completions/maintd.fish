@@ -85,7 +85,7 @@ complete -c maintd -n "__fish_maintd_using_subcommand on" -l color -d 'When to c
 always\t'Always'
 never\t'Never'"
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l dry-run -d 'Print the commands with their input, and run none'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l force -d 'Switch on although another firewall keeps visitors from the page'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l force -d 'Switch on although visitors may not get the page'
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l resume -d 'Switch on again what was on before a reboot, and do nothing if nothing was'
 complete -c maintd -n "__fish_maintd_using_subcommand on" -s v -l verbose -d 'Say more'
 complete -c maintd -n "__fish_maintd_using_subcommand on" -s q -l quiet -d 'Say nothing but errors'
@@ -123,7 +123,7 @@ complete -c maintd -n "__fish_maintd_using_subcommand run" -l color -d 'When to 
 always\t'Always'
 never\t'Never'"
 complete -c maintd -n "__fish_maintd_using_subcommand run" -l dry-run -d 'Print the commands with their input, and run none'
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l force -d 'Switch on although another firewall keeps visitors from the page'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l force -d 'Switch on although visitors may not get the page'
 complete -c maintd -n "__fish_maintd_using_subcommand run" -s v -l verbose -d 'Say more'
 complete -c maintd -n "__fish_maintd_using_subcommand run" -s q -l quiet -d 'Say nothing but errors'
 complete -c maintd -n "__fish_maintd_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'

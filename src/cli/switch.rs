@@ -61,7 +61,7 @@ struct Moving {
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 
-    /// Switch on although another firewall keeps visitors from the page
+    /// Switch on although visitors may not get the page
     #[arg(long)]
     force: bool,
 }

@@ -72,7 +72,7 @@ impl Reader {
             self.remark(
                 place,
                 format!(
-                    "add_header {name} is not sent with a 503, as in nginx; add \"always\" to send it"
+                    "add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
                 ),
             );
             return false;
