@@ -8,6 +8,8 @@ use socket2::Socket;
 
 use super::privileges::{self, Refusal};
 
+pub(super) use super::one_domain::RoutingDomain;
+
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 512;
 /// Where the control socket is, where nothing else is said.
@@ -159,23 +161,4 @@ pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
 pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
     // SI_USER, SI_QUEUE and SI_LWP of <sys/signal.h>.
     matches!(code, 0x10001 | 0x10002 | 0x10007)
-}
-
-/// The routing domain of this process: a jail with its own network stack lists only its own
-/// interfaces, so they need not be told apart here.
-#[derive(Debug)]
-pub(super) struct RoutingDomain;
-
-impl RoutingDomain {
-    /// There is only one.
-    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-    pub(super) fn own() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Every interface is in it.
-    #[expect(clippy::unused_self, reason = "the other systems' differ by interface")]
-    pub(super) fn has(&self, _interface: &std::ffi::CStr) -> bool {
-        true
-    }
 }

@@ -12,6 +12,8 @@ use socket2::Socket;
 
 use super::privileges::{self, Refusal, at, done};
 
+pub(super) use super::one_domain::RoutingDomain;
+
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
@@ -263,23 +265,4 @@ pub(crate) fn confine_supervisor(_written: &[&Path]) -> io::Result<()> {
 /// (sigaction(2)).
 pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
     code <= 0
-}
-
-/// The routing domain of this process: a network namespace lists only its own interfaces, so they need
-/// not be told apart here.
-#[derive(Debug)]
-pub(super) struct RoutingDomain;
-
-impl RoutingDomain {
-    /// There is only one.
-    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-    pub(super) fn own() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Every interface is in it.
-    #[expect(clippy::unused_self, reason = "the other systems' differ by interface")]
-    pub(super) fn has(&self, _interface: &std::ffi::CStr) -> bool {
-        true
-    }
 }

@@ -17,6 +17,8 @@ mod system;
 
 mod addresses;
 mod logs;
+#[cfg(not(target_os = "openbsd"))]
+mod one_domain;
 mod peers;
 mod privileges;
 mod process;

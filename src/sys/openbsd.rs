@@ -9,6 +9,9 @@ use super::privileges::Refusal;
 #[cfg(target_os = "openbsd")]
 use super::privileges::{at, c_path, done};
 
+#[cfg(not(target_os = "openbsd"))]
+pub(super) use super::one_domain::RoutingDomain;
+
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 512;
 /// Where the control socket is, where nothing else is said.
@@ -259,24 +262,4 @@ fn domain_of_table(table: libc::c_int) -> Option<libc::c_int> {
         )
     };
     (status == 0 && libc::c_int::from(info.table) == table).then(|| info.domain.into())
-}
-
-/// The routing domain of this process: there is only one on these systems.
-#[cfg(not(target_os = "openbsd"))]
-#[derive(Debug)]
-pub(super) struct RoutingDomain;
-
-#[cfg(not(target_os = "openbsd"))]
-impl RoutingDomain {
-    /// There is only one.
-    #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-    pub(super) fn own() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Every interface is in it.
-    #[expect(clippy::unused_self, reason = "the other systems' differ by interface")]
-    pub(super) fn has(&self, _interface: &std::ffi::CStr) -> bool {
-        true
-    }
 }
