@@ -101,14 +101,14 @@ impl Site {
     fn faults(&self, text: &str) -> Vec<String> {
         let (status, lines) = self.check(text);
         assert_eq!(status, Some(1), "{lines:#?}");
-        let told = lines
+        let reported = lines
             .iter()
             .filter(|line| !line.starts_with("maintd: warning: "));
-        let mut told: Vec<_> = told
+        let mut reported: Vec<_> = reported
             .map(|line| line.strip_prefix("maintd: ").unwrap().to_owned())
             .collect();
-        let last = told.pop().unwrap();
-        let count = match told.len() {
+        let last = reported.pop().unwrap();
+        let count = match reported.len() {
             1 => "1 fault".to_owned(),
             count => format!("{count} faults"),
         };
@@ -116,7 +116,7 @@ impl Site {
             last,
             format!("test.conf has {count}; mend what is told above")
         );
-        told
+        reported
     }
 }
 
@@ -289,8 +289,8 @@ fn cache_fields_without_always_are_dropped_with_a_warning() {
         );
         assert!(lines.contains(&warning), "{lines:#?}");
     }
-    let told = lines.iter().filter(|line| line.contains("add_header"));
-    assert_eq!(told.count(), dropped.len(), "{lines:#?}");
+    let reported = lines.iter().filter(|line| line.contains("add_header"));
+    assert_eq!(reported.count(), dropped.len(), "{lines:#?}");
 }
 
 #[test]
@@ -311,12 +311,12 @@ fn cache_fields_with_always_are_sent_with_a_warning_where_they_make_the_503_cach
     );
     let (status, lines) = site.check(&text);
     assert_eq!(status, Some(0), "{lines:#?}");
-    let told: Vec<_> = lines
+    let reported: Vec<_> = lines
         .iter()
         .filter(|line| line.contains("add_header"))
         .collect();
-    assert_eq!(told.len(), 4, "{lines:#?}");
-    for (line, expected) in told.iter().zip([
+    assert_eq!(reported.len(), 4, "{lines:#?}");
+    for (line, expected) in reported.iter().zip([
         "10:5: add_header Cache-Control lets caches keep the 503",
         "11:5: add_header Expires lets caches keep the 503",
         "12:5: add_header ETag marks the 503 as a version of the site's own page",
@@ -345,10 +345,10 @@ fn a_dropped_cache_field_may_have_a_variable_and_an_inherited_one_is_reported_on
     );
     let (status, lines) = site.check(&text);
     assert_eq!(status, Some(0), "{lines:#?}");
-    let told = lines
+    let reported = lines
         .iter()
         .filter(|line| line.contains("test.conf:1:1: add_header Cache-Control"));
-    assert_eq!(told.count(), 1, "{lines:#?}");
+    assert_eq!(reported.count(), 1, "{lines:#?}");
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn every_fault_of_a_file_is_told_at_its_place() {
     let text = "worker_procesess 2;\nhttp {\n  server {\n    listen 80 sssl;\n    listen nope:80;\n    \
         server_name a ~^www;\n    keepalive_timeout ten;\n    location / { proxy_pass http://127.0.0.1; }\n    \
         error_page 503 @gone;\n    add_header OnlyName;\n    return 301 https://x/;;\n  }\n  include missing.conf;\n}\n";
-    let told = site.faults(text);
+    let reported = site.faults(text);
     let expected = [
         "1:1: unknown directive \"worker_procesess\"; did you mean \"worker_processes\"?",
         "4:15: unknown option \"sssl\" of listen; delete it",
@@ -408,7 +408,7 @@ fn every_fault_of_a_file_is_told_at_its_place() {
         "11:27: unexpected \";\"; delete it",
         "13:11: cannot read \"missing.conf\": no such file or directory; mend or delete the include",
     ];
-    assert_eq!(told, expected.map(|line| format!("test.conf:{line}")));
+    assert_eq!(reported, expected.map(|line| format!("test.conf:{line}")));
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn an_expression_that_is_not_supported_is_a_warning_at_its_place() {
 #[test]
 fn a_path_that_cannot_be_expanded_is_a_fault_at_its_place_where_the_page_is_there() {
     let site = Site::new();
-    let told = site.faults(
+    let reported = site.faults(
         "server { return 503; error_page 503 /e/m.html;
     location ~ ^/e/(.*)$ { alias /www/$host/$1; } }
 server { return 503; error_page 503 /e/m.html; server_name b;
@@ -443,7 +443,7 @@ server { return 503; error_page 503 /e/m.html; server_name c;
         )
     };
     assert_eq!(
-        told,
+        reported,
         [
             expected("2:34", "\"$host\""),
             expected("4:26", "\"$1\""),
@@ -478,9 +478,9 @@ fn fields_of_other_locations_are_neither_warned_of_nor_faults() {
         "rewrite",
         "add_header Expires 0; add_header X-Id $request_id;\nrewrite",
     );
-    let told = site.faults(&text);
+    let reported = site.faults(&text);
     assert_eq!(
-        told,
+        reported,
         ["test.conf:11:47: variables are not possible here; give one value"]
     );
 }
@@ -489,11 +489,11 @@ fn fields_of_other_locations_are_neither_warned_of_nor_faults() {
 fn retry_after_and_cors_origin_of_a_location_are_faults() {
     let site = Site::new();
     for name in ["retry_after", "cors_origin"] {
-        let told = site.faults(&format!(
+        let reported = site.faults(&format!(
             "server {{ return 503;\n  location /api {{ {name} 5; }} }}"
         ));
         assert_eq!(
-            told,
+            reported,
             [format!(
                 "test.conf:2:19: {name} stands in server; move it out of location"
             )]
@@ -504,7 +504,7 @@ fn retry_after_and_cors_origin_of_a_location_are_faults() {
 #[test]
 fn what_would_change_the_answer_is_a_fault() {
     let site = Site::new();
-    for (lines, told) in [
+    for (lines, reported) in [
         (
             "return 301 https://x/;",
             "return with another status than 503",
@@ -538,11 +538,11 @@ fn what_would_change_the_answer_is_a_fault() {
     ] {
         let told_lines = site.faults(&format!("server {{ {lines} }}"));
         assert_eq!(told_lines.len(), 1, "{lines}: {told_lines:#?}");
-        assert!(told_lines[0].contains(told), "{lines}: {told_lines:#?}");
+        assert!(told_lines[0].contains(reported), "{lines}: {told_lines:#?}");
     }
-    let told = site.faults("events { }\n");
+    let reported = site.faults("events { }\n");
     assert_eq!(
-        told,
+        reported,
         ["test.conf:1:1: no server; write server { listen 127.0.0.1:8080; return 503; }"]
     );
 }
@@ -715,7 +715,7 @@ server {
     return 503;
 }
 ";
-    let told = site.faults(text);
+    let reported = site.faults(text);
     let name = "not a server_name; write NAME, *.NAME, .NAME or NAME.*";
     let expected = [
         "4:5: a duplicate listen 127.0.0.1:81 in one server; delete it".to_owned(),
@@ -731,7 +731,7 @@ server {
         "15:25: wrong value \"long\" for ssl_session_timeout; give a time such as 10s, 500ms or 1m 30s".to_owned(),
         "19:20: a duplicate backlog for [::]:82; delete it".to_owned(),
     ];
-    assert_eq!(told, expected.map(|line| format!("test.conf:{line}")));
+    assert_eq!(reported, expected.map(|line| format!("test.conf:{line}")));
 }
 
 #[test]
@@ -789,12 +789,12 @@ server { return 503 \"{{ host }}\"; error_page 503 /maintenance.html; root www; 
 ";
     let (status, lines) = site.check(text);
     assert_eq!(status, Some(0), "{lines:#?}");
-    let told: Vec<_> = lines
+    let reported: Vec<_> = lines
         .iter()
         .filter_map(|line| line.strip_prefix("maintd: warning: "))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             "test.conf:2:16: \"{{messge}}\" stays as it is; where maintd is to fill it, write {{message}}",
             "test.conf:2:16: a section of \"until\" has no end and stays as it is; add {{/until}}",

@@ -378,13 +378,13 @@ mod tests {
     const STYLE: &str = "'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='";
 
     /// What is to be added to each directive.
-    fn told(page: &str, policy: &str) -> Vec<String> {
+    fn advice(page: &str, policy: &str) -> Vec<String> {
         let lacks = lacks(page, [policy].into_iter(), |code| !code.contains("{{"));
-        let tell = |lack: &Lack| {
+        let in_words = |lack: &Lack| {
             let more = if lack.has_unhashable { " ?" } else { "" };
             lack.advice().unwrap_or_default() + more
         };
-        lacks.iter().map(tell).collect()
+        lacks.iter().map(in_words).collect()
     }
 
     #[test]
@@ -442,7 +442,7 @@ mod tests {
             ),
             ("script-src 'sha512-of_the_administrator'", vec![]),
         ] {
-            assert_eq!(told(PAGE, policy), expected, "{policy}");
+            assert_eq!(advice(PAGE, policy), expected, "{policy}");
         }
     }
 
@@ -495,7 +495,7 @@ mod tests {
                 .replace("SCRIPT", SCRIPT)
             };
             let expected: Vec<String> = expected.into_iter().map(filled).collect();
-            assert_eq!(told(page, &filled(policy)), expected, "{page}");
+            assert_eq!(advice(page, &filled(policy)), expected, "{page}");
         }
     }
 
@@ -516,7 +516,7 @@ mod tests {
         ] {
             let expected = is_blocked.then(|| "add allow-scripts to sandbox".to_owned());
             assert_eq!(
-                told(page, policy),
+                advice(page, policy),
                 Vec::from_iter(expected),
                 "{policy}: {page}"
             );

@@ -377,16 +377,16 @@ mod tests {
                 "from the configuration, but declares utf-16",
             ),
         ] {
-            let told = match remark(&page, "text/html", configured) {
+            let remarked = match remark(&page, "text/html", configured) {
                 None => String::new(),
                 Some(Remark::Other(what)) => what,
                 Some(Remark::Wrong(what)) => format!("! {what}"),
             };
-            assert!(told.contains(expected), "{configured:?}: {told}");
+            assert!(remarked.contains(expected), "{configured:?}: {remarked}");
             assert_eq!(
-                told.is_empty(),
+                remarked.is_empty(),
                 expected.is_empty(),
-                "{configured:?}: {told}"
+                "{configured:?}: {remarked}"
             );
         }
     }

@@ -116,7 +116,7 @@ pub(super) enum Finding {
     NoTable(String),
     /// So many connections.
     Connections(u64),
-    /// The rules redirect to these servers, and what else is to be told of the rules.
+    /// The rules redirect to these servers; with warnings about the rules.
     Redirects {
         targets: Vec<SocketAddr>,
         warnings: Vec<String>,

@@ -18,8 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a place stays vacant.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a worker that has been told to quit may be stopped (SIGSTOP): it answers no more, and would keep the supervisor
-/// for ever.
+/// How long a worker that got the order to quit may be stopped (SIGSTOP). It answers no more, and the supervisor would wait
+/// for it for ever.
 const STOPPED_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is read of a worker's reports before the others have their turn.
@@ -55,7 +55,7 @@ enum Standing {
     Serving,
     /// Newer workers have taken over, and it ends with its last connection.
     Retired,
-    /// The same, and it has been told at that time to close idle connections, since the supervisor waits for it.
+    /// The same, and since that time it has the order to close idle connections: the supervisor waits for it.
     Quitting(Instant),
     /// It has been told to end at once, and is killed if it is there still at that time.
     Ending(Instant),

@@ -415,7 +415,7 @@ enum Path {
     Unknown(Vec<usize>),
 }
 
-/// What is to be told of other firewalls.
+/// What is reported of other firewalls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
     /// What keeps visitors from the page, and how to open it.
@@ -514,7 +514,7 @@ impl Firewall {
         obstacle.or_else(|| self.doubt(&doubts.sorted()))
     }
 
-    /// What is told of chains that cannot be evaluated.
+    /// The warning about chains that cannot be evaluated.
     fn doubt(&self, doubts: &[Obstacle]) -> Option<Complaint> {
         let mut ports: Vec<u16> = doubts
             .iter()
@@ -535,7 +535,7 @@ impl Firewall {
         )))
     }
 
-    /// What is told of chains that are in the way.
+    /// The message about chains that drop redirected packets.
     fn obstacle(&self, obstacles: &[Obstacle], families: &[Family]) -> Option<Complaint> {
         let (mut what, mut lines) = (Vec::new(), Vec::new());
         for obstacle in obstacles {
