@@ -8,15 +8,16 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use maintd::config::names::{Hosts, ServerName};
-use maintd::config::{Config, PageSource, SiteConfig, nginx, syntax};
+use maintd::config::nginx::{self, syntax};
+use maintd::config::server_name::{Hosts, ServerName};
+use maintd::config::{Config, PageSource, SiteConfig};
 use maintd::serve::answer::Answers;
+use maintd::serve::answer::page;
+use maintd::serve::answer::sites::Sites;
 use maintd::serve::connection::Connection;
-use maintd::serve::deadlines::{Deadlines, Timeouts, Timer};
 use maintd::serve::http1::{Parsed, Scan, parse};
-use maintd::serve::page;
-use maintd::serve::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
+use maintd::serve::worker::deadlines::{Deadlines, Timeouts, Timer};
 use maintd::serve::{AccessLog, Journal, Peer};
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
@@ -140,7 +141,7 @@ fn answers(criterion: &mut Criterion) {
             sites: (0..count).map(site).collect(),
             ..Config::default()
         };
-        maintd::serve::sites::answers(&config).expect("memory")
+        maintd::serve::answer::sites::answers(&config).expect("memory")
     };
     let many = Sites {
         hosts: Hosts::all(names.iter().map(Vec::as_slice)),

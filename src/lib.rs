@@ -11,15 +11,16 @@
 
 mod check;
 pub mod cli;
+pub(crate) mod clock;
 pub mod config;
 mod control;
-mod crypto;
-pub mod fault;
+pub mod error;
 mod html;
 mod logger;
-mod placeholders;
 pub mod serve;
 mod spelling;
 pub mod switch;
 mod sys;
+pub(crate) mod template;
+pub(crate) mod tls_provider;
 pub mod window;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fault::reason;
+use crate::error::reason;
 
 /// The longest message of an administrator, in bytes: some sentences for a page.
 pub const MAX_MESSAGE: usize = 4096;

@@ -221,7 +221,7 @@ fn synopsis_has_every_command_with_its_flags() {
 
 /// The directives that mean something here: all but those of nginx of which only that is said, and those that cannot be.
 fn honoured() -> BTreeSet<String> {
-    let names = include_str!("../src/config/nginx-directives.txt").lines();
+    let names = include_str!("../src/config/nginx/directives.txt").lines();
     let names: Vec<_> = names.chain(nginx::OWN).collect();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("test.conf");
@@ -304,11 +304,11 @@ fn manual_knows_every_member_of_the_status() {
         .collect();
     // Told in a sentence.
     told.extend(["used", "limit"].map(str::to_owned));
-    let source = include_str!("../src/switch/status.rs");
+    let source = include_str!("../src/switch/status/mod.rs");
     let (_, json) = source.split_once("pub fn json(").unwrap();
     let (json, _) = json.split_once("pub fn table(").unwrap();
     // The member "daemon" is the daemon's own.
-    let daemon = include_str!("../src/serve/report.rs");
+    let daemon = include_str!("../src/serve/metrics/report.rs");
     let json = format!("{json}{daemon}");
     let words = json
         .split('"')

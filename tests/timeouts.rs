@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 
 use common::Client;
 use common::client::Tls;
-use maintd::config::{Config, Endpoint, Place};
+use maintd::config::{BindAddr, Config, Endpoint};
 use maintd::serve::answer::Answers;
-use maintd::serve::counters::{CloseReason, Counters};
-use maintd::serve::deadlines::Timeouts;
-use maintd::serve::listener::Listener;
-use maintd::serve::sites;
-use maintd::serve::tls::Lasting;
+use maintd::serve::answer::sites;
+use maintd::serve::listeners::listener::Listener;
+use maintd::serve::metrics::counters::{CloseReason, Counters};
+use maintd::serve::tls::SharedTls;
 use maintd::serve::worker::Worker;
+use maintd::serve::worker::deadlines::Timeouts;
 use mio::unix::pipe;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -60,7 +60,7 @@ struct InProcess {
 
 impl InProcess {
     fn start(timeouts: Timeouts, page: &[u8]) -> Self {
-        let at = |secure| Endpoint::new(Place::Tcp("127.0.0.1:0".parse().unwrap()), secure);
+        let at = |secure| Endpoint::new(BindAddr::Tcp("127.0.0.1:0".parse().unwrap()), secure);
         let config = Config {
             endpoints: vec![at(false), at(true)],
             ..Config::default()
@@ -78,7 +78,7 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-        let mut services = sites::load(&config, &Lasting::new().unwrap()).unwrap();
+        let mut services = sites::load(&config, &SharedTls::new().unwrap()).unwrap();
         let answers = Arc::new(answers);
         for service in &mut services {
             service.sites.answers = Arc::clone(&answers);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use maintd::config::Config;
 use maintd::serve::answer::Answers;
+use maintd::serve::answer::page;
+use maintd::serve::answer::sites::Sites;
 use maintd::serve::connection::{Connection, Want};
-use maintd::serve::page;
-use maintd::serve::sites::Sites;
-use maintd::serve::tls::{self, Lasting};
+use maintd::serve::tls::{self, SharedTls};
 use maintd::serve::transport::{Buffers, Plain, Socket, Tls, TlsStream};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -295,7 +295,7 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
 
 fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
-    let lasting = Lasting::new().map_err(|fault| failed(&fault))?;
+    let lasting = SharedTls::new().map_err(|fault| failed(&fault))?;
     let all = tls::settings(&Config::default(), &lasting).map_err(|fault| failed(&fault))?;
     let settings = all.into_iter().flatten().next();
     let settings = settings.ok_or_else(|| failed(&"no TLS endpoint"))?;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintd::config::syntax::{Directive, parse};
+use maintd::config::nginx::syntax::{Directive, parse};
 
 fn print(directives: &[Directive]) -> String {
     directives.iter().map(ToString::to_string).collect()

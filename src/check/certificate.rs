@@ -10,7 +10,7 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, SubjectAltName};
 
-use crate::config::names::ServerName;
+use crate::config::server_name::ServerName;
 use crate::serve::tls::chain::{Chain, Listed};
 
 /// Access to the issuer's certificate (RFC 5280 4.2.2.1).
@@ -21,19 +21,19 @@ const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What there is to say of a certificate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// Its names and its end.
-    pub(super) summary: String,
+    pub(crate) summary: String,
     /// What may become a trouble.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The names that it is not for.
-    pub(super) missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// Its key is of a kind that few clients support: a trouble where the site has no other certificate.
-    pub(super) few_clients: Option<String>,
+    pub(crate) few_clients: Option<String>,
 }
 
 /// Looks at the first certificate of a file, for the sake of these names, and at its chain.
-pub(super) fn report(
+pub(crate) fn report(
     file: &Path,
     chain: &Chain,
     server_names: &[ServerName],

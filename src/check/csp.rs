@@ -1,27 +1,28 @@
 //! Content-Security-Policy: the sources that a policy lacks for a page's own inline scripts and styles (CSP Level 3).
 
-use crate::config::names::ServerName;
-use crate::crypto;
-use crate::html::{self, Tag};
+use crate::config::server_name::ServerName;
+use crate::html;
+use crate::html::Tag;
+use crate::tls_provider;
 
 /// What a policy lacks for a page to work.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Lack {
+pub(crate) struct Lack {
     /// What is blocked.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The directive to which the sources are to be added.
-    pub(super) directive: &'static str,
+    pub(crate) directive: &'static str,
     /// The policy does not have that directive: the sources of `default-src`, which a new one has to repeat.
     inherited: Option<Vec<String>>,
     /// The sources to add.
-    pub(super) sources: Vec<String>,
+    pub(crate) sources: Vec<String>,
     /// Some of the code has no hash: its bytes change with what is announced, or are not UTF-8.
-    pub(super) has_unhashable: bool,
+    pub(crate) has_unhashable: bool,
 }
 
 impl Lack {
     /// What to do, where sources help.
-    pub(super) fn advice(&self) -> Option<String> {
+    pub(crate) fn advice(&self) -> Option<String> {
         let (directive, sources) = (self.directive, self.sources.join(" "));
         if sources.is_empty() {
             return None;
@@ -38,10 +39,10 @@ impl Lack {
 
 /// The origins of a site's pages.
 #[derive(Clone, Copy)]
-pub(super) struct Origins<'a> {
-    pub(super) names: &'a [ServerName],
+pub(crate) struct Origins<'a> {
+    pub(crate) names: &'a [ServerName],
     /// The site has HTTPS.
-    pub(super) has_tls: bool,
+    pub(crate) has_tls: bool,
 }
 
 /// A kind of inline code.
@@ -97,7 +98,7 @@ struct Inline {
 
 /// What the policies of a page lack: those that are sent as fields, and those of its own `<meta>` elements. The page is
 /// given as the browser decodes it; `is_fixed` returns whether code is the same in every answer.
-pub(super) fn lacks<'a>(
+pub(crate) fn lacks<'a>(
     page: &str,
     fields: impl Iterator<Item = &'a str>,
     is_fixed: impl Fn(&str) -> bool,
@@ -144,7 +145,7 @@ fn lacks_in_sandbox(fields: &[&str], what: &'static str, flag: &str) -> Option<L
 }
 
 /// What the policies of the embedded page lack beside that: its script asks the site whether it is back.
-pub(super) fn lacks_requests<'a>(
+pub(crate) fn lacks_requests<'a>(
     fields: impl Iterator<Item = &'a str>,
     origins: Origins<'_>,
 ) -> Vec<Lack> {
@@ -234,7 +235,8 @@ fn inline(tag: &Tag<'_>, is_fixed: &impl Fn(&str) -> bool) -> Vec<Inline> {
         // What the parser makes of line ends is hashed (HTML Standard, 13.2.3.5).
         let code = code.replace("\r\n", "\n").replace('\r', "\n");
         let is_decoded = !code.contains(char::REPLACEMENT_CHARACTER);
-        let hash = crypto::sha256(code.as_bytes()).filter(|_| is_decoded && is_fixed(&code))?;
+        let hash =
+            tls_provider::sha256(code.as_bytes()).filter(|_| is_decoded && is_fixed(&code))?;
         Some(format!("'sha256-{}'", base64(hash.as_ref())))
     };
     let mut all = Vec::new();

@@ -9,10 +9,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::config::nginx::{self, Checked};
-use crate::config::syntax::Fault as Place;
+use crate::config::nginx;
+use crate::config::nginx::Checked;
+use crate::config::nginx::syntax::ConfigError;
 use crate::config::{CertificateFiles, Config};
-use crate::fault::Fault;
+use crate::error::Error;
 use crate::serve;
 
 /// The configuration that is read where none is named.
@@ -22,7 +23,7 @@ const DEFAULT_FILE: &str = "/etc/maintd.conf";
 ///
 /// # Errors
 /// The configuration is faulty; what is wrong has been told.
-pub(crate) fn read(file: Option<PathBuf>) -> Result<Config, Fault> {
+pub(crate) fn read(file: Option<PathBuf>) -> Result<Config, Error> {
     read_and_tell(file, true)
 }
 
@@ -30,11 +31,11 @@ pub(crate) fn read(file: Option<PathBuf>) -> Result<Config, Fault> {
 ///
 /// # Errors
 /// As with [`read`].
-pub(crate) fn read_quietly(file: Option<PathBuf>) -> Result<Config, Fault> {
+pub(crate) fn read_quietly(file: Option<PathBuf>) -> Result<Config, Error> {
     read_and_tell(file, false)
 }
 
-fn read_and_tell(file: Option<PathBuf>, with_remarks: bool) -> Result<Config, Fault> {
+fn read_and_tell(file: Option<PathBuf>, with_remarks: bool) -> Result<Config, Error> {
     let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
     let Some(file) = file.or_else(default) else {
         return Ok(Config::default());
@@ -55,8 +56,8 @@ fn read_and_tell(file: Option<PathBuf>, with_remarks: bool) -> Result<Config, Fa
     }
 }
 
-fn faulty(file: &Path, count: &str) -> Fault {
-    Fault::Failed(format!(
+fn faulty(file: &Path, count: &str) -> Error {
+    Error::Failed(format!(
         "{} has {count}; mend what is told above",
         file.display()
     ))
@@ -66,10 +67,10 @@ fn faulty(file: &Path, count: &str) -> Fault {
 ///
 /// # Errors
 /// The last fault; those before it have been told.
-pub(crate) fn run(config: &Config) -> Result<(), Fault> {
+pub(crate) fn run(config: &Config) -> Result<(), Error> {
     let mut faults = Vec::new();
     faults.extend(serve::tls::faults(config));
-    let (library, wrong) = serve::forms::Library::read(config);
+    let (library, wrong) = serve::answer::load::PageFiles::read(config);
     faults.extend(wrong);
     faults.extend(serve::look_at_logs(config));
     look_at_certificates(config);
@@ -124,7 +125,7 @@ fn tell(warnings: &[String]) {
     }
 }
 
-fn located(checked: &Checked, fault: &Place) -> String {
+fn located(checked: &Checked, fault: &ConfigError) -> String {
     let file = checked
         .files
         .get(fault.place.file)
@@ -139,7 +140,7 @@ fn located(checked: &Checked, fault: &Place) -> String {
 }
 
 /// Shows the line and points at the place, to somebody who sits before it.
-fn show_line(checked: &Checked, fault: &Place) {
+fn show_line(checked: &Checked, fault: &ConfigError) {
     let mut stderr = io::stderr();
     if !stderr.is_terminal() || log::max_level() < log::Level::Warn {
         return;

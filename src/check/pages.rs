@@ -2,19 +2,22 @@
 
 use std::collections::HashSet;
 
-use super::csp::{self, Origins};
-use super::references;
-use crate::config::names::Hosts;
+use crate::check::csp;
+use crate::check::csp::Origins;
+use crate::check::references;
+use crate::config::server_name::Hosts;
 use crate::config::{Config, Endpoint, PageSource, SiteConfig};
-use crate::placeholders::{self, Escape};
-use crate::serve::charset::{self, Remark};
-use crate::serve::forms::{Library, Source};
+use crate::serve::answer::charset;
+use crate::serve::answer::charset::Remark;
+use crate::serve::answer::load::{PageFiles, Source};
+use crate::template;
+use crate::template::Escape;
 
 /// What was found, each once, however many sites have the page.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) summaries: Vec<String>,
-    pub(super) warnings: Vec<String>,
+pub(crate) struct Findings {
+    pub(crate) summaries: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     seen: HashSet<String>,
 }
 
@@ -33,7 +36,7 @@ impl Findings {
 }
 
 /// Checks the pages of all sites.
-pub(super) fn check(config: &Config, library: &Library) -> Findings {
+pub(crate) fn check(config: &Config, library: &PageFiles) -> Findings {
     let mut findings = Findings::default();
     for (number, site) in (0..).zip(&config.sites) {
         let is_at = |endpoint: &Endpoint| endpoint.hosts.sites().contains(&number);
@@ -69,14 +72,14 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
     };
     let path = path.display();
     if charset::is_utf_16(source.bytes) {
-        if placeholders::are_in(charset::text(source.bytes).as_bytes()) {
+        if template::are_in(charset::text(source.bytes).as_bytes()) {
             findings.warn(format!(
                 "page \"{path}\" is UTF-16, in which no placeholder is filled; save it as UTF-8"
             ));
         }
         return;
     }
-    for (line, column, what) in placeholders::warnings(source.bytes) {
+    for (line, column, what) in template::warnings(source.bytes) {
         findings.warn(format!("{path}:{line}:{column}: {what}"));
     }
 }
@@ -114,7 +117,7 @@ fn check_markup(
     let policies = fields.map(|(_, policy)| policy.as_str());
     let is_filled = config.placeholders && !charset::is_utf_16(source.bytes);
     let mut lacks = csp::lacks(&page, policies.clone(), |code| {
-        !(is_filled && placeholders::are_in(code.as_bytes()))
+        !(is_filled && template::are_in(code.as_bytes()))
     });
     if site.page == PageSource::Embedded {
         lacks.extend(csp::lacks_requests(policies, origins));

@@ -1,6 +1,7 @@
 //! What a page fetches from its own site: all of it gets the 503 too.
 
-use crate::html::{self, Tag};
+use crate::html;
+use crate::html::Tag;
 
 /// The attributes of elements whose URL a browser fetches by itself.
 const ATTRIBUTES: [(&str, &str); 17] = [
@@ -39,7 +40,7 @@ const FETCHED_LINKS: [&str; 9] = [
 ];
 
 /// The references of a page to files of its own site, which has these hosts, in their order, each once.
-pub(super) fn of_page(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn of_page(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<String> {
     let tags: Vec<Tag<'_>> = html::tags(page.as_bytes()).collect();
     let base = tags
         .iter()
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_embedded_page_has_no_references() {
-        let page = String::from_utf8_lossy(crate::serve::page::EMBEDDED);
+        let page = String::from_utf8_lossy(crate::serve::answer::page::EMBEDDED);
         assert_eq!(found(&page), [""; 0]);
     }
 

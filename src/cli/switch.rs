@@ -10,8 +10,9 @@ use crate::check;
 use crate::config::Config;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
-use crate::fault::Fault;
-use crate::switch::{self, Ending, Switch, Syntax, Tools, Wish};
+use crate::error::Error;
+use crate::switch;
+use crate::switch::{Ending, Switch, Syntax, Tools, Wish};
 
 /// What all of these commands take.
 #[derive(Args, Debug)]
@@ -26,7 +27,7 @@ struct Common {
 }
 
 impl Common {
-    fn config(self) -> Result<Config, Fault> {
+    fn config(self) -> Result<Config, Error> {
         let mut config = check::read_quietly(self.config)?;
         if let Some(backend) = self.backend {
             config.switch.backend = backend;
@@ -67,7 +68,7 @@ struct Moving {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct On {
+pub(crate) struct On {
     #[command(flatten)]
     moving: Moving,
 
@@ -81,7 +82,7 @@ pub(super) struct On {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Off {
+pub(crate) struct Off {
     #[command(flatten)]
     common: Common,
 
@@ -95,7 +96,7 @@ pub(super) struct Off {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Status {
+pub(crate) struct Status {
     #[command(flatten)]
     common: Common,
 
@@ -109,7 +110,7 @@ pub(super) struct Status {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
     moving: Moving,
 
@@ -119,7 +120,7 @@ pub(super) struct Run {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     #[command(flatten)]
     common: Common,
 
@@ -148,7 +149,7 @@ impl Moving {
 }
 
 impl On {
-    pub(super) fn carry_out(mut self, tools: &Tools) -> Result<u8, Fault> {
+    pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
         let mut wish = self.moving.wish(self.only);
         wish.resume = self.resume;
         let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
@@ -160,7 +161,7 @@ impl On {
 }
 
 impl Off {
-    pub(super) fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
+    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
         let mut switch = Switch::new(&self.common.config()?, tools)?;
         if self.dry_run {
             return print(&switch.dry_off(self.force));
@@ -170,7 +171,7 @@ impl Off {
 }
 
 impl Status {
-    pub(super) fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
+    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         if self.watch {
             return switch::watch(&config, tools).map(|()| 0);
@@ -189,7 +190,7 @@ impl Status {
 }
 
 impl Run {
-    pub(super) fn carry_out(mut self, tools: &Tools) -> Result<u8, Fault> {
+    pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
         let wish = self.moving.wish(Vec::new());
         let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
         if self.moving.dry_run {
@@ -204,18 +205,18 @@ impl Run {
 }
 
 impl Rules {
-    pub(super) fn carry_out(self, tools: &Tools) -> Result<u8, Fault> {
+    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         print(&switch::rules(&config.switch, self.pf_syntax, tools))
     }
 }
 
 /// Prints what a command was asked for. Whoever closes the pipe has read enough.
-fn print(text: &str) -> Result<u8, Fault> {
+fn print(text: &str) -> Result<u8, Error> {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Fault::Failed(format!(
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Failed(format!(
             "cannot write to stdout: {}",
-            crate::fault::reason(&error)
+            crate::error::reason(&error)
         ))),
         Ok(()) | Err(_) => Ok(0),
     }

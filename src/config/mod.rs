@@ -1,19 +1,17 @@
 //! What a command works with, as values that cannot be wrong: a [`Config`] that exists can be carried out, as far as that
 //! can be told without touching the system.
 
+pub mod control;
 pub mod logs;
-pub mod names;
 pub mod network;
 pub mod nginx;
-pub mod operation;
-pub mod privileges;
-pub mod source;
+pub mod server_name;
 pub mod switch;
-pub mod syntax;
+pub mod user;
 
-pub(crate) use nginx::time;
+pub(crate) use crate::config::nginx::time;
 
-pub use logs::{LogSettings, Syslog, SyslogServer, Target};
+pub use crate::config::logs::{LogSettings, Syslog, SyslogServer, Target};
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,14 +19,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use operation::{ControlSocket, Metrics};
-pub use privileges::Identity;
+pub use crate::config::control::{ControlSocket, Metrics};
+pub use crate::config::user::Identity;
 
-pub use switch::SwitchConfig;
+pub use crate::config::switch::SwitchConfig;
 
 /// The most workers.
 pub const MAX_WORKERS: usize = 256;
-use names::{Hosts, ServerName};
+use crate::config::server_name::{Hosts, ServerName};
 
 use crate::window::Window;
 
@@ -270,7 +268,7 @@ pub struct CertificateFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The address or path.
-    pub place: Place,
+    pub place: BindAddr,
     /// TLS is spoken.
     pub secure: bool,
     /// It was not asked for by its address: a host without that family goes without it.
@@ -280,14 +278,14 @@ pub struct Endpoint {
     /// The sites that stand here.
     pub hosts: Hosts,
     /// Who wants it.
-    pub asked_by: AskedBy,
+    pub asked_by: EndpointSource,
     /// What for.
     pub purpose: Purpose,
 }
 
 /// Who wants an endpoint, and so where it is to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedBy {
+pub enum EndpointSource {
     /// A flag; or nobody, and then it is for a flag to name another one.
     Flag,
     /// The configuration file.
@@ -306,14 +304,14 @@ pub enum Purpose {
 impl Endpoint {
     /// An endpoint with the first site alone, asked for by its address.
     #[must_use]
-    pub fn new(place: Place, secure: bool) -> Self {
+    pub fn new(place: BindAddr, secure: bool) -> Self {
         Self {
             place,
             secure,
             optional: false,
             backlog: BACKLOG,
             hosts: Hosts::one(),
-            asked_by: AskedBy::Flag,
+            asked_by: EndpointSource::Flag,
             purpose: Purpose::Page,
         }
     }
@@ -322,28 +320,28 @@ impl Endpoint {
     #[must_use]
     pub fn ipv4_twin(&self) -> Option<Self> {
         match &self.place {
-            Place::Tcp(SocketAddr::V6(address)) if address.ip().is_unspecified() => {
+            BindAddr::Tcp(SocketAddr::V6(address)) if address.ip().is_unspecified() => {
                 let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
                 Some(Self {
-                    place: Place::Tcp(address),
+                    place: BindAddr::Tcp(address),
                     ..self.clone()
                 })
             }
-            Place::Tcp(_) | Place::Unix(_) => None,
+            BindAddr::Tcp(_) | BindAddr::Unix(_) => None,
         }
     }
 }
 
 /// What a listening socket is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum BindAddr {
     /// An address and a port.
     Tcp(SocketAddr),
     /// A path in the file system.
     Unix(PathBuf),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BindAddr {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(to),
@@ -354,16 +352,16 @@ impl fmt::Display for Place {
 
 /// A place as it is written: `PORT`, `:PORT`, `*:PORT`, `ADDR:PORT`, `[ADDR]:PORT`, `localhost:PORT` or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Where {
+pub enum ListenSpec {
     /// One place.
-    At(Place),
+    At(BindAddr),
     /// Both loopback addresses.
     Localhost(u16),
     /// All addresses, of IPv4 and of IPv6.
     Everywhere(u16),
 }
 
-impl FromStr for Where {
+impl FromStr for ListenSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -371,7 +369,7 @@ impl FromStr for Where {
             return if path.is_empty() {
                 Err("the path is missing; write unix:PATH".to_owned())
             } else {
-                Ok(Self::At(Place::Unix(path.into())))
+                Ok(Self::At(BindAddr::Unix(path.into())))
             };
         }
         if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
@@ -382,7 +380,7 @@ impl FromStr for Where {
             return Ok(Self::Everywhere(port));
         }
         text.parse()
-            .map(|address| Self::At(Place::Tcp(address)))
+            .map(|address| Self::At(BindAddr::Tcp(address)))
             .map_err(|_| {
                 "not a place to listen on; write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH"
                     .to_owned()
@@ -390,7 +388,7 @@ impl FromStr for Where {
     }
 }
 
-impl Where {
+impl ListenSpec {
     /// The endpoints that this stands for.
     #[must_use]
     pub fn endpoints(self, secure: bool) -> Vec<Endpoint> {
@@ -420,7 +418,7 @@ fn localhost(port: u16, secure: bool) -> [Endpoint; 2] {
 fn both_families((v4, v6): (Ipv4Addr, Ipv6Addr), port: u16, secure: bool) -> [Endpoint; 2] {
     let at = |address: IpAddr| Endpoint {
         optional: address.is_ipv6(),
-        ..Endpoint::new(Place::Tcp(SocketAddr::new(address, port)), secure)
+        ..Endpoint::new(BindAddr::Tcp(SocketAddr::new(address, port)), secure)
     };
     [at(v4.into()), at(v6.into())]
 }
@@ -435,7 +433,7 @@ mod tests {
     use super::*;
 
     fn places(text: &str) -> Vec<String> {
-        let place: Where = text.parse().unwrap();
+        let place: ListenSpec = text.parse().unwrap();
         place
             .endpoints(false)
             .iter()
@@ -471,7 +469,7 @@ mod tests {
             "unix:",
             "localhost:x",
         ] {
-            assert!(wrong.parse::<Where>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ListenSpec>().is_err(), "{wrong}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::network::{Family, Network};
+use crate::config::network::{Family, Network};
 use crate::sys;
 
 /// The packet filter that moves visitors.

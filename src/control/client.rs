@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Reply, Request};
-use crate::fault::reason;
+use crate::control::{Reply, Request};
+use crate::error::reason;
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;

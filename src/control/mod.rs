@@ -6,10 +6,10 @@ mod client;
 
 use serde_json::{Value, json};
 
-use crate::logger::clock;
+use crate::clock;
 use crate::window::{MAX_MESSAGE, Window};
 
-pub(crate) use client::{Failure, ask};
+pub(crate) use crate::control::client::{Failure, ask};
 
 /// The longest line that is asked with, its end included: a message of which every byte is escaped, and some more.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
@@ -84,7 +84,7 @@ pub(crate) enum Reply {
     /// It is done; an object, which has what was asked for.
     Done(Value),
     /// It is not, and why.
-    Fault(String),
+    Error(String),
 }
 
 impl Reply {
@@ -100,7 +100,7 @@ impl Reply {
                 value["ok"] = json!(true);
                 value
             }
-            Self::Fault(what) => json!({ "ok": false, "fault": what }),
+            Self::Error(what) => json!({ "ok": false, "fault": what }),
         };
         format!("{value}\n")
     }
@@ -111,7 +111,7 @@ impl Reply {
         let object = value.as_object_mut()?;
         match object.remove("ok")?.as_bool()? {
             true => Some(Self::Done(value)),
-            false => Some(Self::Fault(object.get("fault")?.as_str()?.to_owned())),
+            false => Some(Self::Error(object.get("fault")?.as_str()?.to_owned())),
         }
     }
 }
@@ -206,7 +206,7 @@ mod tests {
         for reply in [
             Reply::done(),
             Reply::Done(json!({ "pid": 1 })),
-            Reply::Fault("not now".to_owned()),
+            Reply::Error("not now".to_owned()),
         ] {
             let line = reply.clone().line();
             assert_eq!(Reply::parse(line.as_bytes()), Some(reply));

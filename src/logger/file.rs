@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crate::sys;
 
 /// How long what could not be opened is left alone.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file, a device or a FIFO.
 #[derive(Debug)]
-pub(super) struct Regular {
+pub(crate) struct Regular {
     path: PathBuf,
     /// Nothing where it is a FIFO that nobody reads.
     file: Option<File>,
@@ -26,7 +26,7 @@ pub(super) struct Regular {
 }
 
 impl Regular {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut new = Self {
             path: path.to_owned(),
             file: None,
@@ -39,7 +39,7 @@ impl Regular {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -63,7 +63,7 @@ impl Regular {
         }
     }
 
-    pub(super) fn write(&mut self, lines: &[u8]) -> (u64, Option<io::Error>) {
+    pub(crate) fn write(&mut self, lines: &[u8]) -> (u64, Option<io::Error>) {
         if self.file.is_none() && self.tried.elapsed() >= PATIENCE {
             // What it says is said again below.
             let _ = self.open_now();
@@ -94,7 +94,7 @@ fn count(lines: &[u8]) -> u64 {
 /// Writes lines in pieces of whole lines, each `most` bytes long or one line. Returns how many are lost, and why.
 ///
 /// `torn` says that the output ends in the middle of a line, before and after.
-pub(super) fn write_pieces(
+pub(crate) fn write_pieces(
     lines: &[u8],
     most: usize,
     torn: &mut bool,

@@ -2,7 +2,6 @@
 //!
 //! Until the start is over everything goes to stderr, and to `error_log` too; from then on to `error_log` alone.
 
-pub(crate) mod clock;
 mod file;
 mod sink;
 mod syslog;
@@ -12,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-pub(crate) use sink::Sink;
-pub(crate) use syslog::Severity;
+pub(crate) use crate::logger::sink::Sink;
+pub(crate) use crate::logger::syslog::Severity;
 
 /// When messages are coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -143,7 +142,7 @@ fn write_to(sink: &mut Sink, color: bool, pid: u32, level: Level, text: &str) {
             Level::Info => "info",
             Level::Debug | Level::Trace => "debug",
         };
-        let time = clock::error(clock::seconds());
+        let time = crate::clock::error(crate::clock::seconds());
         format!("{time} [{name}] {pid}#0: {text}\n")
     };
     sink.write(line.as_bytes(), Severity::Of(level));

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::file::{Regular, write_pieces};
-use super::syslog::{Severity, Syslogd};
 use crate::config::Target;
-use crate::fault::{Fault, reason};
+use crate::error::{Error, reason};
+use crate::logger::file::{Regular, write_pieces};
+use crate::logger::syslog::{Severity, Syslogd};
 use crate::sys;
 
 /// The shortest time between two messages about one log.
@@ -60,7 +60,7 @@ impl Sink {
     ///
     /// # Errors
     /// The file cannot be opened, or the host is not known.
-    pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Fault> {
+    pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Error> {
         let output = match target {
             Target::Stderr => Ok(Output::Stderr { torn: false }),
             Target::File(path) => Regular::open(path).map(Output::File),
@@ -77,7 +77,7 @@ impl Sink {
     }
 
     /// Looks whether a log could be opened, as far as that can be told without making a file.
-    pub(crate) fn look(directive: &str, target: &Target) -> Option<Fault> {
+    pub(crate) fn look(directive: &str, target: &Target) -> Option<Error> {
         let Target::File(path) = target else {
             return None;
         };
@@ -94,12 +94,12 @@ impl Sink {
     }
 
     /// It is the standard error output.
-    pub(super) const fn is_stderr(&self) -> bool {
+    pub(crate) const fn is_stderr(&self) -> bool {
         matches!(self.output, Output::Stderr { .. })
     }
 
     /// It is a syslogd, which dates lines and has severities.
-    pub(super) const fn is_syslog(&self) -> bool {
+    pub(crate) const fn is_syslog(&self) -> bool {
         matches!(self.output, Output::Syslog(_))
     }
 
@@ -155,8 +155,8 @@ impl Sink {
     }
 }
 
-fn not_open(directive: &str, target: &Target, error: &io::Error) -> Fault {
-    Fault::Failed(format!(
+fn not_open(directive: &str, target: &Target, error: &io::Error) -> Error {
+    Error::Failed(format!(
         "cannot open {directive} {}: {}; mend that or change {directive}",
         describe(target),
         reason(error)
@@ -209,7 +209,7 @@ fn describe(target: &Target) -> String {
     match target {
         Target::Stderr => "stderr".to_owned(),
         Target::File(path) => format!("\"{}\"", path.display()),
-        Target::Syslog(settings) => super::syslog::describe(settings),
+        Target::Syslog(settings) => crate::logger::syslog::describe(settings),
     }
 }
 

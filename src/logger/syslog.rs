@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use log::Level;
 
-use super::clock;
-use super::file::PATIENCE;
+use crate::clock;
 use crate::config::{Syslog, SyslogServer};
+use crate::logger::file::PATIENCE;
 use crate::sys;
 
 /// The longest datagram: more than that is cut, for a receiver of UDP would drop it.
@@ -29,7 +29,7 @@ pub(crate) enum Severity {
 
 /// A syslogd as it is told.
 #[derive(Debug)]
-pub(super) struct Syslogd {
+pub(crate) struct Syslogd {
     address: Address,
     settings: Syslog,
     /// This host's name with a blank, where that is to be told.
@@ -53,7 +53,7 @@ enum Socket {
 }
 
 /// A syslogd as messages have it.
-pub(super) fn describe(settings: &Syslog) -> String {
+pub(crate) fn describe(settings: &Syslog) -> String {
     match &settings.server {
         SyslogServer::Local => "syslog".to_owned(),
         SyslogServer::Unix(path) => format!("syslog at unix:{}", path.display()),
@@ -93,7 +93,7 @@ impl Socket {
 
 impl Syslogd {
     /// Finds out where it is. It is connected to with the first line: it may be started later than we are.
-    pub(super) fn open(settings: &Syslog) -> io::Result<Self> {
+    pub(crate) fn open(settings: &Syslog) -> io::Result<Self> {
         let address = match &settings.server {
             SyslogServer::Local => Address::Unix(sys::SYSLOG_SOCKET.into()),
             SyslogServer::Unix(path) => Address::Unix(path.clone()),
@@ -115,13 +115,13 @@ impl Syslogd {
     }
 
     /// Connects anew with the next line.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.socket = None;
         self.tried = None;
     }
 
     /// Sends lines. Returns how many are lost, and why.
-    pub(super) fn write(&mut self, lines: &[u8], severity: Severity) -> (u64, Option<io::Error>) {
+    pub(crate) fn write(&mut self, lines: &[u8], severity: Severity) -> (u64, Option<io::Error>) {
         let head = self.head(severity);
         let (mut lost, mut trouble) = (0, None);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {

@@ -1,45 +1,21 @@
 //! `maintd serve`: the supervisor reads, binds and checks everything; then its workers take over.
 
-mod access;
-mod activation;
 pub mod answer;
-pub(crate) mod charset;
-mod compression;
-mod confinement;
 pub mod connection;
-mod control;
-mod countdown;
-pub mod counters;
-mod courier;
-pub mod deadlines;
-mod descriptors;
-mod event_loop;
-pub(crate) mod forms;
-mod frames;
-mod gates;
-mod hosts;
 pub mod http1;
-pub mod listener;
-mod logs;
-mod material;
-mod metrics;
-mod notify;
-pub mod orders;
-pub mod page;
-mod pid_file;
-mod report;
-mod samples;
-pub mod sites;
+pub mod listeners;
+pub(crate) mod logs;
+pub mod metrics;
 mod supervisor;
 pub mod tls;
 pub mod transport;
 pub mod worker;
 
-pub use access::{AccessLog, Journal, Peer};
+pub use crate::serve::logs::access::{AccessLog, Journal, Peer};
 
 use crate::config::{Config, PageSource};
-use crate::fault::{Fault, reason};
-use supervisor::Supervisor;
+use crate::error::{Error, reason};
+use crate::serve::supervisor::Supervisor;
 
 /// Serves until a signal ends it; `reread` makes the configuration anew when it is to be reloaded.
 ///
@@ -47,19 +23,19 @@ use supervisor::Supervisor;
 /// The first thing that stands in the way; then nothing has been begun.
 pub fn run(
     config: Config,
-    reread: impl Fn() -> Result<Config, Fault> + 'static,
-) -> Result<(), Fault> {
+    reread: impl Fn() -> Result<Config, Error> + 'static,
+) -> Result<(), Error> {
     Supervisor::new(config, Box::new(reread))?.run()
 }
 
-fn system(what: &str, error: &std::io::Error) -> Fault {
-    Fault::Failed(format!("cannot {what}: {}", reason(error)))
+fn system(what: &str, error: &std::io::Error) -> Error {
+    Error::Failed(format!("cannot {what}: {}", reason(error)))
 }
 
 /// Looks whether the logs could be opened, and returns the faults.
 #[must_use]
-pub fn look_at_logs(config: &Config) -> Vec<Fault> {
-    logs::look(&config.logs)
+pub fn look_at_logs(config: &Config) -> Vec<Error> {
+    crate::serve::logs::collector::look(&config.logs)
 }
 
 /// Says what stands in for what was not given.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Switch;
 use crate::control::{Failure, Reply, Request, ask};
+use crate::switch::Switch;
 use crate::window::Window;
 
 /// How long the daemon may take to have new workers.
@@ -19,7 +19,7 @@ enum Untold {
 
 impl Switch {
     /// Has the page show the window. That it does not is no reason to leave visitors where they are.
-    pub(super) fn announce(&self, window: &Window, is_saved: bool) {
+    pub(crate) fn announce(&self, window: &Window, is_saved: bool) {
         match self.tell_daemon(window, is_saved) {
             Ok(()) => {}
             // There is nothing that it could show.
@@ -35,7 +35,7 @@ impl Switch {
     }
 
     /// Has the page show no window any more.
-    pub(super) fn end_announcement(&self) {
+    pub(crate) fn end_announcement(&self) {
         match self.tell_daemon(&Window::default(), true) {
             Ok(()) | Err(Untold::Nobody(_)) => {}
             Err(Untold::Refused(cause)) => log::warn!(
@@ -51,7 +51,7 @@ impl Switch {
         };
         match ask(&self.control, &request, LIMIT) {
             Ok(Reply::Done(_)) => Ok(()),
-            Ok(Reply::Fault(what)) => Err(Untold::Refused(what)),
+            Ok(Reply::Error(what)) => Err(Untold::Refused(what)),
             Err(Failure::Nobody(cause)) => Err(Untold::Nobody(cause)),
             Err(Failure::Failed(cause)) => Err(Untold::Refused(format!(
                 "the daemon at \"{}\": {cause}",

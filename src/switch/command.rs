@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fault::reason;
+use crate::error::reason;
 
 /// How long a command may take. Listing a million states takes pfctl a few seconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,26 +19,26 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// A command, with what it is given to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Its absolute path.
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// One word each.
-    pub(super) arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Its standard input.
-    pub(super) input: Option<String>,
+    pub(crate) input: Option<String>,
 }
 
 /// What a command has left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// The exit status; none where a signal ended it.
-    pub(super) status: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Call {
-    pub(super) fn new<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             program: program.to_owned(),
             arguments: arguments.into_iter().map(str::to_owned).collect(),
@@ -46,7 +46,7 @@ impl Call {
         }
     }
 
-    pub(super) fn with_input(mut self, input: String) -> Self {
+    pub(crate) fn with_input(mut self, input: String) -> Self {
         self.input = Some(input);
         self
     }
@@ -67,7 +67,7 @@ impl Call {
     ///
     /// # Errors
     /// It cannot be run, or takes too long; what is wrong, and what to do.
-    pub(super) fn run(&self) -> Result<Output, String> {
+    pub(crate) fn run(&self) -> Result<Output, String> {
         let failed = |error: &io::Error| {
             let advice = if error.kind() == io::ErrorKind::NotFound {
                 self.package()
@@ -167,7 +167,7 @@ fn meaningful(stderr: &str) -> String {
 
 impl Output {
     /// What to say of a command that failed with this output and should not have.
-    pub(super) fn failure_of(&self, call: &Call) -> String {
+    pub(crate) fn failure_of(&self, call: &Call) -> String {
         let name = call.program.file_name().unwrap_or_default();
         let words = [&[name.to_string_lossy().into_owned()], &call.arguments[..]].concat();
         format!(
@@ -179,7 +179,7 @@ impl Output {
     }
 
     /// What it says on stderr, as one line for a message; or how it ended.
-    pub(super) fn complaint(&self) -> String {
+    pub(crate) fn complaint(&self) -> String {
         let lines: Vec<&str> = self
             .stderr
             .lines()
@@ -195,7 +195,7 @@ impl Output {
 }
 
 /// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         word.to_owned()

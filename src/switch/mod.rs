@@ -7,45 +7,42 @@
 //! It knows nothing of the server but where that is to listen, which the configuration says, and its control socket.
 
 mod announce;
-mod carry_out;
 mod command;
-mod daemon;
+pub(crate) mod execute;
 mod filter;
-mod means;
-mod nft;
-mod pf;
-mod places;
+pub(crate) mod live;
 mod plan;
 mod probe;
 mod run;
 mod state;
 mod status;
+pub(crate) mod system;
 mod text;
-mod watch;
-mod window;
-mod world;
+pub(crate) mod window_end;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carry_out::{Extent, Failure, Report, Truth, Unfinished, World as _, carry_out, take};
-use filter::Filter;
-use means::Finding;
-pub use means::{BecomeRoot, Tools};
-pub use pf::Syntax;
-use plan::{Direction, Moved, Plan, Required, Side, Step};
-pub use run::Ending;
-use state::{Saved, Store};
-pub use status::Status;
-pub use watch::watch;
-use world::System;
+use crate::switch::execute::{
+    Extent, Failure, Report, Truth, Unfinished, World as _, carry_out, take,
+};
+use crate::switch::filter::Filter;
+use crate::switch::filter::means::Finding;
+pub use crate::switch::filter::means::{BecomeRoot, Tools};
+pub use crate::switch::filter::pf::Syntax;
+use crate::switch::plan::{Direction, Moved, Plan, Required, Side, Step};
+pub use crate::switch::run::Ending;
+use crate::switch::state::{Saved, Store};
+pub use crate::switch::status::Status;
+pub use crate::switch::status::watch::watch;
+use crate::switch::system::System;
 
+use crate::clock;
 use crate::config::Config;
 use crate::config::network::Network;
 use crate::config::switch::{Backend, SwitchConfig};
-use crate::fault::{Fault, reason};
-use crate::logger::clock;
+use crate::error::{Error, reason};
 use crate::sys;
 use crate::window::{MAX_MESSAGE, Window};
 
@@ -95,16 +92,16 @@ pub struct Switch {
 #[must_use]
 pub fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> String {
     match settings.backend {
-        Backend::Pf => pf::rules(settings, syntax, tools),
-        Backend::Nft => nft::rules(settings),
+        Backend::Pf => crate::switch::filter::pf::rules(settings, syntax, tools),
+        Backend::Nft => crate::switch::filter::nft::rules(settings),
     }
 }
 
 /// Reads a text as each of the things that are read of others, for fuzzing.
 #[doc(hidden)]
 pub fn read_everything(text: &str) {
-    pf::read_everything(text);
-    nft::read_everything(text);
+    crate::switch::filter::pf::read_everything(text);
+    crate::switch::filter::nft::read_everything(text);
     state::read_everything(text);
 }
 
@@ -113,15 +110,15 @@ impl Switch {
     ///
     /// # Errors
     /// This system cannot do it, or does not tell its addresses.
-    pub fn new(config: &Config, tools: &Tools) -> Result<Self, Fault> {
+    pub fn new(config: &Config, tools: &Tools) -> Result<Self, Error> {
         if config.switch.backend == Backend::Pf && !sys::PF_KILLS_BY_LABEL {
-            return Err(Fault::Failed(
+            return Err(Error::Failed(
                 "pf of macOS cannot end connections by their rule's label, so visitors would stay on the live site; use OpenBSD, FreeBSD or Linux".to_owned(),
             ));
         }
         let own = tools.own.clone().map_or_else(sys::own_addresses, Ok);
         let own = own.map_err(|error| {
-            Fault::Failed(format!(
+            Error::Failed(format!(
                 "cannot list this host's addresses: {}",
                 reason(&error)
             ))
@@ -134,21 +131,21 @@ impl Switch {
             own,
             accepted: None,
             become_root: tools.become_root,
-            control: daemon::socket(config, tools),
+            control: crate::switch::status::daemon::socket(config, tools),
         })
     }
 
     /// From here on no signal ends this process half-way; what has changed nothing yet stops all the same.
-    fn hold_signals() -> Result<(), Fault> {
+    fn hold_signals() -> Result<(), Error> {
         sys::hold_signals()
-            .map_err(|error| Fault::Failed(format!("cannot hold signals: {}", reason(&error))))
+            .map_err(|error| Error::Failed(format!("cannot hold signals: {}", reason(&error))))
     }
 
     /// Moves visitors to the page.
     ///
     /// # Errors
     /// What went wrong, what is true then, and what to do.
-    pub fn on(&mut self, wish: &Wish) -> Result<(), Fault> {
+    pub fn on(&mut self, wish: &Wish) -> Result<(), Error> {
         self.switch_on(wish).map_err(|unfinished| unfinished.fault)
     }
 
@@ -157,7 +154,7 @@ impl Switch {
         let mut window = self.window(wish)?;
         self.require_root()?;
         Self::hold_signals()?;
-        let _lock = self.store.lock(Duration::ZERO).map_err(Fault::Failed)?;
+        let _lock = self.store.lock(Duration::ZERO).map_err(Error::Failed)?;
         let loaded = self.store.load();
         let was_saved = !matches!(loaded, Ok(None));
         let earlier = Self::earlier(loaded, wish)?;
@@ -261,13 +258,13 @@ impl Switch {
     }
 
     /// What was switched on before, as far as that is known.
-    fn earlier(loaded: Result<Option<Saved>, String>, wish: &Wish) -> Result<Option<Saved>, Fault> {
+    fn earlier(loaded: Result<Option<Saved>, String>, wish: &Wish) -> Result<Option<Saved>, Error> {
         match loaded {
             Err(what) if !wish.resume => {
                 log::warn!("{what}");
                 Ok(None)
             }
-            loaded => loaded.map_err(Fault::Failed),
+            loaded => loaded.map_err(Error::Failed),
         }
     }
 
@@ -275,7 +272,7 @@ impl Switch {
     ///
     /// # Errors
     /// What went wrong, what is true then, and what to do.
-    pub fn off(&mut self, force: bool) -> Result<(), Fault> {
+    pub fn off(&mut self, force: bool) -> Result<(), Error> {
         self.switch_off(force, Duration::ZERO)
             .map_err(|unfinished| unfinished.fault)
     }
@@ -284,10 +281,10 @@ impl Switch {
     fn switch_off(&mut self, force: bool, patience: Duration) -> Result<(), Unfinished> {
         self.require_root()?;
         Self::hold_signals()?;
-        let _lock = self.store.lock(patience).map_err(Fault::Failed)?;
+        let _lock = self.store.lock(patience).map_err(Error::Failed)?;
         let now = self
             .look()
-            .map_err(|what| Fault::Failed(format!("not switched off: {what}")))?;
+            .map_err(|what| Error::Failed(format!("not switched off: {what}")))?;
         let is_on = matches!(&now, Finding::Moved(moved) if moved.is_anybody());
         let plan = if is_on {
             Plan::off(&self.required_unless(force))
@@ -324,7 +321,7 @@ impl Switch {
         };
         if is_off && let Err(what) = self.store.clear() {
             return Err(Unfinished {
-                fault: Fault::Failed(format!(
+                fault: Error::Failed(format!(
                     "switched off, but {what}; delete it by hand, or a reboot will switch on again"
                 )),
                 extent: Extent::Visitors,
@@ -366,11 +363,11 @@ impl Switch {
     ///
     /// # Errors
     /// What was asked for cannot be done.
-    pub fn dry_on(&self, wish: &Wish) -> Result<String, Fault> {
+    pub fn dry_on(&self, wish: &Wish) -> Result<String, Error> {
         let mut moved = self.moved(wish)?;
         self.window(wish)?;
         if wish.resume {
-            match self.store.load().map_err(Fault::Failed)? {
+            match self.store.load().map_err(Error::Failed)? {
                 Some(saved) => moved = saved.moved,
                 None => return Ok("# nothing to resume: it was not on\n".to_owned()),
             }
@@ -412,7 +409,7 @@ impl Switch {
     }
 
     /// Who is to be moved.
-    fn moved(&self, wish: &Wish) -> Result<Moved, Fault> {
+    fn moved(&self, wish: &Wish) -> Result<Moved, Error> {
         let switched = |network: &&Network| self.settings.families.contains(&network.family());
         let entries = if wish.only.is_empty() {
             let families = self.settings.families.iter();
@@ -420,7 +417,7 @@ impl Switch {
         } else {
             if let Some(other) = wish.only.iter().find(|network| !switched(network)) {
                 let family = other.family().name();
-                return Err(Fault::Usage(format!(
+                return Err(Error::Usage(format!(
                     "{other} cannot be moved: \"family\" in \"switch\" leaves {family} out; add it there, or name another address"
                 )));
             }
@@ -435,7 +432,7 @@ impl Switch {
                 "the exception {exception} has no effect: what this host sends to itself is never redirected"
             );
         }
-        Moved::new(entries, except.filter(switched).copied().collect()).map_err(Fault::Usage)
+        Moved::new(entries, except.filter(switched).copied().collect()).map_err(Error::Usage)
     }
 
     /// Only this host itself uses these addresses.
@@ -449,11 +446,15 @@ impl Switch {
         clippy::unused_self,
         reason = "it is the switch's, whatever it needs for it"
     )]
-    fn window(&self, wish: &Wish) -> Result<Window, Fault> {
+    fn window(&self, wish: &Wish) -> Result<Window, Error> {
         let now = clock::seconds();
         let until = match (&wish.for_, &wish.until) {
-            (Some(text), _) => Some(window::after(text, now).map_err(wrong("--for"))?),
-            (None, Some(text)) => Some(window::until(text, now).map_err(wrong("--until"))?),
+            (Some(text), _) => {
+                Some(crate::switch::window_end::after(text, now).map_err(wrong("--for"))?)
+            }
+            (None, Some(text)) => {
+                Some(crate::switch::window_end::until(text, now).map_err(wrong("--until"))?)
+            }
             (None, None) => None,
         };
         if wish
@@ -471,9 +472,9 @@ impl Switch {
         })
     }
 
-    fn require_root(&self) -> Result<(), Fault> {
+    fn require_root(&self) -> Result<(), Error> {
         match self.become_root {
-            Some(means) if !sys::is_root() => Err(Fault::Failed(text::needs_root(means))),
+            Some(means) if !sys::is_root() => Err(Error::Failed(text::needs_root(means))),
             Some(_) | None => Ok(()),
         }
     }
@@ -506,8 +507,8 @@ impl Switch {
     }
 }
 
-fn wrong(flag: &'static str) -> impl Fn(String) -> Fault {
-    move |what| Fault::Usage(format!("wrong value for {flag}: {what}"))
+fn wrong(flag: &'static str) -> impl Fn(String) -> Error {
+    move |what| Error::Usage(format!("wrong value for {flag}: {what}"))
 }
 
 fn tell(report: &Report) {

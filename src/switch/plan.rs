@@ -6,7 +6,7 @@ use crate::config::network::{Family, Network};
 
 /// Which way visitors are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// To the page.
     On,
     /// Back to the live site.
@@ -15,7 +15,7 @@ pub(super) enum Direction {
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// On the live site.
     Live,
     /// On the page.
@@ -24,16 +24,16 @@ pub(super) enum Side {
 
 /// Who is moved. Nobody is where there are no entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moved {
+pub(crate) struct Moved {
     /// Those who get the page.
-    pub(super) entries: Vec<Network>,
+    pub(crate) entries: Vec<Network>,
     /// Those of them who do not.
-    pub(super) except: Vec<Network>,
+    pub(crate) except: Vec<Network>,
 }
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// The packet filter runs.
     FilterRuns,
     /// Its rules are loaded, and use the table.
@@ -92,7 +92,7 @@ pub(super) enum Step {
 
 /// What is true when a step fails, which is told by where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Nothing has changed.
     Check,
     /// What has changed is to be undone.
@@ -102,7 +102,7 @@ pub(super) enum Phase {
 }
 
 impl Step {
-    pub(super) const fn phase(&self) -> Phase {
+    pub(crate) const fn phase(&self) -> Phase {
         match self {
             Self::FilterRuns
             | Self::RulesLoaded { .. }
@@ -127,7 +127,7 @@ impl Step {
 /// Where the live site must accept connections before visitors are moved back. A live site seldom listens on each address
 /// and port of its host, so `on` saves where it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Required {
+pub(crate) enum Required {
     /// At each of these places.
     Each(Vec<SocketAddr>),
     /// At one of these at least: it is not known where it accepted before `on`.
@@ -139,7 +139,7 @@ pub(super) enum Required {
 
 impl Required {
     /// Of these places those at which the live site accepted before `on`, as far as that is known.
-    pub(super) fn of(places: Vec<SocketAddr>, accepted: Option<&[SocketAddr]>) -> Self {
+    pub(crate) fn of(places: Vec<SocketAddr>, accepted: Option<&[SocketAddr]>) -> Self {
         if places.is_empty() {
             return Self::Each(places);
         }
@@ -160,7 +160,7 @@ impl Required {
     }
 
     /// At one of these at least. Of a single one, what is said has the cause too.
-    pub(super) fn any(places: Vec<SocketAddr>) -> Self {
+    pub(crate) fn any(places: Vec<SocketAddr>) -> Self {
         if places.len() == 1 {
             Self::Each(places)
         } else {
@@ -185,16 +185,16 @@ impl Required {
 
 /// The steps of one switch, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) direction: Direction,
-    pub(super) steps: Vec<Step>,
+pub(crate) struct Plan {
+    pub(crate) direction: Direction,
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Plan {
     /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
     /// any more come back. Other firewalls are examined first: they may keep maintd from the responder, too. `force` goes on
     /// where one is in the way, an interface of the rules is missing, or the rules are of an older maintd.
-    pub(super) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
+    pub(crate) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
         let mut steps = vec![
             Step::FilterRuns,
             Step::RulesLoaded {
@@ -228,7 +228,7 @@ impl Plan {
     }
 
     /// Moves visitors back, once the live site accepts connections where it is required to.
-    pub(super) fn off(live: &Required) -> Self {
+    pub(crate) fn off(live: &Required) -> Self {
         let mut steps = vec![Step::Remember];
         steps.extend(live.steps());
         steps.push(Step::Change(Moved::default()));
@@ -241,7 +241,7 @@ impl Plan {
     }
 
     /// Leaves all as it is: nobody is moved.
-    pub(super) const fn nothing() -> Self {
+    pub(crate) const fn nothing() -> Self {
         Self {
             direction: Direction::Off,
             steps: Vec::new(),
@@ -249,7 +249,7 @@ impl Plan {
     }
 
     /// Ends the connections of visitors who have been moved back.
-    pub(super) fn end_connections() -> Self {
+    pub(crate) fn end_connections() -> Self {
         Self {
             direction: Direction::Off,
             steps: vec![
@@ -265,7 +265,7 @@ impl Moved {
     ///
     /// # Errors
     /// Somebody is to be moved and not to be: an exception covers an entry. What to do.
-    pub(super) fn new(entries: Vec<Network>, except: Vec<Network>) -> Result<Self, String> {
+    pub(crate) fn new(entries: Vec<Network>, except: Vec<Network>) -> Result<Self, String> {
         let (entries, except) = (without_covered(entries), without_covered(except));
         for entry in &entries {
             if let Some(exception) = covering(&except, entry) {
@@ -278,12 +278,12 @@ impl Moved {
     }
 
     /// Somebody is moved.
-    pub(super) fn is_anybody(&self) -> bool {
+    pub(crate) fn is_anybody(&self) -> bool {
         !self.entries.is_empty()
     }
 
     /// The families of those who are moved.
-    pub(super) fn families(&self) -> Vec<Family> {
+    pub(crate) fn families(&self) -> Vec<Family> {
         let mut families: Vec<Family> = self.entries.iter().map(Network::family).collect();
         families.sort_unstable();
         families.dedup();
@@ -291,7 +291,7 @@ impl Moved {
     }
 
     /// For questions about many addresses.
-    pub(super) fn index(&self) -> Index {
+    pub(crate) fn index(&self) -> Index {
         Index {
             entries: without_covered(self.entries.clone()),
             except: without_covered(self.except.clone()),
@@ -299,7 +299,7 @@ impl Moved {
     }
 
     /// The same, with all exceptions moved too.
-    pub(super) fn without_exceptions(&self) -> Self {
+    pub(crate) fn without_exceptions(&self) -> Self {
         Self {
             entries: self.entries.clone(),
             except: Vec::new(),
@@ -307,7 +307,7 @@ impl Moved {
     }
 
     /// For each entry one address that is moved by it, as far as one is easily found.
-    pub(super) fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
         let index = self.index();
         self.entries.iter().filter_map(move |entry| {
             let candidates = [outsiders(entry.family()), vec![entry.last(), entry.first()]];
@@ -317,27 +317,27 @@ impl Moved {
     }
 
     /// For each exception one address that is not moved.
-    pub(super) fn excepted(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn excepted(&self) -> impl Iterator<Item = IpAddr> {
         self.except.iter().map(Network::first)
     }
 }
 
 /// Who is moved, in lists that are searched by halves: there may be ten thousand exceptions, and as many connections.
-pub(super) struct Index {
+pub(crate) struct Index {
     entries: Vec<Network>,
     except: Vec<Network>,
 }
 
 impl Index {
     /// This address is moved. No exception covers an entry, so every exception is the more precise one.
-    pub(super) fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         let address = Network::single(address);
         covering(&self.entries, &address).is_some() && covering(&self.except, &address).is_none()
     }
 }
 
 /// In order, without what others cover.
-pub(super) fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
+pub(crate) fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
     networks.sort_unstable();
     let mut kept: Vec<Network> = Vec::new();
     for network in networks {

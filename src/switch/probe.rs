@@ -13,8 +13,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
-use crate::crypto;
-use crate::fault::reason;
+use crate::error::reason;
+use crate::tls_provider;
 
 /// How long a server may take to accept, and again to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -31,14 +31,14 @@ const MAX_ANSWER: usize = 64 * 1024;
 ///
 /// # Errors
 /// It does not accept, for this reason.
-pub(super) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&server, LIMIT)
 }
 
 /// Which of these servers accept connections, in the same order.
 ///
 /// Packets may be dropped at any number of them, and `on` is urgent: each has a short time, most of them the same one.
-pub(super) fn accepting(servers: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(crate) fn accepting(servers: &[SocketAddr]) -> Vec<SocketAddr> {
     let next = AtomicUsize::new(0);
     let ask = || {
         let mut accepting = Vec::new();
@@ -101,7 +101,7 @@ impl Write for Limited {
 ///
 /// # Errors
 /// It does not accept, or what it sends is no answer.
-pub(super) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
+pub(crate) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
     let mut stream = Limited {
         stream: connect(server)?,
         end: Instant::now() + LIMIT,
@@ -123,7 +123,7 @@ pub(super) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
 }
 
 /// Whether a server on this host is to be found at the loopback address alone.
-pub(super) fn is_on_loopback(server: SocketAddr) -> bool {
+pub(crate) fn is_on_loopback(server: SocketAddr) -> bool {
     let loopback: IpAddr = match server.ip() {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
@@ -161,7 +161,7 @@ fn status_of(answer: &[u8]) -> Option<u16> {
 }
 
 fn session(address: IpAddr) -> io::Result<ClientConnection> {
-    let provider = Arc::new(crypto::provider());
+    let provider = Arc::new(tls_provider::provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
@@ -212,7 +212,7 @@ impl ServerCertVerifier for Anybody {
 }
 
 /// A server gave no answer in time. A read or write that took too long would have blocked.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
@@ -220,7 +220,7 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// Why a server did not accept, as messages have it.
-pub(super) fn why(error: &io::Error) -> String {
+pub(crate) fn why(error: &io::Error) -> String {
     if is_timeout(error) {
         format!("no answer within {} s", LIMIT.as_secs())
     } else {
@@ -316,7 +316,7 @@ mod tests {
     fn a_server_whose_certificate_cannot_be_read_has_a_status() {
         for version in rustls::ALL_VERSIONS {
             let key = rcgen::KeyPair::generate().unwrap();
-            let provider = Arc::new(crypto::provider());
+            let provider = Arc::new(tls_provider::provider());
             let key = key.serialize_der().try_into().unwrap();
             let key = provider.key_provider.load_private_key(key).unwrap();
             let certificate = vec![b"\x30\x00".to_vec().into()];

@@ -6,10 +6,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use super::carry_out::{Extent, Unfinished};
-use super::command::quoted;
-use super::{Switch, Wish};
-use crate::fault::{Fault, reason};
+use crate::error::{Error, reason};
+use crate::switch::command::quoted;
+use crate::switch::execute::{Extent, Unfinished};
+use crate::switch::{Switch, Wish};
 use crate::sys;
 
 /// There is no such command (POSIX 2.8.2).
@@ -28,7 +28,7 @@ pub struct Ending {
     /// The exit status.
     pub status: u8,
     /// What is to be told last and loudest: visitors are still on the page.
-    pub fault: Option<Fault>,
+    pub fault: Option<Error>,
 }
 
 impl Switch {
@@ -38,7 +38,7 @@ impl Switch {
     ///
     /// # Errors
     /// It could not be switched on: then the command has not been run.
-    pub fn run(&mut self, wish: &Wish, command: &[OsString]) -> Result<Ending, Fault> {
+    pub fn run(&mut self, wish: &Wish, command: &[OsString]) -> Result<Ending, Error> {
         let status = match self.switch_on(wish) {
             // Who was interrupted while it was switched on wants to run nothing more.
             Ok(()) => match sys::take_held_signal() {
@@ -46,12 +46,12 @@ impl Switch {
                 None => start(command).and_then(wait),
             },
             Err(Unfinished { fault, extent }) => match (extent, fault) {
-                (_, Fault::Usage(what)) => return Err(Fault::Usage(what)),
-                (Extent::Nothing, Fault::Failed(what)) => {
-                    return Err(Fault::Failed(not_run(&what)));
+                (_, Error::Usage(what)) => return Err(Error::Usage(what)),
+                (Extent::Nothing, Error::Failed(what)) => {
+                    return Err(Error::Failed(not_run(&what)));
                 }
                 // Visitors are not to be left on the page for a command that is not run.
-                (Extent::Unknown | Extent::Visitors, Fault::Failed(what)) => {
+                (Extent::Unknown | Extent::Visitors, Error::Failed(what)) => {
                     Err((1, not_run(&what)))
                 }
             },
@@ -77,7 +77,7 @@ impl Switch {
     ///
     /// # Errors
     /// What was asked for cannot be done.
-    pub fn dry_run(&self, wish: &Wish, command: &[OsString]) -> Result<String, Fault> {
+    pub fn dry_run(&self, wish: &Wish, command: &[OsString]) -> Result<String, Error> {
         let words: Vec<String> = command
             .iter()
             .map(|word| quoted(&word.to_string_lossy()))
@@ -96,9 +96,9 @@ fn not_run(what: &str) -> String {
 }
 
 /// What is told last, and cannot be overlooked where visitors are still on the page.
-fn loud(Unfinished { fault, extent }: Unfinished) -> Fault {
+fn loud(Unfinished { fault, extent }: Unfinished) -> Error {
     let command = "\"maintd off\"";
-    Fault::Failed(match extent {
+    Error::Failed(match extent {
         Extent::Visitors => fault.to_string(),
         Extent::Unknown => format!("VISITORS MAY STILL GET THE PAGE: {fault}"),
         Extent::Nothing => format!("VISITORS STILL GET THE PAGE: {fault}; then run {command}"),

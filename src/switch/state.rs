@@ -11,40 +11,41 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::plan::Moved;
 use crate::config::network::Network;
-use crate::fault::reason;
-use crate::window::{self, Window};
+use crate::error::reason;
+use crate::switch::plan::Moved;
+use crate::window;
+use crate::window::Window;
 
 /// How often it is looked whether the lock is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What was switched on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     /// Since when, in seconds since 1970.
-    pub(super) since: u64,
-    pub(super) window: Window,
-    pub(super) moved: Moved,
+    pub(crate) since: u64,
+    pub(crate) window: Window,
+    pub(crate) moved: Moved,
     /// Where the live site accepted connections before; nothing where that is not known, as in what older versions saved.
-    pub(super) live: Option<Vec<SocketAddr>>,
+    pub(crate) live: Option<Vec<SocketAddr>>,
 }
 
 /// The directory of the state.
 #[derive(Clone, Debug)]
-pub(super) struct Store(PathBuf);
+pub(crate) struct Store(PathBuf);
 
 /// Nobody else switches while this is there.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "closed, it is free")] File);
+pub(crate) struct Lock(#[expect(dead_code, reason = "closed, it is free")] File);
 
 impl Store {
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: PathBuf) -> Self {
         Self(directory)
     }
 
     /// Where it is.
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         window::state_file(&self.0)
     }
 
@@ -60,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// Who has it; what to do.
-    pub(super) fn lock(&self, patience: Duration) -> Result<Option<Lock>, String> {
+    pub(crate) fn lock(&self, patience: Duration) -> Result<Option<Lock>, String> {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -110,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn load(&self) -> Result<Option<Saved>, String> {
+    pub(crate) fn load(&self) -> Result<Option<Saved>, String> {
         let path = self.file();
         let failed = |cause: String| {
             format!(
@@ -130,7 +131,7 @@ impl Store {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn save(&self, saved: &Saved) -> Result<(), String> {
+    pub(crate) fn save(&self, saved: &Saved) -> Result<(), String> {
         let path = self.file();
         self.make_directory()
             .and_then(|()| write(&path, &print(saved)))
@@ -141,7 +142,7 @@ impl Store {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn clear(&self) -> Result<(), String> {
+    pub(crate) fn clear(&self) -> Result<(), String> {
         let path = self.file();
         match fs::remove_file(&path) {
             Ok(()) => sync(&self.0),
@@ -196,7 +197,7 @@ fn print(saved: &Saved) -> String {
 }
 
 /// Reads a text as a saved state, which reads the same when it is printed.
-pub(super) fn read_everything(text: &str) {
+pub(crate) fn read_everything(text: &str) {
     if let Some(saved) = parse(text) {
         assert_eq!(parse(&print(&saved)), Some(saved));
     }

@@ -4,16 +4,16 @@ use std::env;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::command::quoted;
-use super::filter::Filter;
-use super::means::{BecomeRoot, Means};
-use super::plan::{Moved, Plan, Step};
-use super::state::Saved;
-use super::window;
 use crate::config::network::Network;
+use crate::switch::command::quoted;
+use crate::switch::filter::Filter;
+use crate::switch::filter::means::{BecomeRoot, Means};
+use crate::switch::plan::{Moved, Plan, Step};
+use crate::switch::state::Saved;
+use crate::switch::window_end;
 
 /// The commands of a plan, as a shell takes them; what is no command is a comment.
-pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
+pub(crate) fn commands(plan: &Plan, filter: &Filter) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         let line = match filter.means(step) {
@@ -53,19 +53,19 @@ pub(super) fn commands(plan: &Plan, filter: &Filter) -> String {
 }
 
 /// Who gets the page, or is only redirected to it where something is in the way, and until when that is announced.
-pub(super) fn summary(saved: &Saved, has_obstacle: bool) -> String {
+pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
     let mut text = format!("{} the page", who(&saved.moved, has_obstacle));
     if !saved.moved.except.is_empty() {
         let _ = write!(text, ", but for {}", list(&saved.moved.except));
     }
     if let Some(until) = saved.window.until {
-        let _ = write!(text, "; announced until {}", window::for_people(until));
+        let _ = write!(text, "; announced until {}", window_end::for_people(until));
     }
     text
 }
 
 /// Who is moved, with the verb.
-pub(super) fn who(moved: &Moved, has_obstacle: bool) -> String {
+pub(crate) fn who(moved: &Moved, has_obstacle: bool) -> String {
     let (one_is, several_are) = if has_obstacle {
         ("is redirected to", "are redirected to")
     } else {
@@ -81,12 +81,12 @@ pub(super) fn who(moved: &Moved, has_obstacle: bool) -> String {
 }
 
 /// `a, b and c`, of many only the first.
-pub(super) fn list(networks: &[Network]) -> String {
+pub(crate) fn list(networks: &[Network]) -> String {
     first_of(networks)
 }
 
 /// The same, of servers.
-pub(super) fn places(servers: &[SocketAddr]) -> String {
+pub(crate) fn places(servers: &[SocketAddr]) -> String {
     first_of(servers)
 }
 
@@ -104,7 +104,7 @@ fn first_of(items: &[impl ToString]) -> String {
 }
 
 /// A length of time, as precise as people want it.
-pub(super) fn length(seconds: u64) -> String {
+pub(crate) fn length(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
@@ -115,7 +115,7 @@ pub(super) fn length(seconds: u64) -> String {
 }
 
 /// What an administrator has written, without what would move a terminal's cursor.
-pub(super) fn on_one_line(text: &str) -> String {
+pub(crate) fn on_one_line(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect()
@@ -123,7 +123,7 @@ pub(super) fn on_one_line(text: &str) -> String {
 
 /// What to do for those who are not root. doas(1) compares the command as it is typed, and all of its arguments. Who runs a
 /// command of their own by it, or with a configuration of their own, is root, and is to be asked for a password.
-pub(super) fn needs_root(means: BecomeRoot) -> String {
+pub(crate) fn needs_root(means: BecomeRoot) -> String {
     let words: Vec<String> = env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())

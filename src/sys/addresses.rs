@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::system::RoutingDomain;
+use crate::sys::system::RoutingDomain;
 
 /// The addresses at which this host is reached from outside (getifaddrs(3)): of interfaces that are up and in the routing
 /// domain of this process, without those of loopback and of a single link.

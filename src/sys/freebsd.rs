@@ -6,9 +6,10 @@ use std::path::Path;
 
 use socket2::Socket;
 
-use super::privileges::{self, Refusal};
+use crate::sys::privileges;
+use crate::sys::privileges::Refusal;
 
-pub(super) use super::one_domain::RoutingDomain;
+pub(crate) use crate::sys::one_domain::RoutingDomain;
 
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 512;
@@ -89,13 +90,13 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
 }
 
 /// ioctl(2)'s requests.
-pub(super) type Request = libc::c_ulong;
+pub(crate) type Request = libc::c_ulong;
 
 /// The bytes written to a socket that its peer has not acknowledged.
 pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
     // sys/filio.h: _IOR('f', 119, int)
     const FIONWRITE: Request = 0x4004_6677;
-    super::socket_count(socket, FIONWRITE)
+    crate::sys::socket_count(socket, FIONWRITE)
 }
 
 /// The flag of bytes that go along with what follows them: there is none here.
@@ -110,7 +111,7 @@ pub(crate) const WILDCARD_EXCLUDES_OTHERS: bool = false;
 /// Lets several sockets listen on one address, each with connections of its own (`SO_REUSEPORT_LB`, setsockopt(2)); or does
 /// so no more.
 pub(crate) fn share_port(socket: &Socket, shares: bool) -> io::Result<()> {
-    super::set_option(
+    crate::sys::set_option(
         socket,
         libc::SOL_SOCKET,
         libc::SO_REUSEPORT_LB,
@@ -124,20 +125,20 @@ pub(crate) struct Root(CString);
 
 impl Root {
     /// Looks at the directory that was asked for, or at the system's empty one.
-    pub(super) fn open(wanted: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn open(wanted: Option<&Path>) -> io::Result<Self> {
         let path = wanted.unwrap_or(Path::new(EMPTY));
         privileges::check_root(&path.metadata()?)?;
         Ok(Self(privileges::c_path(path)?))
     }
 
     /// Makes it the root.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         privileges::chroot(&self.0)
     }
 }
 
 /// There are none here.
-pub(super) fn limit_capabilities() {}
+pub(crate) fn limit_capabilities() {}
 
 /// Why workers go without a filter of their system calls, where one is to be expected.
 pub(crate) fn unfiltered() -> Option<&'static str> {
@@ -146,7 +147,7 @@ pub(crate) fn unfiltered() -> Option<&'static str> {
 
 /// Another user and an empty root are all of it: capability mode would ask for a list of rights with each descriptor.
 #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+pub(crate) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
     Ok(())
 }
 

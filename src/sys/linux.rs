@@ -10,9 +10,10 @@ use std::path::Path;
 
 use socket2::Socket;
 
-use super::privileges::{self, Refusal, at, done};
+use crate::sys::privileges;
+use crate::sys::privileges::{Refusal, at, done};
 
-pub(super) use super::one_domain::RoutingDomain;
+pub(crate) use crate::sys::one_domain::RoutingDomain;
 
 #[cfg(any(
     target_arch = "x86_64",
@@ -28,11 +29,11 @@ mod seccomp;
     target_arch = "riscv64"
 )))]
 mod seccomp {
-    pub(super) fn is_available() -> bool {
+    pub(crate) fn is_available() -> bool {
         false
     }
 
-    pub(super) fn install() -> std::io::Result<()> {
+    pub(crate) fn install() -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -102,7 +103,7 @@ pub(crate) fn backlog_limit() -> Option<(u32, &'static str)> {
 }
 
 /// ioctl(2)'s requests: glibc and musl have not the same type for them.
-pub(super) type Request = libc::Ioctl;
+pub(crate) type Request = libc::Ioctl;
 
 /// The bytes written to a socket that its peer has not acknowledged (`SIOCOUTQ`, tcp(7)).
 pub(crate) fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> usize {
@@ -133,7 +134,7 @@ pub(crate) struct Root(File);
 impl Root {
     /// Opens a directory that was asked for; else makes an empty one and removes it at once, so that nothing can be put
     /// there and nothing is left behind.
-    pub(super) fn open(wanted: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn open(wanted: Option<&Path>) -> io::Result<Self> {
         if let Some(path) = wanted {
             let directory = open_directory(path)?;
             privileges::check_root(&directory.metadata()?)?;
@@ -156,7 +157,7 @@ impl Root {
     }
 
     /// Goes there, and makes it the root.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         // SAFETY: it takes a number only, and the descriptor is open.
         done(unsafe { libc::fchdir(self.0.as_raw_fd()) })?;
         privileges::chroot(c".")
@@ -186,7 +187,7 @@ fn removed_directory(place: &str) -> io::Result<File> {
 
 /// Takes from this process what no program that it might run could get either. Without the right to it, there is nothing
 /// to be won by it: `no_new_privs` comes, and a process that runs another program is killed.
-pub(super) fn limit_capabilities() {
+pub(crate) fn limit_capabilities() {
     // The kernel says of the first number past its last one that there is none (prctl(2)).
     for capability in 0..64 {
         if set(libc::PR_CAPBSET_DROP, capability).is_err() {
@@ -241,7 +242,7 @@ fn set(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
 }
 
 /// Leaves this process what a worker needs.
-pub(super) fn lock_in(was_root: bool) -> Result<(), Refusal> {
+pub(crate) fn lock_in(was_root: bool) -> Result<(), Refusal> {
     // The ambient set loses with the inheritable one.
     drop_capabilities().map_err(at("give up its capabilities"))?;
     // The key is in its memory. A process that is no other user than before keeps nothing from that user.

@@ -76,7 +76,7 @@ pub(crate) fn seconds_of(time: &LocalTime) -> Option<u64> {
     u64::try_from(seconds).ok().filter(|_| is_same)
 }
 
-/// Whether a write of [`super::PIPE_BUF`] bytes at most would not wait (poll(2)).
+/// Whether a write of [`crate::sys::PIPE_BUF`] bytes at most would not wait (poll(2)).
 pub(crate) fn is_writable(file: BorrowedFd<'_>) -> bool {
     let mut polled = libc::pollfd {
         fd: file.as_raw_fd(),

@@ -27,25 +27,29 @@ mod shared;
 mod signals;
 mod terminal;
 
-pub(crate) use addresses::own_addresses;
-pub(crate) use logs::{LocalTime, has_no_reader, is_writable, local_time, seconds_of, utc_time};
-pub(crate) use peers::{accept, peer_uid};
-pub(crate) use privileges::{
+pub(crate) use crate::sys::addresses::own_addresses;
+pub(crate) use crate::sys::logs::{
+    LocalTime, has_no_reader, is_writable, local_time, seconds_of, utc_time,
+};
+pub(crate) use crate::sys::peers::{accept, peer_uid};
+pub(crate) use crate::sys::privileges::{
     Confinement, Refusal, check_root, find_group, find_group_of, find_user, is_root, own_ids,
 };
-pub(crate) use process::{
+pub(crate) use crate::sys::process::{
     Change, Pid, Source, child_change, exit, fork, ignore_signals, kill, unblock_signals, wait_for,
 };
-pub(crate) use service::{monotonic_micros, take_listening};
-pub(crate) use shared::shared_numbers;
-pub(crate) use signals::{hand_signals_to, hold_signals, is_signal_held, take_held_signal};
+pub(crate) use crate::sys::service::{monotonic_micros, take_listening};
+pub(crate) use crate::sys::shared::shared_numbers;
+pub(crate) use crate::sys::signals::{
+    hand_signals_to, hold_signals, is_signal_held, take_held_signal,
+};
+pub(crate) use crate::sys::terminal::{SingleKeys, terminal_size};
 pub(crate) use system::{
     CONTROL_SOCKET, DEFAULT_USER, HAS_CHROOT, HAS_PF, MORE_FOLLOWS, PF_IS_OF_FREEBSD,
     PF_KILLS_BY_LABEL, PIPE_BUF, SPREADS_CONNECTIONS, SYSLOG_SOCKET, WILDCARD_EXCLUDES_OTHERS,
     backlog_limit, confine_supervisor, defer_accept, let_newcomers_in, share_port,
     turn_newcomers_away, unacknowledged, unfiltered,
 };
-pub(crate) use terminal::{SingleKeys, terminal_size};
 
 /// Sets the soft limit of open descriptors to what is wanted, for which the hard one is raised too where that is allowed;
 /// without a wish, to the hard one. Returns what holds then (setrlimit(2)).

@@ -6,18 +6,18 @@ use std::io;
 /// The routing domain of this process. A network namespace, or a jail with its own network stack, lists only its own
 /// interfaces.
 #[derive(Debug)]
-pub(super) struct RoutingDomain;
+pub(crate) struct RoutingDomain;
 
 impl RoutingDomain {
     /// There is only one.
     #[expect(clippy::unnecessary_wraps, reason = "that of OpenBSD can fail")]
-    pub(super) fn own() -> io::Result<Self> {
+    pub(crate) fn own() -> io::Result<Self> {
         Ok(Self)
     }
 
     /// Every interface is in it.
     #[expect(clippy::unused_self, reason = "that of OpenBSD differs by interface")]
-    pub(super) fn has(&self, _interface: &CStr) -> bool {
+    pub(crate) fn has(&self, _interface: &CStr) -> bool {
         true
     }
 }

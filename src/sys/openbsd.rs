@@ -5,12 +5,12 @@ use std::path::Path;
 
 use socket2::Socket;
 
-use super::privileges::Refusal;
+use crate::sys::privileges::Refusal;
 #[cfg(target_os = "openbsd")]
-use super::privileges::{at, c_path, done};
+use crate::sys::privileges::{at, c_path, done};
 
 #[cfg(not(target_os = "openbsd"))]
-pub(super) use super::one_domain::RoutingDomain;
+pub(crate) use crate::sys::one_domain::RoutingDomain;
 
 /// What a pipe takes as a whole, and has room for when it can be written to (limits.h).
 pub(crate) const PIPE_BUF: usize = 512;
@@ -103,19 +103,19 @@ pub(crate) struct Root;
 impl Root {
     /// There is none to be had.
     #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-    pub(super) fn open(_wanted: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn open(_wanted: Option<&Path>) -> io::Result<Self> {
         Ok(Self)
     }
 
     /// Stays.
     #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// There are none here.
-pub(super) fn limit_capabilities() {}
+pub(crate) fn limit_capabilities() {}
 
 /// Why workers go without a filter of their system calls, where one is to be expected.
 pub(crate) fn unfiltered() -> Option<&'static str> {
@@ -125,14 +125,14 @@ pub(crate) fn unfiltered() -> Option<&'static str> {
 /// Promises to read and write, and to accept: `inet` stands for accept(2) from Unix sockets too, since it is the call that
 /// is looked at and not the socket (pledge_syscalls in sys/kern/kern_pledge.c).
 #[cfg(target_os = "openbsd")]
-pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+pub(crate) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
     pledge(c"stdio inet").map_err(at("pledge"))
 }
 
 /// There is nothing like it here.
 #[cfg(not(target_os = "openbsd"))]
 #[expect(clippy::unnecessary_wraps, reason = "the other systems' can fail")]
-pub(super) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
+pub(crate) fn lock_in(_was_root: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
@@ -179,7 +179,7 @@ pub(crate) const fn is_from_a_process(code: libc::c_int) -> bool {
 /// another domain cannot be reached from this one.
 #[cfg(target_os = "openbsd")]
 #[derive(Debug)]
-pub(super) struct RoutingDomain {
+pub(crate) struct RoutingDomain {
     number: libc::c_int,
     /// Any socket will do for the ioctls of netintro(4).
     socket: Socket,
@@ -188,7 +188,7 @@ pub(super) struct RoutingDomain {
 #[cfg(target_os = "openbsd")]
 impl RoutingDomain {
     /// The domain of the process's routing table (getrtable(2)).
-    pub(super) fn own() -> io::Result<Self> {
+    pub(crate) fn own() -> io::Result<Self> {
         unsafe extern "C" {
             safe fn getrtable() -> libc::c_int;
         }
@@ -200,7 +200,7 @@ impl RoutingDomain {
     }
 
     /// Whether an interface is in it.
-    pub(super) fn has(&self, interface: &std::ffi::CStr) -> bool {
+    pub(crate) fn has(&self, interface: &std::ffi::CStr) -> bool {
         use std::os::fd::AsRawFd as _;
         /// `struct ifreq` of <net/if.h>: a name, and a union of 16 bytes that begins with `ifr_rdomainid` here.
         #[repr(C)]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr;
 
-use super::privileges::done;
+use crate::sys::privileges::done;
 
 /// Accepts a connection, non-blocking and closed by exec, without asking whose it is (accept4(2)): to be told is a fourteenth
 /// of what that costs.
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_other_end_is_known() {
         let (one, _other) = UnixStream::pair().unwrap();
-        let (own, _) = super::super::own_ids();
+        let (own, _) = crate::sys::own_ids();
         assert_eq!(peer_uid(one.as_fd()).unwrap(), own);
     }
 }

@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::ptr;
 
-use super::system::{self, Root};
+use crate::sys::system;
+use crate::sys::system::Root;
 
 /// The longest entry of passwd or group that is looked at.
 const MAX_ENTRY: usize = 1 << 20;
@@ -137,7 +138,7 @@ pub(crate) struct Refusal {
 }
 
 /// Names the step that an error belongs to.
-pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> Refusal {
+pub(crate) fn at(step: &'static str) -> impl FnOnce(io::Error) -> Refusal {
     move |cause| Refusal { step, cause }
 }
 
@@ -178,7 +179,7 @@ impl Confinement {
 }
 
 /// Turns a system call's status into a result.
-pub(super) fn done(status: libc::c_int) -> io::Result<()> {
+pub(crate) fn done(status: libc::c_int) -> io::Result<()> {
     if status == 0 {
         Ok(())
     } else {
@@ -252,14 +253,14 @@ fn verify(uid: u32, gid: u32) -> io::Result<()> {
 
 /// A path as the system's calls take it.
 #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
-pub(super) fn c_path(path: &Path) -> io::Result<CString> {
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 /// Makes a directory the root of this process (chroot(2)), and nothing above it be within reach.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-pub(super) fn chroot(directory: &CStr) -> io::Result<()> {
+pub(crate) fn chroot(directory: &CStr) -> io::Result<()> {
     // SAFETY: `directory` ends in NUL.
     done(unsafe { libc::chroot(directory.as_ptr()) })?;
     // SAFETY: the literal ends in NUL.

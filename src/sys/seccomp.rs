@@ -86,7 +86,7 @@ const ELDER: [libc::c_long; 0] = [];
 const UNACKNOWLEDGED: u64 = libc::TIOCOUTQ as u64;
 
 /// Whether this kernel has filters, and knows how to kill a process by them (4.14).
-pub(super) fn is_available() -> bool {
+pub(crate) fn is_available() -> bool {
     let action = libc::SECCOMP_RET_KILL_PROCESS;
     let no_flags: libc::c_ulong = 0;
     // SAFETY: the call reads one u32, and `action` is one.
@@ -102,7 +102,7 @@ pub(super) fn is_available() -> bool {
 }
 
 /// Puts the filters on this thread and what it may start. Privileges must have been renounced (`PR_SET_NO_NEW_PRIVS`).
-pub(super) fn install() -> io::Result<()> {
+pub(crate) fn install() -> io::Result<()> {
     let deadly = deadly().map_err(io::Error::other)?;
     let allowed = allowed().map_err(io::Error::other)?;
     for program in [deadly, allowed] {

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use super::privileges::done;
+use crate::sys::privileges::done;
 
 /// Keys come one by one, and are not shown, for as long as this is there.
 #[derive(Debug)]

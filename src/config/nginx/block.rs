@@ -5,52 +5,52 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::config::names::ServerName;
-use crate::config::syntax::{Place, Word};
+use crate::config::nginx::syntax::{Position, Word};
+use crate::config::server_name::ServerName;
 use crate::config::{Cors, Endpoint, Target, TlsVersions};
 
 /// What a `listen` says.
 #[derive(Clone, Debug)]
-pub(super) struct Listen {
-    pub(super) place: Place,
+pub(crate) struct Listen {
+    pub(crate) place: Position,
     /// Of no site yet; several where the place is a name.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// The IPv4 halves of endpoints that are to have both.
-    pub(super) twins: Vec<Endpoint>,
+    pub(crate) twins: Vec<Endpoint>,
     /// Where it says `default_server`.
-    pub(super) default: Option<Place>,
+    pub(crate) default: Option<Position>,
     /// `backlog=`.
-    pub(super) backlog: Option<(i32, Place)>,
+    pub(crate) backlog: Option<(i32, Position)>,
 }
 
 /// What a `server` block says, or what `http` says for all of them.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) place: Place,
-    pub(super) listens: Vec<Listen>,
-    pub(super) names: Vec<(ServerName, Place)>,
-    pub(super) root: Option<Word>,
+pub(crate) struct Server {
+    pub(crate) place: Position,
+    pub(crate) listens: Vec<Listen>,
+    pub(crate) names: Vec<(ServerName, Position)>,
+    pub(crate) root: Option<Word>,
     /// The files that stand for a directory, in their order.
-    pub(super) index: Option<Vec<String>>,
+    pub(crate) index: Option<Vec<String>>,
     /// The target of `error_page 503`.
-    pub(super) error_page: Option<(String, Place)>,
-    pub(super) locations: Vec<Location>,
+    pub(crate) error_page: Option<(String, Position)>,
+    pub(crate) locations: Vec<Location>,
     /// `return 503`, with its text where it has one.
-    pub(super) returns: Option<Option<Word>>,
+    pub(crate) returns: Option<Option<Word>>,
     /// Each with the place of its directive, and so are the keys.
-    pub(super) certificates: Vec<(PathBuf, Place)>,
-    pub(super) keys: Vec<(PathBuf, Place)>,
-    pub(super) fields: Fields,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) cors: Option<Cors>,
-    pub(super) versions: Option<TlsVersions>,
-    pub(super) session_timeout: Option<Duration>,
-    pub(super) session_tickets: Option<bool>,
-    pub(super) access_log: Option<AccessLog>,
+    pub(crate) certificates: Vec<(PathBuf, Position)>,
+    pub(crate) keys: Vec<(PathBuf, Position)>,
+    pub(crate) fields: Fields,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) versions: Option<TlsVersions>,
+    pub(crate) session_timeout: Option<Duration>,
+    pub(crate) session_tickets: Option<bool>,
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 impl Server {
-    pub(super) fn new(place: Place) -> Self {
+    pub(crate) fn new(place: Position) -> Self {
         Self {
             place,
             listens: Vec::new(),
@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// Takes from `http` what the block does not say itself, directive by directive as nginx does.
-    pub(super) fn inherit(&mut self, http: &Self) {
+    pub(crate) fn inherit(&mut self, http: &Self) {
         self.root = self.root.take().or_else(|| http.root.clone());
         self.index = self.index.take().or_else(|| http.index.clone());
         self.error_page = self.error_page.take().or_else(|| http.error_page.clone());
@@ -96,15 +96,15 @@ impl Server {
 
 /// The fields of the answer that one level sets: `http`, a server or a location.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields {
-    pub(super) headers: Vec<Header>,
-    pub(super) default_type: Option<String>,
-    pub(super) charset: Option<String>,
+pub(crate) struct Fields {
+    pub(crate) headers: Vec<Header>,
+    pub(crate) default_type: Option<String>,
+    pub(crate) charset: Option<String>,
 }
 
 impl Fields {
     /// Takes from the level around it what this one does not set. One `add_header` replaces all of them, as in nginx.
-    pub(super) fn inherit(&mut self, outer: &Self) {
+    pub(crate) fn inherit(&mut self, outer: &Self) {
         if self.headers.is_empty() {
             self.headers.clone_from(&outer.headers);
         }
@@ -118,39 +118,39 @@ impl Fields {
 
 /// What `add_header` says.
 #[derive(Clone, Debug)]
-pub(super) struct Header {
-    pub(super) name: String,
-    pub(super) value: Word,
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: Word,
     /// It is for every status, and so for a 503 in nginx too.
-    pub(super) always: bool,
-    pub(super) place: Place,
+    pub(crate) always: bool,
+    pub(crate) place: Position,
 }
 
 /// What `access_log` says.
 #[derive(Clone, Debug)]
-pub(super) struct AccessLog {
+pub(crate) struct AccessLog {
     /// Where the lines go; `off` without one.
-    pub(super) target: Option<Target>,
-    pub(super) place: Place,
+    pub(crate) target: Option<Target>,
+    pub(crate) place: Position,
 }
 
 /// A `location` block, as far as it can lead to the page.
 #[derive(Debug)]
-pub(super) struct Location {
-    pub(super) pattern: Pattern,
-    pub(super) root: Option<Word>,
-    pub(super) alias: Option<Word>,
-    pub(super) index: Option<Vec<String>>,
-    pub(super) fields: Fields,
+pub(crate) struct Location {
+    pub(crate) pattern: Pattern,
+    pub(crate) root: Option<Word>,
+    pub(crate) alias: Option<Word>,
+    pub(crate) index: Option<Vec<String>>,
+    pub(crate) fields: Fields,
     /// `return 503`, with its text where it has one.
-    pub(super) returns: Option<Option<Word>>,
+    pub(crate) returns: Option<Option<Word>>,
     /// Where its `rewrite` leads, or its `try_files`: the first file that is there.
-    pub(super) steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// The paths that a location is for.
 #[derive(Debug)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     /// `@NAME`: no path, but a name that others lead to.
     Named(String),
     /// `= PATH`
@@ -163,8 +163,8 @@ pub(super) enum Pattern {
 
 /// A file to which `rewrite` or `try_files` leads whatever the request is.
 #[derive(Debug)]
-pub(super) struct Step {
-    pub(super) file: String,
+pub(crate) struct Step {
+    pub(crate) file: String,
     /// The location that serves it is searched for; without that it is this one.
-    pub(super) is_searched: bool,
+    pub(crate) is_searched: bool,
 }

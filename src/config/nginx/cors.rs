@@ -1,12 +1,12 @@
 //! `cors_origin`: which origins' scripts may read the answers.
 
-use super::Reader;
-use super::block::Server;
-use crate::config::syntax::Directive;
+use crate::config::nginx::Reader;
+use crate::config::nginx::block::Server;
+use crate::config::nginx::syntax::Directive;
 use crate::config::{Cors, MAX_ORIGINS};
 
 impl Reader {
-    pub(super) fn cors_origin(&mut self, server: &mut Server, directive: &Directive) {
+    pub(crate) fn cors_origin(&mut self, server: &mut Server, directive: &Directive) {
         let place = directive.name.place;
         if server.cors.is_some() {
             self.fault(place, "a duplicate cors_origin; put all origins into one");

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Reader;
-use super::block::Header;
-use crate::config::syntax::{Directive, Quoted};
+use crate::config::nginx::Reader;
+use crate::config::nginx::block::Header;
+use crate::config::nginx::syntax::{Directive, Quoted};
 use crate::config::{Cors, SiteConfig};
 
 /// Fields by which caches keep an answer. They are meant for the pages of the live site, and nginx sends none of them
@@ -24,7 +24,7 @@ const OWN: [&str; 5] = [
 const OF_SHARED_CACHES: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
 impl Reader {
-    pub(super) fn add_header(&mut self, directive: &Directive) -> Option<Header> {
+    pub(crate) fn add_header(&mut self, directive: &Directive) -> Option<Header> {
         let place = directive.name.place;
         let (name, value, always) = match directive.arguments.as_slice() {
             [name, value] => (name, value, false),
@@ -53,7 +53,7 @@ impl Reader {
 
     /// Makes the field lines of a site from the `add_header` lines that hold for its page. Others are not looked at: most of a
     /// site's locations have no part in the answer.
-    pub(super) fn headers(&mut self, site: &mut SiteConfig, headers: &[Header]) {
+    pub(crate) fn headers(&mut self, site: &mut SiteConfig, headers: &[Header]) {
         let now = SystemTime::now();
         for header in headers {
             if self.can_be_sent(header, now) {

@@ -1,12 +1,12 @@
 //! A `listen` directive: a place and its options.
 
-use super::Reader;
-use super::block::{Listen, Server};
-use crate::config::syntax::{Directive, Quoted};
-use crate::config::{Endpoint, Where};
+use crate::config::nginx::Reader;
+use crate::config::nginx::block::{Listen, Server};
+use crate::config::nginx::syntax::{Directive, Quoted};
+use crate::config::{Endpoint, ListenSpec};
 
 impl Reader {
-    pub(super) fn listen(&mut self, server: &mut Server, directive: &Directive) {
+    pub(crate) fn listen(&mut self, server: &mut Server, directive: &Directive) {
         let Some((first, options)) = directive.arguments.split_first() else {
             self.fault(
                 directive.name.place,
@@ -89,7 +89,7 @@ impl Reader {
 }
 
 /// A place as nginx writes it: also a port or an address alone, `*`, which are those of IPv4, and `localhost`.
-pub(super) fn place(text: &str) -> Option<Where> {
+pub(crate) fn place(text: &str) -> Option<ListenSpec> {
     if text.starts_with("unix:") {
         return text.parse().ok();
     }

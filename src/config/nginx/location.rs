@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::block::{Fields, Location, Pattern, Server, Step};
-use super::{OWN_OF_SERVERS, Reader};
 use crate::config::PageSource;
-use crate::config::syntax::{Directive, Fault, Place, Quoted, Word};
-use crate::placeholders;
+use crate::config::nginx::block::{Fields, Location, Pattern, Server, Step};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
+use crate::config::nginx::{OWN_OF_SERVERS, Reader};
+use crate::template;
 
 impl Reader {
-    pub(super) fn location(&mut self, server: &mut Server, directive: &Directive) {
+    pub(crate) fn location(&mut self, server: &mut Server, directive: &Directive) {
         let Some(pattern) = self.pattern(directive) else {
             self.fault(
                 directive.name.place,
@@ -66,7 +66,7 @@ impl Reader {
     }
 
     /// Compiles a regular expression, which matches bytes as in nginx. Lookaround and backreferences are not supported.
-    fn expression(&mut self, modifier: &str, text: &str, place: Place) -> Option<Regex> {
+    fn expression(&mut self, modifier: &str, text: &str, place: Position) -> Option<Regex> {
         let read = RegexBuilder::new(text)
             .unicode(false)
             .case_insensitive(modifier == "~*")
@@ -139,7 +139,7 @@ impl Reader {
     }
 
     /// The page of a server, and the location whose fields are sent with it, where that is not the server itself.
-    pub(super) fn page<'a>(&mut self, server: &'a Server) -> (PageSource, Option<&'a Location>) {
+    pub(crate) fn page<'a>(&mut self, server: &'a Server) -> (PageSource, Option<&'a Location>) {
         let returned = return_of(server);
         if returned.is_none() {
             self.fault(
@@ -164,7 +164,7 @@ impl Reader {
     /// The page that a text is. Its warnings have the place where it begins: its quotes and escapes are resolved already.
     fn text(&mut self, word: &Word) -> PageSource {
         if self.config.placeholders {
-            for (_, _, what) in placeholders::warnings(word.text.as_bytes()) {
+            for (_, _, what) in template::warnings(word.text.as_bytes()) {
                 self.remark(word.place, what);
             }
         }
@@ -172,7 +172,7 @@ impl Reader {
     }
 
     /// `index FILE ...`; of those with variables nothing is known.
-    pub(super) fn index(&mut self, directive: &Directive) -> Option<Vec<String>> {
+    pub(crate) fn index(&mut self, directive: &Directive) -> Option<Vec<String>> {
         if directive.arguments.is_empty() {
             self.fault(
                 directive.name.place,
@@ -189,7 +189,7 @@ impl Reader {
         &mut self,
         server: &'a Server,
         target: &str,
-        place: Place,
+        place: Position,
     ) -> (PageSource, Option<&'a Location>) {
         let mut uri = target;
         let mut indexed;
@@ -235,7 +235,7 @@ impl Reader {
                 place,
                 format!("no root for {}; add \"root DIRECTORY;\"", Quoted(uri)),
             ),
-            Err(Fault { place, what }) => self.fault(place, what),
+            Err(ConfigError { place, what }) => self.fault(place, what),
         }
         (PageSource::Embedded, None)
     }
@@ -274,7 +274,7 @@ impl Reader {
         server: &Server,
         location: Option<&Location>,
         uri: &str,
-    ) -> Result<Option<PathBuf>, Fault> {
+    ) -> Result<Option<PathBuf>, ConfigError> {
         let path = uri.split('?').next().unwrap_or_default();
         let (directory, rest) = match (location, location.and_then(|it| it.alias.as_ref())) {
             (Some(location), Some(alias)) => {
@@ -300,7 +300,7 @@ impl Reader {
 }
 
 /// The path that a `root` or `alias` names, with the captures of the location's expression for this path of a URL.
-fn expand(word: &Word, location: Option<&Location>, path: &str) -> Result<PathBuf, Fault> {
+fn expand(word: &Word, location: Option<&Location>, path: &str) -> Result<PathBuf, ConfigError> {
     let expression = location.and_then(|location| match &location.pattern {
         Pattern::Expression(expression) => expression.as_ref(),
         Pattern::Named(_) | Pattern::Exact(_) | Pattern::Prefix { .. } => None,
@@ -319,7 +319,7 @@ fn expand(word: &Word, location: Option<&Location>, path: &str) -> Result<PathBu
             Err(_) => is_group(name).then(|| captures.name(name)),
         });
         let Some(value) = value else {
-            return Err(Fault {
+            return Err(ConfigError {
                 place: word.place,
                 what: format!(
                     "the variable {} has no value here: only captures of the location's own expression have one; write the path itself",

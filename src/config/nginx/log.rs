@@ -2,15 +2,15 @@
 
 use log::LevelFilter;
 
-use super::Reader;
-use super::block::{AccessLog, Server};
-use super::syslog::syslog;
 use crate::config::logs::Target;
-use crate::config::syntax::{Directive, Quoted, Word};
+use crate::config::nginx::Reader;
+use crate::config::nginx::block::{AccessLog, Server};
+use crate::config::nginx::syntax::{Directive, Quoted, Word};
+use crate::config::nginx::syslog::syslog;
 
 impl Reader {
     /// A directive about logs or the pid file, outside of servers.
-    pub(super) fn log_directive(&mut self, http: &mut Server, directive: &Directive) -> bool {
+    pub(crate) fn log_directive(&mut self, http: &mut Server, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "error_log" => self.error_log(directive),
             "access_log" => self.access_log(http, directive),
@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// `access_log`, of `http` or of one server.
-    pub(super) fn access_log(&mut self, server: &mut Server, directive: &Directive) {
+    pub(crate) fn access_log(&mut self, server: &mut Server, directive: &Directive) {
         let Some((first, rest)) = directive.arguments.split_first() else {
             self.fault(
                 directive.name.place,
@@ -180,7 +180,7 @@ impl Reader {
     }
 
     /// Makes one access log of those of the servers.
-    pub(super) fn take_access_log(&mut self, servers: &[Server], http: &Server) {
+    pub(crate) fn take_access_log(&mut self, servers: &[Server], http: &Server) {
         let said = |server: &Server| server.access_log.clone().or(http.access_log.clone());
         let logs: Vec<_> = servers.iter().map(said).collect();
         let first = logs.iter().flatten().find(|log| log.target.is_some());

@@ -2,31 +2,33 @@
 //! is to be said of it out.
 
 mod block;
+pub(crate) mod control;
 mod cors;
 mod header;
+pub mod include;
 mod listen;
 mod location;
 mod log;
-mod operation;
 mod process;
 mod server;
 mod sites;
 mod switch;
+pub mod syntax;
 mod syslog;
 mod value;
 
 use std::path::Path;
 use std::sync::LazyLock;
 
-use super::source::{File, Tree};
-use super::syntax::{Directive, Fault, Place, Quoted};
-use super::{Config, ControlSocket, Timeouts, workers};
-use crate::fault;
+use crate::config::nginx::block::Server;
+use crate::config::nginx::control::Operation;
+pub(crate) use crate::config::nginx::control::{METRICS_PATH, socket_path};
+use crate::config::nginx::include::{File, Tree};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+pub(crate) use crate::config::nginx::value::time;
+use crate::config::{Config, ControlSocket, Timeouts, workers};
+use crate::error;
 use crate::spelling::distance;
-use block::Server;
-use operation::Operation;
-pub(crate) use operation::{METRICS_PATH, socket_path};
-pub(crate) use value::time;
 
 /// A configuration as it was read.
 #[derive(Debug)]
@@ -36,16 +38,16 @@ pub struct Checked {
     /// The files that were read.
     pub files: Vec<File>,
     /// What is wrong, in the order of the files.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigError>,
     /// What is ignored here, or different from nginx.
-    pub remarks: Vec<Fault>,
+    pub remarks: Vec<ConfigError>,
 }
 
 /// Reads a configuration file, as far as that goes.
 ///
 /// # Errors
 /// The file itself cannot be read.
-pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
+pub fn read(path: &Path) -> Result<Checked, error::Error> {
     let Tree {
         files,
         directives,
@@ -66,7 +68,7 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
         error_log_is_set: false,
         operation: Operation::default(),
     };
-    let mut http = Server::new(Place {
+    let mut http = Server::new(Position {
         file: 0,
         line: 1,
         column: 1,
@@ -92,8 +94,8 @@ pub fn read(path: &Path) -> Result<Checked, fault::Fault> {
 /// What has been understood so far.
 struct Reader {
     config: Config,
-    faults: Vec<Fault>,
-    remarks: Vec<Fault>,
+    faults: Vec<ConfigError>,
+    remarks: Vec<ConfigError>,
     /// The directory of the configuration file, from which relative paths start.
     directory: std::path::PathBuf,
     servers: Vec<Server>,
@@ -108,7 +110,7 @@ struct Reader {
 
 /// The names that nginx knows, without the third parties'.
 static NGINX: LazyLock<Vec<&str>> =
-    LazyLock::new(|| include_str!("../nginx-directives.txt").lines().collect());
+    LazyLock::new(|| include_str!("directives.txt").lines().collect());
 
 /// Our own names beside nginx's.
 pub const OWN: [&str; 9] = [
@@ -149,18 +151,18 @@ fn is_ours(directive: &Directive) -> bool {
 
 impl Reader {
     /// Adds an error, once: what servers inherit is read once and comes to each of them.
-    fn fault(&mut self, place: Place, what: impl Into<String>) {
+    fn fault(&mut self, place: Position, what: impl Into<String>) {
         let what = what.into();
-        let fault = Fault { place, what };
+        let fault = ConfigError { place, what };
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
     }
 
     /// Adds a warning, once as well.
-    fn remark(&mut self, place: Place, what: impl Into<String>) {
+    fn remark(&mut self, place: Position, what: impl Into<String>) {
         let what = what.into();
-        let remark = Fault { place, what };
+        let remark = ConfigError { place, what };
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
         }

@@ -1,13 +1,14 @@
 //! The directives about the processes: who a worker is, where, and with how many descriptors.
 
-use super::Reader;
-use crate::config::privileges::{self, Identity};
-use crate::config::syntax::Directive;
+use crate::config::nginx::Reader;
+use crate::config::nginx::syntax::Directive;
+use crate::config::user;
+use crate::config::user::Identity;
 use crate::sys;
 
 impl Reader {
     /// A directive of nginx's main context about the processes.
-    pub(super) fn process_directive(&mut self, directive: &Directive) -> bool {
+    pub(crate) fn process_directive(&mut self, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "user" => self.user(directive),
             "chroot" => self.chroot(directive),
@@ -58,9 +59,9 @@ impl Reader {
         };
         let path = self.directory.join(text);
         let name = directive.name.place;
-        if let Some(ignored) = privileges::ignored_chroot() {
+        if let Some(ignored) = user::ignored_chroot() {
             self.remark(name, format!("chroot is ignored: {ignored}"));
-        } else if let Err(what) = privileges::check_chroot(&path) {
+        } else if let Err(what) = user::check_chroot(&path) {
             let place = directive.arguments.first().map_or(name, |word| word.place);
             self.fault(place, what);
         } else {

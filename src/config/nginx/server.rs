@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::block::{Fields, Server};
-use super::{OWN, OWN_OF_SERVERS, Reader};
 use crate::config::TlsVersions;
-use crate::config::names::ServerName;
-use crate::config::syntax::{Directive, Place, Quoted, Word};
+use crate::config::nginx::block::{Fields, Server};
+use crate::config::nginx::syntax::{Directive, Position, Quoted, Word};
+use crate::config::nginx::{OWN, OWN_OF_SERVERS, Reader};
+use crate::config::server_name::ServerName;
 use crate::sys;
 
 impl Reader {
     /// A directive of a `server` block; what is not one is looked at as one of `http`.
-    pub(super) fn server_directive(&mut self, server: &mut Server, directive: &Directive) {
+    pub(crate) fn server_directive(&mut self, server: &mut Server, directive: &Directive) {
         match directive.name.text.as_str() {
             "listen" => self.listen(server, directive),
             "server_name" => self.server_name(server, directive),
@@ -43,7 +43,7 @@ impl Reader {
     }
 
     /// A directive that `http` may have for its servers.
-    pub(super) fn page_directive(&mut self, server: &mut Server, directive: &Directive) -> bool {
+    pub(crate) fn page_directive(&mut self, server: &mut Server, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "root" => server.root = self.word(directive).cloned(),
             "index" => server.index = self.index(directive),
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// A directive that sets fields of the answer, which each level may have.
-    pub(super) fn field_directive(&mut self, fields: &mut Fields, directive: &Directive) -> bool {
+    pub(crate) fn field_directive(&mut self, fields: &mut Fields, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "add_header" => fields.headers.extend(self.add_header(directive)),
             "default_type" => fields.default_type = self.argument(directive).map(str::to_owned),
@@ -95,7 +95,7 @@ impl Reader {
     }
 
     /// The path that a directive names, and the directive's place.
-    fn placed_path(&mut self, directive: &Directive) -> Option<(PathBuf, Place)> {
+    fn placed_path(&mut self, directive: &Directive) -> Option<(PathBuf, Position)> {
         let path = self.argument(directive)?;
         Some((self.directory.join(path), directive.name.place))
     }
@@ -157,7 +157,7 @@ impl Reader {
     }
 
     /// The text of a `return 503` that has one; any other return would be no maintenance page.
-    pub(super) fn returned(&mut self, directive: &Directive) -> Option<Word> {
+    pub(crate) fn returned(&mut self, directive: &Directive) -> Option<Word> {
         match directive.arguments.as_slice() {
             [code] if code.text == "503" => None,
             [code, text] if code.text == "503" => Some(text.clone()),

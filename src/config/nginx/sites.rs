@@ -1,12 +1,13 @@
 //! What the `server` blocks come to together: sites, and the endpoints where they stand.
 
-use super::Reader;
-use super::block::{Fields, Listen, Server};
-use super::listen::place;
-use crate::config::names::{Hosts, ServerName, SiteNumber};
-use crate::config::syntax::Place;
+use crate::config;
+use crate::config::nginx::Reader;
+use crate::config::nginx::block::{Fields, Listen, Server};
+use crate::config::nginx::listen::place;
+use crate::config::nginx::syntax::Position;
+use crate::config::server_name::{Hosts, ServerName, SiteNumber};
 use crate::config::{
-    self, AskedBy, CertificateFiles, Endpoint, SiteConfig, TlsConfig, TlsVersions,
+    CertificateFiles, Endpoint, EndpointSource, SiteConfig, TlsConfig, TlsVersions,
 };
 
 /// An endpoint in the making.
@@ -19,7 +20,7 @@ struct Shared {
 
 impl Reader {
     /// Makes sites of the servers.
-    pub(super) fn take_servers(&mut self, http: &Server) {
+    pub(crate) fn take_servers(&mut self, http: &Server) {
         let mut servers = std::mem::take(&mut self.servers);
         if servers.is_empty() && self.is_ours_alone {
             // Only the switch and the like are set: the server is the one without a file.
@@ -30,7 +31,7 @@ impl Reader {
             return;
         }
         if servers.is_empty() && !self.has_faults() {
-            let place = Place {
+            let place = Position {
                 file: 0,
                 line: 1,
                 column: 1,
@@ -87,7 +88,7 @@ impl Reader {
                     all.push(Shared {
                         endpoint: Endpoint {
                             hosts: Hosts::default(),
-                            asked_by: AskedBy::File,
+                            asked_by: EndpointSource::File,
                             ..endpoint.clone()
                         },
                         has_default: false,
@@ -263,7 +264,7 @@ fn complete(server: &mut Server) {
 }
 
 /// Where a server says that it stands at an endpoint.
-fn place_of(server: &Server, endpoint: &Endpoint) -> Place {
+fn place_of(server: &Server, endpoint: &Endpoint) -> Position {
     let names = |listen: &&Listen| {
         let mut endpoints = listen.endpoints.iter().chain(&listen.twins);
         endpoints.any(|own| is_same(own, endpoint))
@@ -274,7 +275,6 @@ fn place_of(server: &Server, endpoint: &Endpoint) -> Place {
 
 /// Whether two endpoints share a socket. Any free port is one of its own for each kind of socket.
 fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
-    let any_port =
-        |place: &config::Place| matches!(place, config::Place::Tcp(address) if address.port() == 0);
+    let any_port = |place: &config::BindAddr| matches!(place, config::BindAddr::Tcp(address) if address.port() == 0);
     one.place == other.place && (one.secure == other.secure || !any_port(&one.place))
 }

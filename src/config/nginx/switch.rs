@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::Reader;
 use crate::config::network::{Family, Network};
+use crate::config::nginx::Reader;
+use crate::config::nginx::syntax::{Directive, Quoted, Word};
 use crate::config::switch::{Backend, Redirect};
-use crate::config::syntax::{Directive, Quoted, Word};
 
 /// The longest name of a table that pf takes (`PF_TABLE_NAME_SIZE`).
 const MAX_TABLE: usize = 31;
@@ -27,7 +27,7 @@ const KNOWN: [&str; 8] = [
 
 impl Reader {
     /// `state_dir PATH;` or `switch { ... }`.
-    pub(super) fn switch_directive(&mut self, directive: &Directive) -> bool {
+    pub(crate) fn switch_directive(&mut self, directive: &Directive) -> bool {
         match directive.name.text.as_str() {
             "state_dir" => {
                 if let Some(path) = self.argument(directive) {

@@ -1,7 +1,7 @@
 //! The parameters of a log at a syslogd, as nginx has them.
 
 use crate::config::logs::{Syslog, SyslogServer};
-use crate::config::syntax::Quoted;
+use crate::config::nginx::syntax::Quoted;
 
 /// RFC 5424 6.2.1, by nginx's names, in the order of their numbers; those without a name are not to be had.
 const FACILITIES: [&str; 24] = [
@@ -22,7 +22,7 @@ const MAX_TAG: usize = 32;
 const PORT: u16 = 514;
 
 /// What stands behind `syslog:`; nothing there means the system's own syslogd, which knows this host's name.
-pub(super) fn syslog(parameters: &str) -> Result<Syslog, String> {
+pub(crate) fn syslog(parameters: &str) -> Result<Syslog, String> {
     let mut syslog = Syslog {
         server: SyslogServer::Local,
         facility: FACILITY,

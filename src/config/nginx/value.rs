@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::Reader;
 use crate::config::Config;
-use crate::config::syntax::{Directive, Quoted, Word};
+use crate::config::nginx::Reader;
+use crate::config::nginx::syntax::{Directive, Quoted, Word};
 
 impl Reader {
     /// The only argument of a directive.
-    pub(super) fn argument<'a>(&mut self, directive: &'a Directive) -> Option<&'a str> {
+    pub(crate) fn argument<'a>(&mut self, directive: &'a Directive) -> Option<&'a str> {
         self.word(directive).map(|word| word.text.as_str())
     }
 
     /// The same with its place.
-    pub(super) fn word<'a>(&mut self, directive: &'a Directive) -> Option<&'a Word> {
+    pub(crate) fn word<'a>(&mut self, directive: &'a Directive) -> Option<&'a Word> {
         match directive.arguments.as_slice() {
             [one] => Some(one),
             _ => {
@@ -28,7 +28,7 @@ impl Reader {
     }
 
     /// A number, 1 at least.
-    pub(super) fn number(&mut self, directive: &Directive) -> Option<u32> {
+    pub(crate) fn number(&mut self, directive: &Directive) -> Option<u32> {
         let text = self.argument(directive)?;
         let number = text.parse().ok().filter(|number| *number > 0);
         if number.is_none() {
@@ -38,7 +38,7 @@ impl Reader {
     }
 
     /// Sets one of the times. nginx takes a second one after `keepalive_timeout`, which is only said to the client.
-    pub(super) fn time(
+    pub(crate) fn time(
         &mut self,
         directive: &Directive,
         of: impl FnOnce(&mut Config) -> &mut Duration,
@@ -49,7 +49,7 @@ impl Reader {
     }
 
     /// The time that a directive says first.
-    pub(super) fn duration(&mut self, directive: &Directive) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, directive: &Directive) -> Option<Duration> {
         let Some(first) = directive.arguments.first() else {
             self.argument(directive);
             return None;
@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// Tells that an argument is none of what it should be.
-    pub(super) fn wrong_value(&mut self, directive: &Directive, number: usize, expected: &str) {
+    pub(crate) fn wrong_value(&mut self, directive: &Directive, number: usize, expected: &str) {
         let Some(argument) = directive.arguments.get(number) else {
             return;
         };

@@ -3,9 +3,9 @@
 
 use std::time::SystemTime;
 
-use super::Persistence;
-use super::content::allow;
 use crate::config::Cors;
+use crate::serve::answer::Persistence;
+use crate::serve::answer::head::allow;
 
 /// How long a browser may remember it. The site that comes back has its own opinion.
 const MAX_AGE: u32 = 60;

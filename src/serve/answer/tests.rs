@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use super::*;
-use crate::serve::compression::tests::unpressed;
+use crate::serve::answer::compress::tests::unpressed;
+use crate::serve::answer::*;
 use crate::serve::http1::{Parsed, Request, Scan, parse};
 
 const MINUTE: Duration = Duration::from_secs(60);

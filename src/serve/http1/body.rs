@@ -1,6 +1,6 @@
 //! Skipping a request's body, as it arrives, to find the next request behind it.
 
-use super::{Body, MAX_BODY, is_token};
+use crate::serve::http1::{Body, MAX_BODY, is_token};
 
 /// The most bytes of chunk lines and trailers: what a chunked body may cost over [`MAX_BODY`].
 const MAX_FRAMING: u64 = MAX_BODY;

@@ -3,15 +3,15 @@
 //! The strictness is that of RFC 9112 wherever two readings of one message could differ (request smuggling), and the
 //! leniency is that of its section 2.2 elsewhere: a maintenance page is worth more than a lecture.
 
-mod accept;
 mod body;
-mod field;
+pub(crate) mod fields;
+pub(crate) mod negotiate;
 
 use std::mem::MaybeUninit;
 
-pub use accept::{Coding, Form, language};
-pub use body::{BodySkip, Skipped};
-use field::{Fields, Transfer};
+pub use crate::serve::http1::body::{BodySkip, Skipped};
+use crate::serve::http1::fields::{Fields, Transfer};
+pub use crate::serve::http1::negotiate::{Coding, Form, language};
 
 /// The most bytes of a head, with the empty lines before it.
 pub const MAX_HEAD: usize = 32 * 1024;
@@ -306,7 +306,7 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
 }
 
 /// The request line, without its end, after the empty lines before it; what there is of it where the end is to come.
-pub(super) fn request_line(input: &[u8]) -> &[u8] {
+pub(crate) fn request_line(input: &[u8]) -> &[u8] {
     let start = input
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -371,7 +371,7 @@ fn authority(target: &str) -> Option<&[u8]> {
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (host, _) = field::split_port(host.as_bytes());
+    let (host, _) = crate::serve::http1::fields::split_port(host.as_bytes());
     (scheme.bytes().all(is_scheme) && !host.is_empty()).then_some(host)
 }
 

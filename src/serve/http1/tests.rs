@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::serve::http1::*;
 
 /// Parses a head that is there at once.
 fn whole(input: impl AsRef<[u8]>) -> Parsed {

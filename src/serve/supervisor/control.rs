@@ -3,21 +3,22 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Phase, Reloading, Supervisor};
+use crate::serve::supervisor::{Phase, Reloading, Supervisor};
 use serde_json::Value;
 
-use crate::config::{AskedBy, Config, ControlSocket, Endpoint, Place, Purpose};
+use crate::clock;
+use crate::config::{BindAddr, Config, ControlSocket, Endpoint, EndpointSource, Purpose};
 use crate::control::{Reply, Request};
-use crate::fault::Fault;
-use crate::logger::clock;
-use crate::serve::control::{ClientNumber, Control};
-use crate::serve::event_loop::Inspection;
-use crate::serve::report::Report;
-use crate::window::{self, Window};
+use crate::error::Error;
+use crate::serve::metrics::report::Report;
+use crate::serve::supervisor::control_socket::{ClientNumber, Control};
+use crate::serve::worker::event_loop::Inspection;
+use crate::window;
+use crate::window::Window;
 
 impl Supervisor {
     /// Does what clients ask for.
-    pub(super) fn serve_clients(&mut self) {
+    pub(crate) fn serve_clients(&mut self) {
         let now = Instant::now();
         let asked = self.control.as_mut().map(|control| control.take(now));
         for (client, request) in asked.unwrap_or_default() {
@@ -50,7 +51,7 @@ impl Supervisor {
     }
 
     /// What a worker tells those who ask for metrics and health.
-    pub(super) fn inspection(&self) -> Option<Inspection> {
+    pub(crate) fn inspection(&self) -> Option<Inspection> {
         let config = &self.material.config;
         let metrics = config.metrics.as_ref()?;
         let mut endpoints = config.endpoints.iter();
@@ -95,28 +96,28 @@ impl Supervisor {
             }
             Reloading::Waits => self.answer(
                 client,
-                Reply::Fault(
+                Reply::Error(
                     "older workers still have connections; the page follows within a minute"
                         .to_owned(),
                 ),
             ),
             Reloading::Faulty(fault) => {
                 let what = format!("its configuration cannot be read anew: {fault}");
-                self.answer(client, Reply::Fault(what));
+                self.answer(client, Reply::Error(what));
             }
-            Reloading::Ending => self.answer(client, Reply::Fault("it is ending".to_owned())),
+            Reloading::Ending => self.answer(client, Reply::Error("it is ending".to_owned())),
         }
     }
 
     /// The newest workers serve.
-    pub(super) fn tell_waiting(&mut self) {
+    pub(crate) fn tell_waiting(&mut self) {
         if let Some(control) = &mut self.control {
             control.answer_waiting(&Reply::done(), Instant::now());
         }
     }
 
     /// What is announced from now on: what was told, and is new or not saved; or else what the switch has written down.
-    pub(super) fn window(&self, state_dir: &Path) -> Window {
+    pub(crate) fn window(&self, state_dir: &Path) -> Window {
         if let Some(told) = self.told.as_ref().or(self.pinned.as_ref()) {
             return told.clone();
         }
@@ -124,10 +125,10 @@ impl Supervisor {
     }
 
     /// Opens the control socket if it is to be another one from now on.
-    pub(super) fn new_control(
+    pub(crate) fn new_control(
         &self,
         setting: &ControlSocket,
-    ) -> Result<Option<Option<Control>>, Fault> {
+    ) -> Result<Option<Option<Control>>, Error> {
         let same = match (&self.control, setting.path()) {
             (Some(control), Some(path)) => control.path() == path && control.can_be_found(),
             (None, None) => true,
@@ -145,18 +146,18 @@ impl Supervisor {
 }
 
 /// Listens for metrics and health too, where that is asked for.
-pub(super) fn add_metrics(config: &mut Config) {
+pub(crate) fn add_metrics(config: &mut Config) {
     if let Some(metrics) = &config.metrics {
         config.endpoints.push(Endpoint {
-            asked_by: AskedBy::File,
+            asked_by: EndpointSource::File,
             purpose: Purpose::Metrics,
-            ..Endpoint::new(Place::Tcp(metrics.address), false)
+            ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
         });
     }
 }
 
 /// What the switch has written down; nothing where that cannot be read, which is told.
-pub(super) fn saved_window(state_dir: &Path) -> Option<Window> {
+pub(crate) fn saved_window(state_dir: &Path) -> Option<Window> {
     window::saved(state_dir, clock::seconds())
         .map_err(|what| log::warn!("{what}"))
         .ok()

@@ -11,11 +11,11 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 use crate::sys;
 
 /// What a worker ignores: it is the supervisor who decides, and a terminal's Ctrl-C or rc.d's kill reaches the whole group.
-pub(super) const SUPERVISORS: [i32; 5] = [SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1];
+pub(crate) const SUPERVISORS: [i32; 5] = [SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1];
 
 /// What the supervisor is told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     /// HUP: read everything anew.
     Reload,
     /// QUIT: answer what has begun, then end.
@@ -30,14 +30,14 @@ pub(super) enum Signal {
 
 /// The signals that have come and have not been looked at.
 #[derive(Debug)]
-pub(super) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Signals {
     /// From now on signals wait here, also those that whoever started us had blocked or, as nohup(1) does, ignored.
     ///
     /// # Errors
     /// Those of socketpair(2), sigaction(2) and sigprocmask(2).
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
         let [hup, quit, term, int, usr1] = SUPERVISORS;
@@ -51,12 +51,12 @@ impl Signals {
     }
 
     /// What can be read when a signal has come.
-    pub(super) fn source(&self) -> BorrowedFd<'_> {
+    pub(crate) fn source(&self) -> BorrowedFd<'_> {
         self.0.get_read().as_fd()
     }
 
     /// Takes those that have come, each kind once.
-    pub(super) fn take(&mut self) -> Vec<Signal> {
+    pub(crate) fn take(&mut self) -> Vec<Signal> {
         self.0
             .pending()
             .map(|signal| match signal {

@@ -12,30 +12,31 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use x509_cert::der::asn1::{AnyRef, UintRef};
 use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
-use super::chain::{Chain, Listed};
-use super::pem::{self, Block};
 use crate::config::CertificateFiles;
-use crate::crypto::MAX_RSA_BITS;
-use crate::fault::{Fault, reason};
+use crate::error::{Error, reason};
+use crate::serve::tls::chain::{Chain, Listed};
+use crate::serve::tls::pem;
+use crate::serve::tls::pem::Block;
+use crate::tls_provider::MAX_RSA_BITS;
 
 /// Reads a certificate with its chain, and its key. `all` are the files of all certificates, one of which may belong to a
 /// key that was given with another.
-pub(super) fn load(
+pub(crate) fn load(
     files: &CertificateFiles,
     all: &[&CertificateFiles],
     provider: &CryptoProvider,
-) -> Result<(Chain, Arc<CertifiedKey>), Fault> {
+) -> Result<(Chain, Arc<CertifiedKey>), Error> {
     let (chain, key) = (chain(&files.chain)?, key(&files.key, provider)?);
     let certified = pair(&chain, key, files, all)?;
     Ok((chain, certified))
 }
 
 /// All that is wrong with a certificate and its key.
-pub(super) fn faults(
+pub(crate) fn faults(
     files: &CertificateFiles,
     all: &[&CertificateFiles],
     provider: &CryptoProvider,
-) -> Vec<Fault> {
+) -> Vec<Error> {
     let (chain, key) = (chain(&files.chain), key(&files.key, provider));
     match (chain, key) {
         (Ok(chain), Ok(key)) => {
@@ -47,7 +48,7 @@ pub(super) fn faults(
 }
 
 /// Reads the certificates of a file.
-fn chain(file: &Path) -> Result<Chain, Fault> {
+fn chain(file: &Path) -> Result<Chain, Error> {
     let blocks = blocks(file, Kind::Certificate)?;
     let is_certificate = |block: &&Block| LABELS_OF_CERTIFICATES.contains(&block.label.as_str());
     let mut listed = Vec::new();
@@ -69,7 +70,7 @@ fn chain(file: &Path) -> Result<Chain, Fault> {
 const LABELS_OF_CERTIFICATES: [&str; 3] =
     ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 
-fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fault> {
+fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Error> {
     let blocks = blocks(file, Kind::Key)?;
     let block = blocks
         .iter()
@@ -82,7 +83,7 @@ fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fa
     }
     let unusable = |cause: String| {
         let file = Quoted(file);
-        Fault::Failed(format!("cannot use key {file}: {cause}"))
+        Error::Failed(format!("cannot use key {file}: {cause}"))
     };
     let key = PrivateKeyDer::from_pem_slice(block.labelled(&block.label).as_bytes());
     let unknown = || {
@@ -130,12 +131,12 @@ fn pair(
     key: Arc<dyn SigningKey>,
     files: &CertificateFiles,
     all: &[&CertificateFiles],
-) -> Result<Arc<CertifiedKey>, Fault> {
+) -> Result<Arc<CertifiedKey>, Error> {
     let Some(public_key) = key.public_key() else {
         return Ok(Arc::new(CertifiedKey::new(chain.sent(), key)));
     };
     let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
-    Err(Fault::Failed(match chain.find(&public_key) {
+    Err(Error::Failed(match chain.find(&public_key) {
         Some((0, _)) => return Ok(Arc::new(CertifiedKey::new(chain.sent(), key))),
         Some((position, listed)) => format!(
             "key {key_file} belongs to certificate {} of {chain_file} (\"{}\", line {}), not to the first; move that one to the top",
@@ -145,7 +146,7 @@ fn pair(
         ),
         None => {
             let is_its = |other: &&&CertificateFiles| {
-                let chain = self::chain(&other.chain);
+                let chain = crate::serve::tls::files::chain(&other.chain);
                 chain.is_ok_and(|chain| matches!(chain.find(&public_key), Some((0, _))))
             };
             match all.iter().find(is_its) {
@@ -186,7 +187,7 @@ impl Kind {
 }
 
 /// The blocks of a PEM file.
-fn blocks(file: &Path, kind: Kind) -> Result<Vec<Block>, Fault> {
+fn blocks(file: &Path, kind: Kind) -> Result<Vec<Block>, Error> {
     let bytes = std::fs::read(file).map_err(|error| {
         unreadable(
             file,
@@ -240,7 +241,7 @@ fn element(sequence: &[u8], position: usize) -> Option<AnyRef<'_>> {
 }
 
 /// A PEM file without what is asked for.
-fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Fault {
+fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Error {
     let label = kind.label();
     let cause = match (kind, blocks.first().map(|block| block.label.as_str())) {
         (Kind::Certificate, Some(found @ ("PKCS7" | "CMS"))) => format!(
@@ -252,14 +253,14 @@ fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Fault {
     unreadable(file, kind, &cause)
 }
 
-fn unreadable(file: &Path, kind: Kind, cause: &str) -> Fault {
+fn unreadable(file: &Path, kind: Kind, cause: &str) -> Error {
     let (what, file) = (kind.name(), Quoted(file));
-    Fault::Failed(format!("cannot read {what} {file}: {cause}"))
+    Error::Failed(format!("cannot read {what} {file}: {cause}"))
 }
 
 /// What is wrong with a line of a file.
-fn at(file: &Path, line: usize, what: &str) -> Fault {
-    Fault::Failed(format!("{}:{line}: {what}", file.display()))
+fn at(file: &Path, line: usize, what: &str) -> Error {
+    Error::Failed(format!("{}:{line}: {what}", file.display()))
 }
 
 /// A file's name as messages have it.
@@ -273,9 +274,9 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.
-pub(super) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Fault> {
+pub(crate) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
     let broken = |error: &dyn fmt::Display| {
-        Fault::Failed(format!("cannot make a throw-away certificate: {error}"))
+        Error::Failed(format!("cannot make a throw-away certificate: {error}"))
     };
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let made = rcgen::generate_simple_self_signed(names).map_err(|error| broken(&error))?;
@@ -295,7 +296,7 @@ pub(super) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>,
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
-    use crate::crypto::provider;
+    use crate::tls_provider::provider;
 
     fn fault(chain: &Path, key: &Path) -> String {
         let files = CertificateFiles {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rustls::server::ProducesTickets;
 
-use crate::crypto;
-use crate::fault::Fault;
+use crate::error::Error;
+use crate::tls_provider;
 
 /// The most bytes of a session in a ticket, with much to spare: secrets, and a name of 255 bytes at most.
 const MAX_SESSION: usize = 1024;
@@ -18,16 +18,16 @@ const MAX_LIFETIME: u32 = 7 * 24 * 60 * 60;
 ///
 /// rustls makes new keys every six hours, each worker its own; what they do not know costs a full handshake and no more.
 #[derive(Clone, Debug)]
-pub(super) struct Tickets(Arc<dyn ProducesTickets>);
+pub(crate) struct Tickets(Arc<dyn ProducesTickets>);
 
 impl Tickets {
     /// New keys.
     ///
     /// # Errors
     /// No randomness to be had.
-    pub(super) fn new() -> Result<Self, Fault> {
-        let broken = |cause: &str| Fault::Failed(format!("cannot make ticket keys: {cause}"));
-        let keys = crypto::new_tickets().map_err(|error| broken(&error.to_string()))?;
+    pub(crate) fn new() -> Result<Self, Error> {
+        let broken = |cause: &str| Error::Failed(format!("cannot make ticket keys: {cause}"));
+        let keys = tls_provider::new_tickets().map_err(|error| broken(&error.to_string()))?;
         // rustls takes no ticket that is longer than the longest that this very copy of the keys has made, and a worker
         // that was just forked has made none.
         keys.encrypt(&[0; MAX_SESSION])
@@ -36,7 +36,7 @@ impl Tickets {
     }
 
     /// Makes tickets that clients are told to keep for a time; without one, for as long as the keys are.
-    pub(super) fn for_lifetime(&self, lifetime: Option<Duration>) -> Arc<dyn ProducesTickets> {
+    pub(crate) fn for_lifetime(&self, lifetime: Option<Duration>) -> Arc<dyn ProducesTickets> {
         let seconds = |lifetime: Duration| u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         let lifetime = lifetime.map_or(self.0.lifetime(), seconds);
         Arc::new(Ticketer {

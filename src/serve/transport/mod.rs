@@ -8,11 +8,11 @@ mod tls;
 
 use std::io::{self, IoSlice, Read, Write};
 
-use crate::config::names::SiteNumber;
+use crate::config::server_name::SiteNumber;
 use crate::serve::http1::Form;
 
-pub use plain::Plain;
-pub use tls::{Buffers, Tls, TlsStream};
+pub use crate::serve::transport::plain::Plain;
+pub use crate::serve::transport::tls::{Buffers, Tls, TlsStream};
 
 /// The kind of error by which a transport says that the peer broke its protocol. What had to be said to the peer has been
 /// written; what is left is to close.

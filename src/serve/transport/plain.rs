@@ -2,9 +2,9 @@
 
 use std::io::{self, IoSlice, Read, Write};
 
-use super::{Buffers, Socket, Transport, gather};
-use crate::config::names::SiteNumber;
+use crate::config::server_name::SiteNumber;
 use crate::serve::http1::Form;
+use crate::serve::transport::{Buffers, Socket, Transport, gather};
 
 /// The most bytes that are copied together for one send(2), which costs less than writev(2): the system looks at one piece
 /// where it had to fetch a list of them. Beyond that the copy costs more.

@@ -7,7 +7,7 @@ use crate::serve::transport::{BROKEN_PROTOCOL, Transport};
 
 /// What happens to the socket next.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     Input(String),
     /// Input and the end behind it, which the poll tells together.
     InputAndEnd(String),
@@ -20,8 +20,8 @@ pub(super) enum Event {
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a socket has many sides")]
-pub(super) struct Script {
-    pub(super) script: VecDeque<Event>,
+pub(crate) struct Script {
+    pub(crate) script: VecDeque<Event>,
     /// Input that has arrived and is not read.
     input: Vec<u8>,
     ended: bool,
@@ -29,18 +29,18 @@ pub(super) struct Script {
     closing: bool,
     short_read: bool,
     /// The bytes that may be written before it blocks.
-    pub(super) room: usize,
-    pub(super) output: Vec<u8>,
-    pub(super) reads: usize,
-    pub(super) writes: usize,
+    pub(crate) room: usize,
+    pub(crate) output: Vec<u8>,
+    pub(crate) reads: usize,
+    pub(crate) writes: usize,
     /// Our sending half is closed.
-    pub(super) shut: bool,
-    pub(super) misdirected: bool,
-    pub(super) handshaking: bool,
+    pub(crate) shut: bool,
+    pub(crate) misdirected: bool,
+    pub(crate) handshaking: bool,
 }
 
 impl Script {
-    pub(super) fn new(script: Vec<Event>) -> Self {
+    pub(crate) fn new(script: Vec<Event>) -> Self {
         Self {
             script: script.into(),
             input: Vec::new(),
@@ -59,7 +59,7 @@ impl Script {
     }
 
     /// A client that sends these pieces and waits.
-    pub(super) fn reading(pieces: &[&str]) -> Self {
+    pub(crate) fn reading(pieces: &[&str]) -> Self {
         Self::new(
             pieces
                 .iter()
@@ -68,12 +68,12 @@ impl Script {
         )
     }
 
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         !self.script.is_empty()
     }
 
     /// Lets the next thing happen; the turn that follows is the one that the poll's event would bring about.
-    pub(super) fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self) {
         self.short_read = false;
         match self.script.pop_front() {
             Some(Event::Input(text)) => self.input.extend(text.bytes()),

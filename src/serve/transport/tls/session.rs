@@ -13,11 +13,11 @@ use crate::serve::transport::{Agreed, BROKEN_PROTOCOL};
 
 /// A TLS record is a header and at most a plaintext of 2^14 bytes with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
 const RECORD_HEADER: usize = 5;
-pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
-pub(super) const MAX_RECORD: usize = RECORD_HEADER + MAX_PLAINTEXT + 2048;
+pub(crate) const MAX_PLAINTEXT: usize = 1 << 14;
+pub(crate) const MAX_RECORD: usize = RECORD_HEADER + MAX_PLAINTEXT + 2048;
 
 /// Ciphertext that is to be written, in one system call where it can be: tickets, an answer and the `close_notify`.
-pub(super) struct Staged {
+pub(crate) struct Staged {
     /// The first `length` are filled.
     bytes: Vec<u8>,
     length: usize,
@@ -33,11 +33,11 @@ impl Default for Staged {
 }
 
 impl Staged {
-    pub(super) const fn clear(&mut self) {
+    pub(crate) const fn clear(&mut self) {
         self.length = 0;
     }
 
-    pub(super) fn filled(&self) -> &[u8] {
+    pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
@@ -57,14 +57,14 @@ impl Staged {
 }
 
 /// What a connection begins with.
-pub(super) enum Greeting {
+pub(crate) enum Greeting {
     Partial,
     Record,
     Cleartext,
 }
 
 /// Tells a TLS record from cleartext HTTP. A record that cannot be one is left to rustls, which has an alert for it.
-pub(super) fn greeting(input: &[u8]) -> Greeting {
+pub(crate) fn greeting(input: &[u8]) -> Greeting {
     match input.first() {
         Some(b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n') => Greeting::Cleartext,
         _ if has_whole_record(input) => Greeting::Record,
@@ -73,7 +73,7 @@ pub(super) fn greeting(input: &[u8]) -> Greeting {
 }
 
 /// Whether there is work for a session: a whole record, or a header that no record has.
-pub(super) fn has_whole_record(input: &[u8]) -> bool {
+pub(crate) fn has_whole_record(input: &[u8]) -> bool {
     match input {
         // change_cipher_spec, alert, handshake, application_data; version 3.x
         [0x14..=0x17, 3, _, high, low, ..] => {
@@ -86,14 +86,14 @@ pub(super) fn has_whole_record(input: &[u8]) -> bool {
 }
 
 /// A session, from the first record to our `close_notify`.
-pub(super) struct Session {
+pub(crate) struct Session {
     tls: UnbufferedServerConnection,
     /// The peer has sent its `close_notify`.
     peer_closed: bool,
 }
 
 impl Session {
-    pub(super) fn new(settings: &Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(settings: &Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         let tls = UnbufferedServerConnection::new(Arc::clone(settings))?;
         Ok(Self {
             tls,
@@ -101,12 +101,12 @@ impl Session {
         })
     }
 
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
     /// What the handshake has come to, once it is over.
-    pub(super) fn agreed(&self) -> Option<Agreed> {
+    pub(crate) fn agreed(&self) -> Option<Agreed> {
         let version = self.tls.protocol_version()?;
         (!self.is_handshaking()).then(|| Agreed {
             is_1_3: version == ProtocolVersion::TLSv1_3,
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// The peer has sent its `close_notify`.
-    pub(super) const fn has_peer_closed(&self) -> bool {
+    pub(crate) const fn has_peer_closed(&self) -> bool {
         self.peer_closed
     }
 
@@ -123,7 +123,7 @@ impl Session {
     ///
     /// Returns how much ciphertext was taken and how much plaintext was given. What was not taken must come again, in
     /// front of what follows it, here and in every other call: rustls remembers places in it.
-    pub(super) fn decrypt(
+    pub(crate) fn decrypt(
         &mut self,
         ciphertext: &mut [u8],
         plaintext: &mut [u8],
@@ -171,7 +171,7 @@ impl Session {
     /// long for it (RFC 8446 6.2).
     ///
     /// rustls has no call for that, so it is done only before any key is agreed on: for a ClientHello.
-    pub(super) fn stage_decode_error(&self, staged: &mut Staged) {
+    pub(crate) fn stage_decode_error(&self, staged: &mut Staged) {
         /// An alert of two bytes, in the version that records have: fatal, `decode_error` (RFC 8446 5.1, 6).
         const DECODE_ERROR: [u8; RECORD_HEADER + 2] = [0x15, 3, 3, 0, 2, 2, 50];
         if self.tls.protocol_version().is_none() {
@@ -199,7 +199,7 @@ impl Session {
     }
 
     /// Encrypts a plaintext of at most one record. `partial` is what [`Self::decrypt`] did not take.
-    pub(super) fn encrypt(
+    pub(crate) fn encrypt(
         &mut self,
         partial: &mut Vec<u8>,
         plaintext: &[u8],
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Stages our `close_notify`. `partial` as for [`Self::encrypt`].
-    pub(super) fn close(&mut self, partial: &mut [u8], staged: &mut Staged) {
+    pub(crate) fn close(&mut self, partial: &mut [u8], staged: &mut Staged) {
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
             self.tls.process_tls_records(partial).state
         {

@@ -11,13 +11,14 @@ use rustls::{
     RootCertStore, SignatureScheme, SupportedCipherSuite,
 };
 
-use super::*;
 use crate::config::Config;
 use crate::serve::answer::Answers;
+use crate::serve::answer::sites::Sites;
 use crate::serve::connection::{Connection, Want};
-use crate::serve::counters::CloseReason;
-use crate::serve::sites::Sites;
-use crate::serve::tls::{self as tls_settings, Lasting};
+use crate::serve::metrics::counters::CloseReason;
+use crate::serve::tls as tls_settings;
+use crate::serve::tls::SharedTls;
+use crate::serve::transport::tls::*;
 use trusting::Trusting;
 
 #[path = "../../../../tests/common/trusting.rs"]
@@ -80,7 +81,7 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
-        let all = tls_settings::settings(&Config::default(), &Lasting::new().unwrap()).unwrap();
+        let all = tls_settings::settings(&Config::default(), &SharedTls::new().unwrap()).unwrap();
         Self {
             socket: Pipe {
                 input: VecDeque::new(),

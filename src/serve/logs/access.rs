@@ -1,0 +1,372 @@
+//! The lines of the access log, in nginx's format `combined`.
+
+use std::fmt;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use crate::clock;
+use crate::serve::http1;
+use crate::serve::logs::log_pipe;
+use crate::serve::metrics::counters::{Counters, Method, Series};
+
+/// The longest request line as it is written, a quarter of it if it needs escapes throughout.
+const MAX_REQUEST: usize = 16 * 1024;
+/// The longest value of a field as it is written.
+const MAX_VALUE: usize = 8 * 1024;
+/// The longest name of a user as it is written.
+const MAX_USER: usize = 1024;
+
+// Such a line, with an address, a time and numbers, is a frame.
+const _: () =
+    assert!(MAX_REQUEST + 2 * MAX_VALUE + MAX_USER + 1024 < crate::serve::logs::frames::MAX_FRAME);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address.
+    Ip(IpAddr),
+    /// A process of this host, through the file system.
+    Unix,
+    /// Nobody wants to know.
+    Untold,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(to),
+            Self::Unix => to.write_str("unix:"),
+            Self::Untold => to.write_str("-"),
+        }
+    }
+}
+
+/// The access log of a worker.
+#[derive(Debug, Default)]
+pub struct AccessLog {
+    /// The line that is being written.
+    line: Vec<u8>,
+    /// The time is that of this turn of the loop.
+    is_timed: bool,
+    /// When the time was rendered, in seconds.
+    second: u64,
+    time: String,
+}
+
+impl AccessLog {
+    /// Tells that time has passed.
+    pub fn begin_turn(&mut self) {
+        self.is_timed = false;
+    }
+
+    /// The time, rendered once a second at most.
+    fn keep_time(&mut self) {
+        if !std::mem::replace(&mut self.is_timed, true) {
+            let second = clock::seconds();
+            if self.second != second || self.time.is_empty() {
+                self.second = second;
+                self.time = clock::access(second);
+            }
+        }
+    }
+
+    /// Writes a line.
+    fn render(&mut self, peer: Peer, head: &[u8], status: &[u8], length: usize) {
+        self.keep_time();
+        let fields = Fields::find(head);
+        let line = &mut self.line;
+        line.clear();
+        // Writing to memory does not fail.
+        let _ = write!(line, "{peer} - ");
+        match fields.authorization.and_then(user) {
+            Some(user) => escape(&user, MAX_USER, line),
+            None => line.push(b'-'),
+        }
+        let _ = write!(line, " [{}] \"", self.time);
+        escape(http1::request_line(head), MAX_REQUEST, line);
+        line.extend_from_slice(b"\" ");
+        line.extend_from_slice(status);
+        let _ = write!(line, " {length} \"");
+        escape(fields.referer.unwrap_or(b"-"), MAX_VALUE, line);
+        line.extend_from_slice(b"\" \"");
+        escape(fields.user_agent.unwrap_or(b"-"), MAX_VALUE, line);
+        line.push(b'"');
+    }
+}
+
+/// The access log as one connection sees it, and the counters of what stands in it.
+#[derive(Debug)]
+pub struct Journal<'a> {
+    log: Option<&'a mut AccessLog>,
+    peer: Peer,
+    counters: Option<Counters>,
+}
+
+impl<'a> Journal<'a> {
+    /// The log with the address of who asks.
+    #[must_use]
+    pub const fn new(log: &'a mut AccessLog, peer: Peer) -> Self {
+        Self {
+            log: Some(log),
+            peer,
+            counters: None,
+        }
+    }
+
+    /// The same where there need not be a log, and requests are counted.
+    #[must_use]
+    pub(crate) const fn counting(
+        log: Option<&'a mut AccessLog>,
+        peer: Peer,
+        counters: Counters,
+    ) -> Self {
+        Self {
+            log,
+            peer,
+            counters: Some(counters),
+        }
+    }
+
+    /// Writes that a request with this head gets the page, of which so many bytes are sent: only a line of the log needs that.
+    pub fn note_answer(&mut self, head: &[u8], length: impl FnOnce() -> usize) {
+        self.count(head);
+        if let Some(log) = &mut self.log {
+            log.render(self.peer, head, b"503", length());
+            log_pipe::tell_access(&log.line);
+        }
+    }
+
+    /// Writes that what begins like this is refused with this answer.
+    pub fn note_refusal(&mut self, head: &[u8], answer: &[u8]) {
+        if let Some(counters) = self.counters {
+            counters.refuse(status(answer));
+        }
+        self.tell_own(head, answer);
+    }
+
+    /// Writes that the preflight with this head gets this answer, which is a request like any other.
+    pub fn note_preflight(&mut self, head: &[u8], answer: &[u8]) {
+        self.count(head);
+        self.tell_own(head, answer);
+    }
+
+    fn count(&self, head: &[u8]) {
+        if let Some(counters) = self.counters {
+            counters.of(Series::Method(Method::of(head))).add(1);
+        }
+    }
+
+    fn tell_own(&mut self, head: &[u8], answer: &[u8]) {
+        if let Some(log) = &mut self.log {
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            let length = end.map_or(0, |end| answer.len() - end - 4);
+            log.render(self.peer, head, status(answer), length);
+            log_pipe::tell_access(&log.line);
+        }
+    }
+}
+
+/// The status of an answer: `HTTP/1.1 400 ...`.
+fn status(answer: &[u8]) -> &[u8] {
+    answer.get(9..12).unwrap_or(b"000")
+}
+
+/// The fields that a line tells of, the first of each name.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    authorization: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    /// Finds them in a head, of which nothing need be right.
+    fn find(head: &'a [u8]) -> Self {
+        let mut fields = Self::default();
+        let start = head
+            .iter()
+            .position(|byte| !matches!(byte, b'\r' | b'\n'))
+            .unwrap_or(head.len());
+        for line in head[start..].split(|byte| *byte == b'\n').skip(1) {
+            let field = match line.first().map(u8::to_ascii_lowercase) {
+                Some(b'a') => {
+                    value(line, "authorization").map(|it| (&mut fields.authorization, it))
+                }
+                Some(b'r') => value(line, "referer").map(|it| (&mut fields.referer, it)),
+                Some(b'u') => value(line, "user-agent").map(|it| (&mut fields.user_agent, it)),
+                // The head ends here.
+                None | Some(b'\r') if line.len() < 2 => break,
+                Some(_) | None => None,
+            };
+            if let Some((place, value)) = field {
+                place.get_or_insert(value);
+            }
+        }
+        fields
+    }
+}
+
+/// The value in a field line of that name.
+fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let (own, rest) = line.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b":")?;
+    own.eq_ignore_ascii_case(name.as_bytes())
+        .then_some(value.trim_ascii())
+}
+
+/// Appends bytes as nginx escapes them, as long as they fit.
+fn escape(bytes: &[u8], most: usize, line: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let end = line.len() + most - 4;
+    let mut rest = bytes;
+    while !rest.is_empty() && line.len() <= end {
+        let clean = rest
+            .iter()
+            .position(|byte| !is_clean(*byte))
+            .unwrap_or(rest.len());
+        let clean = clean.min(end + 4 - line.len());
+        line.extend_from_slice(&rest[..clean]);
+        rest = &rest[clean..];
+        if let Some((byte, behind)) = rest.split_first()
+            && line.len() <= end
+        {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            line.extend_from_slice(&[b'\\', b'x', digits[0], digits[1]]);
+            rest = behind;
+        }
+    }
+}
+
+/// Whether a byte stands in a log as it is.
+const fn is_clean(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
+/// The user that credentials name (RFC 7617), whether he is one or not.
+fn user(credentials: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, encoded) = credentials.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut decoded = base64(encoded.trim_ascii())?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    decoded.truncate(colon);
+    (colon > 0).then_some(decoded)
+}
+
+/// RFC 4648 4, with or without the padding at the end.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.split(|byte| *byte == b'=').next()?;
+    if digits.len() % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for four in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in four {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        bits <<= 6 * (4 - four.len());
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    /// The line of a request, with a fixed time.
+    fn line(peer: Peer, head: &[u8], status: &[u8], length: usize) -> String {
+        let mut log = AccessLog {
+            is_timed: true,
+            time: "24/Nov/2026:03:47:47 +0000".to_owned(),
+            ..AccessLog::default()
+        };
+        log.render(peer, head, status, length);
+        String::from_utf8(log.line).unwrap()
+    }
+
+    const LOCALHOST: Peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+    #[test]
+    fn a_line_is_nginx_s_combined() {
+        let head = "\r\nGET /a?b HTTP/1.1\r\nHost: a\r\nREFERER: http://x/ y\r\nUser-Agent:\tcurl/8 \r\n\
+                    Authorization: Basic YWxpY2U6c2VjcmV0\r\nUser-Agent: other\r\n\r\nReferer: body";
+        assert_eq!(
+            line(LOCALHOST, head.as_bytes(), b"503", 42),
+            r#"127.0.0.1 - alice [24/Nov/2026:03:47:47 +0000] "GET /a?b HTTP/1.1" 503 42 "http://x/ y" "curl/8""#
+        );
+        let v6 = Peer::Ip("2001:db8::1".parse().unwrap());
+        assert_eq!(
+            line(v6, b"nonsense\n\nReferer: x", b"400", 0),
+            r#"2001:db8::1 - - [24/Nov/2026:03:47:47 +0000] "nonsense" 400 0 "-" "-""#
+        );
+        assert_eq!(
+            line(Peer::Unix, b"G\r\nReferer:\r\nUser-Agen", b"400", 0),
+            r#"unix: - - [24/Nov/2026:03:47:47 +0000] "G" 400 0 "" "-""#
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_status_and_length() {
+        let mut log = AccessLog::default();
+        let mut journal = Journal::new(&mut log, Peer::Unix);
+        journal.note_refusal(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
+        let line = String::from_utf8(log.line).unwrap();
+        assert!(line.ends_with(r#""x" 414 4 "-" "-""#), "{line}");
+    }
+
+    #[test]
+    fn nobodys_bytes_reach_a_terminal_or_a_new_line() {
+        let mut all = Vec::new();
+        escape(&(0..=255).collect::<Vec<u8>>(), 2048, &mut all);
+        let text = String::from_utf8(all).unwrap();
+        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        assert!(text.starts_with(r"\x00\x01") && text.ends_with(r"\xFE\xFF"));
+        assert!(text.contains(r" !\x22#") && text.contains(r"[\x5C]") && text.contains(r"~\x7F"));
+    }
+
+    #[test]
+    fn a_value_is_cut_and_never_within_an_escape() {
+        for (byte, most, expected) in [(b'x', 10, 10), (0xff, 10, 8), (0xff, 4, 4), (0xff, 11, 8)] {
+            let mut line = Vec::new();
+            escape(&[byte; 100], most, &mut line);
+            assert_eq!(line.len(), expected, "{byte} {most}");
+        }
+        let head = [&[0xff; 60_000][..], b"\r\nReferer: "].concat();
+        let head = [head, vec![0xff; 60_000], b"\r\n\r\n".to_vec()].concat();
+        let length = line(LOCALHOST, &head, b"400", 0).len();
+        assert!(length < crate::serve::logs::frames::MAX_FRAME, "{length}");
+    }
+
+    #[test]
+    fn a_user_is_who_the_credentials_name() {
+        for (credentials, name) in [
+            ("Basic YWxpY2U6c2VjcmV0", Some("alice")),
+            ("basic   YWxpY2U6c2VjcmV0  ", Some("alice")),
+            ("Basic YWxpY2U6c2VjcmV", Some("alice")),
+            ("Basic ImFcIAo6eA==", Some("\"a\\ \n")),
+            ("Basic YWxpY2U=", None),
+            ("Basic OnNlY3JldA==", None),
+            ("Basic YWxpY2U6c2VjcmV0a", None),
+            ("Basic !!!", None),
+            ("Basic ", None),
+            ("Bearer YWxpY2U6c2VjcmV0", None),
+            ("", None),
+        ] {
+            let name = name.map(|name| name.as_bytes().to_vec());
+            assert_eq!(user(credentials.as_bytes()), name, "{credentials}");
+        }
+    }
+}

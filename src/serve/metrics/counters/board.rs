@@ -1,0 +1,288 @@
+//! The numbers themselves, in memory that all processes share.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::serve::metrics::counters::{CloseReason, FORM, OPEN, REFUSALS, Series, WIDTH};
+use crate::serve::worker::deadlines::Timer;
+use crate::sys;
+
+/// One number, written by one process.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter(&'static AtomicU64);
+
+impl Counter {
+    /// Counts `more`. There is one writer, so no locked instruction is needed.
+    pub fn add(self, more: u64) {
+        self.set(self.get().wrapping_add(more));
+    }
+
+    /// Says what there is now.
+    pub fn set(self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one process.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters(&'static [AtomicU64]);
+
+impl Counters {
+    /// Counters that no other process can read.
+    #[must_use]
+    pub fn private() -> Self {
+        Self(Vec::leak(
+            std::iter::repeat_with(AtomicU64::default)
+                .take(WIDTH)
+                .collect(),
+        ))
+    }
+
+    /// The counter of this process for a series.
+    #[must_use]
+    pub fn of(self, series: Series) -> Counter {
+        Counter(&self.0[series.place()])
+    }
+
+    /// Connections accepted.
+    #[must_use]
+    pub fn accepted(self) -> Counter {
+        self.of(Series::Accepted)
+    }
+
+    /// Requests answered with the page, and preflights.
+    #[must_use]
+    pub fn answered(self) -> Counter {
+        self.of(Series::Answered)
+    }
+
+    /// Times that a listener had to rest.
+    #[must_use]
+    pub fn exhausted(self) -> Counter {
+        self.of(Series::Exhausted)
+    }
+
+    /// Workers that ended without having been told to.
+    #[must_use]
+    pub fn died(self) -> Counter {
+        self.of(Series::Died)
+    }
+
+    /// Lines of logs that there was no room for.
+    #[must_use]
+    pub fn lost(self) -> Counter {
+        self.of(Series::Lost)
+    }
+
+    /// The connections closed for `reason`.
+    #[must_use]
+    pub fn closed(self, reason: CloseReason) -> Counter {
+        self.of(Series::Closed(reason))
+    }
+
+    /// Counts a request that is refused with this status; nothing where that is none of a refusal.
+    pub fn refuse(self, status: &[u8]) {
+        let number = REFUSALS.iter().position(|known| known.as_bytes() == status);
+        if let Some(number) = number {
+            self.of(Series::Refused(number)).add(1);
+        }
+    }
+
+    /// Says how many connections wait for what now.
+    pub fn set_open(self, counts: [u32; Timer::COUNT]) {
+        for (timer, count) in Timer::ALL.into_iter().zip(counts) {
+            self.of(Series::Open(timer)).set(count.into());
+        }
+    }
+}
+
+/// All numbers at one time.
+#[derive(Clone, Debug)]
+pub struct Figures(Vec<u64>);
+
+impl Figures {
+    /// What a series has come to.
+    #[must_use]
+    pub fn get(&self, series: Series) -> u64 {
+        self.0[series.place()]
+    }
+}
+
+/// The counters of all processes, which each of them may read: those of the supervisor, which are also those of
+/// all workers that are gone, and those of each worker.
+#[derive(Clone, Debug)]
+pub struct Board {
+    numbers: &'static [AtomicU64],
+    /// The rows that are nobody's, the next to be taken last.
+    free: Vec<usize>,
+}
+
+/// The row of the supervisor.
+const SUPERVISOR: usize = 0;
+/// What stands before the rows, on a line of its own: how often numbers have been moved from row to row, and the last row
+/// that has been anybody's.
+const HEADER: usize = 8;
+const MOVES: usize = 0;
+const LAST_ROW: usize = 1;
+/// How often a reader begins anew while numbers are being moved. That takes a moment, and who reads must not hang on it.
+const TRIES: usize = 1000;
+
+impl Board {
+    /// Counters for the supervisor and this many workers at once, old generations included.
+    ///
+    /// # Errors
+    /// What mmap(2) says.
+    pub fn new(workers: usize) -> io::Result<Self> {
+        Ok(Self {
+            numbers: sys::shared_numbers(HEADER + (1 + workers) * WIDTH)?,
+            free: (1..=workers).rev().collect(),
+        })
+    }
+
+    /// The supervisor's counters, and those of all workers that are gone.
+    #[must_use]
+    pub fn supervisor(&self) -> Counters {
+        self.row(SUPERVISOR)
+    }
+
+    /// The counters of a worker.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Counters {
+        let start = HEADER + row * WIDTH;
+        Counters(&self.numbers[start..start + WIDTH])
+    }
+
+    /// Takes a row for a new worker; nothing where none is left.
+    pub fn take(&mut self) -> Option<usize> {
+        let row = self.free.pop()?;
+        self.numbers[LAST_ROW].fetch_max(row as u64, Ordering::Release);
+        Some(row)
+    }
+
+    /// Takes the numbers of a worker that is gone over to the supervisor's.
+    pub fn give_back(&mut self, row: usize) {
+        let (past, gone) = (self.supervisor(), self.row(row));
+        self.numbers[MOVES].fetch_add(1, Ordering::AcqRel);
+        for (place, gone) in gone.0.iter().enumerate() {
+            // What is open is closed with the worker.
+            if !(OPEN..FORM).contains(&place) {
+                Counter(&past.0[place]).add(gone.load(Ordering::Relaxed));
+            }
+            gone.store(0, Ordering::Relaxed);
+        }
+        self.numbers[MOVES].fetch_add(1, Ordering::Release);
+        self.free.push(row);
+    }
+
+    /// The sums over all processes: none counts twice or not at all that is moved meanwhile.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let mut figures = Figures(vec![0; WIDTH]);
+        for _ in 0..TRIES {
+            let before = self.numbers[MOVES].load(Ordering::Acquire);
+            let last = self.numbers[LAST_ROW].load(Ordering::Acquire);
+            figures.0.fill(0);
+            // Rows that have never been anybody's are not touched, for that would have the system find memory for them.
+            for row in 0..=usize::try_from(last).unwrap_or(0) {
+                for (sum, number) in figures.0.iter_mut().zip(self.row(row).0) {
+                    *sum = sum.wrapping_add(number.load(Ordering::Relaxed));
+                }
+            }
+            fence(Ordering::Acquire);
+            let after = self.numbers[MOVES].load(Ordering::Relaxed);
+            if before == after && before.is_multiple_of(2) {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        figures
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_of_its_own() {
+        let counters = Counters::private();
+        for counter in [
+            counters.accepted(),
+            counters.answered(),
+            counters.exhausted(),
+            counters.died(),
+            counters.lost(),
+        ] {
+            counter.add(100);
+        }
+        for (count, reason) in (1..).zip(CloseReason::ALL) {
+            counters.closed(reason).add(count);
+        }
+        for (count, reason) in (1..).zip(CloseReason::ALL) {
+            assert_eq!(counters.closed(reason).get(), count, "{reason:?}");
+        }
+        assert_eq!(counters.accepted().get(), 100);
+        assert_eq!(counters.died().get(), 100);
+        assert_eq!(counters.lost().get(), 100);
+    }
+
+    #[test]
+    fn what_a_worker_has_counted_outlives_it() {
+        let mut board = Board::new(2).unwrap();
+        let first = board.take().unwrap();
+        board.row(first).answered().add(3);
+        let second = board.take().unwrap();
+        assert_eq!(board.row(second).answered().get(), 0);
+        assert_eq!(board.take(), None);
+        board.give_back(first);
+        assert_eq!(board.supervisor().answered().get(), 3);
+        assert_eq!(board.take(), Some(first));
+        assert_eq!(board.row(first).answered().get(), 0);
+    }
+
+    #[test]
+    fn sums_are_over_all_processes_and_only_what_is_open_goes_with_one() {
+        let mut board = Board::new(3).unwrap();
+        let rows = [board.take().unwrap(), board.take().unwrap()];
+        for row in rows {
+            board.row(row).answered().add(2);
+            board.row(row).set_open([1; Timer::COUNT]);
+        }
+        let open = Series::Open(Timer::Head);
+        let sums = board.figures();
+        assert_eq!((sums.get(Series::Answered), sums.get(open)), (4, 2));
+        board.give_back(rows[0]);
+        let sums = board.figures();
+        assert_eq!((sums.get(Series::Answered), sums.get(open)), (4, 1));
+    }
+
+    #[test]
+    fn only_what_is_open_goes_with_a_worker() {
+        let mut board = Board::new(1).unwrap();
+        let row = board.take().unwrap();
+        for number in board.row(row).0 {
+            number.store(1, Ordering::Relaxed);
+        }
+        board.give_back(row);
+        let left = board.figures().0;
+        let gone: Vec<usize> = (0..WIDTH).filter(|place| left[*place] == 0).collect();
+        let open = Timer::ALL.map(|timer| Series::Open(timer).place());
+        assert_eq!(gone, open);
+    }
+
+    #[test]
+    fn a_status_that_is_no_refusal_is_not_counted_as_one() {
+        let counters = Counters::private();
+        counters.refuse(b"204");
+        counters.refuse(b"414");
+        let refused = |number| counters.of(Series::Refused(number)).get();
+        assert_eq!([0, 1, 2, 3, 4].map(refused), [0, 1, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,450 @@
+//! Plans against a scripted world: every step can fail, and what is told then is true.
+
+use crate::config::SwitchConfig;
+use crate::config::network::{Family, Network};
+use crate::config::switch::Backend;
+use crate::switch::execute::*;
+use crate::switch::filter::means::Tools;
+use crate::switch::plan::Required;
+
+/// A pf that holds a table, and fails where the script says so.
+#[derive(Default)]
+struct Script {
+    /// The table's entries, as `-T show` has them.
+    table: Vec<String>,
+    /// What has been run.
+    calls: Vec<String>,
+    /// Calls that contain this fail with a status and a complaint, from the n-th on.
+    failing: Vec<(&'static str, usize, i32, &'static str)>,
+    /// How often connections are still there when it is looked.
+    stubborn: usize,
+    /// How many states there are.
+    states: u64,
+    page: Option<&'static str>,
+    /// The page does not come in time.
+    is_late: bool,
+    live: Option<&'static str>,
+    interrupted_after: Option<usize>,
+    pauses: usize,
+}
+
+fn output(status: i32, stdout: &str, stderr: &str) -> Output {
+    Output {
+        status: Some(status),
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+    }
+}
+
+impl World for Script {
+    fn run(&mut self, call: &Call) -> Result<Output, String> {
+        let text = call.arguments.join(" ");
+        self.calls.push(text.clone());
+        for (part, from, status, complaint) in &self.failing {
+            let seen = self.calls.iter().filter(|call| call.contains(part)).count();
+            if text.contains(part) && seen >= *from {
+                return Ok(output(*status, "", complaint));
+            }
+        }
+        let moved = |address: &str| {
+            let lines = self.table.iter().map(|line| line.trim());
+            let (except, entries): (Vec<&str>, Vec<&str>) =
+                lines.partition(|line| line.starts_with('!'));
+            let parse = |texts: Vec<&str>| -> Vec<Network> {
+                texts
+                    .iter()
+                    .map(|text| text.trim_start_matches('!').parse().unwrap())
+                    .collect()
+            };
+            Moved::new(parse(entries), parse(except))
+                .unwrap()
+                .index()
+                .has(address.parse().unwrap())
+        };
+        Ok(if text == "-s info" {
+            let entries = format!("  current entries   {}\n", self.states);
+            output(
+                0,
+                &format!("Status: Enabled for 0 days 00:00:01    Debug: err\n{entries}"),
+                "",
+            )
+        } else if text == "-vs Tables" {
+            output(0, "-pa-r-C\tmaintenance\n", "")
+        } else if text == "-s labels" {
+            output(
+                0,
+                "www-maintenance 1 2 3 4 5 6 7 8\nwww-normal 1 2 3 4 5 6 7 8\n",
+                "",
+            )
+        } else if text == "-s rules" {
+            let rule = |port: u16| {
+                format!(
+                    "pass in quick on egress inet proto tcp from <maintenance> to (egress) port = {port} label \"www-maintenance\" rdr-to 127.0.0.1 port {}\n",
+                    port + 8000
+                )
+            };
+            output(0, &[80, 443].map(rule).concat(), "")
+        } else if text == "-s memory" {
+            output(0, "states        hard limit   100000\n", "")
+        } else if text.ends_with("-T show") {
+            output(0, &self.table.concat(), "")
+        } else if text.contains("-T replace") {
+            let input = call.input.clone().unwrap_or_default();
+            self.table = input.lines().map(|line| format!("   {line}\n")).collect();
+            output(0, "", "")
+        } else if text.ends_with("-T flush") {
+            self.table.clear();
+            output(0, "", "2 addresses deleted.\n")
+        } else if text.ends_with("-T test -f -") {
+            let input = call.input.clone().unwrap_or_default();
+            let matching: Vec<&str> = input.lines().filter(|address| moved(address)).collect();
+            let lines: String = matching.iter().map(|one| format!("M  {one}\n")).collect();
+            let all_match = matching.len() == input.lines().count();
+            output(if all_match { 0 } else { 2 }, &lines, "")
+        } else if text.starts_with("-k label") {
+            output(0, "", "killed 3 states\n")
+        } else if text == "-s states" && self.stubborn > 0 {
+            self.stubborn -= 1;
+            let line = "all tcp 192.0.2.1:80 <- 198.51.100.7:50000       ESTABLISHED:ESTABLISHED\n\
+                        all tcp 127.0.0.1:8080 (192.0.2.1:80) <- 198.51.100.7:50001       ESTABLISHED:ESTABLISHED\n";
+            output(0, line, "")
+        } else {
+            output(0, "", "")
+        })
+    }
+
+    fn read(&mut self, _: &Path) -> Result<String, String> {
+        Err("no such file".to_owned())
+    }
+
+    fn ask_for_page(&mut self, _: SocketAddr) -> Result<(), NoPage> {
+        self.page.map_or(Ok(()), |why| {
+            Err(NoPage {
+                what: why.to_owned(),
+                is_timeout: self.is_late,
+            })
+        })
+    }
+
+    fn connect(&mut self, _: SocketAddr) -> Result<(), String> {
+        self.live.map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+
+    fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
+        let accepting = servers.iter().filter(|_| self.live.is_none());
+        accepting.copied().collect()
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        self.interrupted_after
+            .is_some_and(|after| self.calls.len() >= after)
+    }
+
+    fn pause(&mut self, _: Duration) {
+        self.pauses += 1;
+    }
+}
+
+fn filter() -> Filter {
+    let settings = SwitchConfig {
+        backend: Backend::Pf,
+        ..SwitchConfig::default()
+    };
+    Filter::new(
+        settings,
+        &Tools::of_the_system(),
+        vec!["192.0.2.1".parse().unwrap()],
+    )
+}
+
+fn on(script: &mut Script) -> Result<Report, Failure> {
+    on_by(script, false)
+}
+
+fn on_by(script: &mut Script, force: bool) -> Result<Report, Failure> {
+    let everybody = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
+    let moved = Moved::new(everybody, vec!["192.0.2.10".parse().unwrap()]).unwrap();
+    carry_out(
+        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], force),
+        &filter(),
+        script,
+    )
+}
+
+fn off(script: &mut Script) -> Result<Report, Failure> {
+    carry_out(
+        &Plan::off(&Required::Each(vec!["192.0.2.1:80".parse().unwrap()])),
+        &filter(),
+        script,
+    )
+}
+
+const OLD: &str = "   203.0.113.0/24\n";
+
+fn was_on_for_some() -> Script {
+    Script {
+        table: vec![OLD.to_owned()],
+        ..Script::default()
+    }
+}
+
+#[test]
+fn a_responder_that_is_late_is_a_warning_by_force() {
+    for (is_late, force, is_on) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let mut script = Script {
+            page: Some("no answer"),
+            is_late,
+            ..Script::default()
+        };
+        let done = on_by(&mut script, force);
+        assert_eq!(done.is_ok(), is_on, "{is_late} {force}");
+        assert_eq!(script.table.is_empty(), !is_on);
+        if let Ok(report) = done {
+            assert_eq!(report.warnings, ["no answer"]);
+        }
+    }
+}
+
+#[test]
+fn on_and_off_leave_what_they_say() {
+    let mut script = Script::default();
+    let report = on(&mut script).unwrap();
+    assert_eq!(report.before, Some(Moved::default()));
+    assert_eq!(report.warnings, [""; 0]);
+    assert_eq!(
+        script.table,
+        ["   0.0.0.0/0\n", "   ::/0\n", "   !192.0.2.10\n"]
+    );
+    let report = off(&mut script).unwrap();
+    assert_eq!(report.before.unwrap().entries.len(), 2);
+    assert!(script.table.is_empty());
+}
+
+#[test]
+fn what_fails_before_the_change_changes_nothing() {
+    for (part, complaint) in [
+        ("-s info", "pfctl: /dev/pf: Permission denied"),
+        ("-vs Tables", "no"),
+        ("-s labels", "no"),
+        ("-s rules", "no"),
+        ("-T show", "no"),
+    ] {
+        let mut script = was_on_for_some();
+        script.failing.push((part, 1, 1, complaint));
+        let failure = on(&mut script).unwrap_err();
+        assert_eq!(failure.truth, Truth::AsBefore, "{part}");
+        assert!(failure.what.contains(complaint), "{part}: {}", failure.what);
+        assert_eq!(script.table, [OLD]);
+        assert!(
+            !script.calls.iter().any(|call| call.contains("replace")),
+            "{part}"
+        );
+    }
+    let mut script = Script {
+        page: Some("nobody answers"),
+        ..was_on_for_some()
+    };
+    let failure = on(&mut script).unwrap_err();
+    assert_eq!(
+        failure.message(Direction::On),
+        "not switched on: nobody answers"
+    );
+    assert_eq!(script.table, [OLD]);
+    let mut script = Script {
+        live: Some("nobody accepts"),
+        ..was_on_for_some()
+    };
+    let failure = off(&mut script).unwrap_err();
+    assert!(
+        failure
+            .message(Direction::Off)
+            .starts_with("not switched off: nobody accepts; start the live site")
+    );
+    assert_eq!(script.table, [OLD]);
+}
+
+#[test]
+fn a_live_site_that_accepts_nowhere_stops_off_unless_it_never_did() {
+    let places = vec![
+        "192.0.2.1:80".parse().unwrap(),
+        "192.0.2.1:443".parse().unwrap(),
+    ];
+    let silent = || Script {
+        live: Some("nobody accepts"),
+        ..was_on_for_some()
+    };
+    let carry_out = |required: Required, script: &mut Script| {
+        crate::switch::execute::carry_out(&Plan::off(&required), &filter(), script)
+    };
+    let (any, unknowable) = (Required::Any(places.clone()), Required::Unknowable(places));
+    let mut script = silent();
+    let failure = carry_out(any.clone(), &mut script).unwrap_err();
+    assert!(
+        failure
+            .message(Direction::Off)
+            .starts_with("not switched off: nothing accepts connections on any of 192.0.2.1:80 and 192.0.2.1:443; start the live site")
+    );
+    assert_eq!(script.table, [OLD]);
+    let report = carry_out(unknowable.clone(), &mut script).unwrap();
+    assert_eq!(
+        report.warnings,
+        [
+            "nothing accepts connections on 192.0.2.1:80 and 192.0.2.1:443, as before \"on\"; check that visitors reach the live site"
+        ]
+    );
+    assert!(script.table.is_empty());
+    for required in [any, unknowable] {
+        let report = carry_out(required, &mut was_on_for_some()).unwrap();
+        assert_eq!(report.warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn a_change_that_is_refused_has_changed_nothing() {
+    let mut script = was_on_for_some();
+    script
+        .failing
+        .push(("replace", 1, 1, "pfctl: Operation not permitted"));
+    let failure = on(&mut script).unwrap_err();
+    assert_eq!(failure.truth, Truth::AsBefore);
+    assert_eq!(script.table, [OLD]);
+}
+
+#[test]
+fn a_change_that_does_not_show_is_undone() {
+    // Those who are to be moved are tested first, then those who are not.
+    for (number, status) in [(1, 2), (2, 0)] {
+        let mut script = was_on_for_some();
+        script.failing.push(("-T test", number, status, ""));
+        let failure = on(&mut script).unwrap_err();
+        assert_eq!(failure.truth, Truth::Undone, "{number}");
+        assert_eq!(script.table, ["   203.0.113.0/24\n"], "{number}");
+        assert!(
+            !script.calls.iter().any(|call| call.starts_with("-k")),
+            "{number}"
+        );
+        assert!(
+            failure
+                .message(Direction::On)
+                .contains("the change is undone")
+        );
+    }
+    let mut script = was_on_for_some();
+    script.failing.push(("-T show", 2, 0, ""));
+    assert!(off(&mut script).is_ok());
+}
+
+#[test]
+fn what_cannot_be_undone_is_told() {
+    let mut script = was_on_for_some();
+    script.failing.push(("-T test", 1, 1, "pfctl: broken"));
+    script.failing.push(("replace", 2, 1, "pfctl: broken too"));
+    let failure = on(&mut script).unwrap_err();
+    let message = failure.message(Direction::On);
+    assert!(matches!(failure.truth, Truth::Unknown(_)));
+    assert!(message.starts_with("half switched on: "), "{message}");
+    assert!(message.contains("broken too"), "{message}");
+}
+
+#[test]
+fn old_connections_that_stay_are_told() {
+    let mut script = Script::default();
+    script.failing.push((
+        "-k label",
+        1,
+        1,
+        "pfctl: DIOCKILLSTATES: Operation not permitted",
+    ));
+    let failure = on(&mut script).unwrap_err();
+    let message = failure.message(Direction::On);
+    assert_eq!(failure.truth, Truth::OldConnectionsStay);
+    assert!(
+        message.contains("new visitors get the page, old connections are still on the live site: the securelevel may forbid"),
+        "{message}"
+    );
+    assert_eq!(script.table.len(), 3);
+    let mut script = was_on_for_some();
+    script.failing.push(("-k label", 1, 1, "pfctl: no"));
+    let message = off(&mut script).unwrap_err().message(Direction::Off);
+    assert!(message.contains("new visitors are on the live site, old connections still get the page: run \"maintd off\" again"));
+    assert!(script.table.is_empty());
+}
+
+#[test]
+fn connections_are_killed_until_none_is_left() {
+    let mut script = Script {
+        stubborn: 3,
+        ..Script::default()
+    };
+    on(&mut script).unwrap();
+    let kills = script
+        .calls
+        .iter()
+        .filter(|call| call.starts_with("-k"))
+        .count();
+    assert_eq!((kills, script.pauses), (4, 3));
+    let mut script = Script {
+        stubborn: usize::MAX,
+        ..Script::default()
+    };
+    let failure = on(&mut script).unwrap_err();
+    assert_eq!(failure.what, "1 connection does not end on the live site");
+    assert_eq!(failure.truth, Truth::OldConnectionsStay);
+}
+
+#[test]
+fn that_connections_cannot_be_counted_is_only_told() {
+    let mut script = Script::default();
+    script.failing.push(("-s memory", 1, 1, "pfctl: no"));
+    on(&mut script).unwrap();
+    let mut script = Script::default();
+    script.failing.push(("-s states", 1, 1, "pfctl: no"));
+    let report = on(&mut script).unwrap();
+    assert_eq!(
+        report.warnings,
+        ["cannot see whether connections are left: \"pfctl: no\""]
+    );
+}
+
+#[test]
+fn a_crowded_filter_is_told_of() {
+    for (states, is_told) in [(79_999, false), (80_000, true), (100_000, true)] {
+        let mut script = Script {
+            states,
+            ..Script::default()
+        };
+        let warnings = on(&mut script).unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(is_told), "{states}");
+    }
+    assert_eq!(crowding((None, Some(1))), None);
+    assert_eq!(crowding((Some(1), Some(0))), None);
+    assert!(crowding((Some(u64::MAX), Some(u64::MAX))).is_some());
+}
+
+#[test]
+fn who_interrupts_before_the_change_has_changed_nothing() {
+    for after in 0..=7 {
+        let mut script = Script {
+            interrupted_after: Some(after),
+            ..was_on_for_some()
+        };
+        let failure = on(&mut script).unwrap_err();
+        assert_eq!(
+            failure.message(Direction::On),
+            "not switched on: interrupted",
+            "{after}"
+        );
+        assert_eq!(script.table, [OLD]);
+    }
+    // From the change on all is done.
+    let mut script = Script {
+        interrupted_after: Some(8),
+        ..was_on_for_some()
+    };
+    on(&mut script).unwrap();
+    assert!(script.calls.iter().any(|call| call.starts_with("-k")));
+}

@@ -1,0 +1,353 @@
+//! The rules that the switch needs, as nft(8) reads them.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use crate::config::network::{Family, Network};
+use crate::config::switch::{Redirect, SwitchConfig};
+use crate::switch::filter::nft::output::Table;
+use crate::switch::filter::nft::{CLIENTS, EXCEPT, number};
+use crate::switch::plan::Moved;
+
+/// The zone of conntrack for those who are moved; any that nobody else has will do.
+const ZONE: u16 = 503;
+
+/// Who is moved, as the quotations in ICMP errors have it: a chain that is filled when the sets are.
+pub(crate) const QUOTED: &str = "quoted";
+
+const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
+
+/// The family as nft's expressions have it.
+const fn protocol(family: Family) -> &'static str {
+    match family {
+        Family::Inet => "ip",
+        Family::Inet6 => "ip6",
+    }
+}
+
+/// The rules. Loaded again they leave the sets and counters as they are, so that a reload ends no maintenance.
+pub(crate) fn rules(settings: &SwitchConfig) -> String {
+    let table = settings.table();
+    let mut text = format!("table inet {table} {{\n");
+    for family in BOTH {
+        let kind = match family {
+            Family::Inet => "ipv4_addr",
+            Family::Inet6 => "ipv6_addr",
+        };
+        for set in [CLIENTS[number(family)], EXCEPT[number(family)]] {
+            text.push_str(&format!(
+                "\tset {set} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n"
+            ));
+        }
+    }
+    for label in [&settings.label_maintenance, &settings.label_normal] {
+        text.push_str(&format!("\tcounter {label} {{\n\t}}\n"));
+    }
+    text.push_str(
+        "\tchain raw {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t}\n\
+         \tchain quoted {\n\t}\n\
+         \tchain elsewhere {\n\t}\n\
+         \tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n\t}\n\
+         \tchain input {\n\t\ttype filter hook input priority filter - 10; policy accept;\n\t}\n}\n",
+    );
+    for name in ["raw", "prerouting", "elsewhere", "input"] {
+        text.push_str(&format!("flush chain inet {table} {name}\n"));
+    }
+    text.push_str(&format!("table inet {table} {{\n"));
+    chain(&mut text, "raw", &raw(settings));
+    chain(&mut text, "prerouting", &prerouting(settings));
+    chain(&mut text, "elsewhere", &elsewhere());
+    chain(&mut text, "input", &input(settings));
+    text.push_str("}\n");
+    text
+}
+
+fn chain(text: &mut String, name: &str, rules: &[String]) {
+    text.push_str(&format!("\tchain {name} {{\n"));
+    for rule in rules {
+        text.push_str(&format!("\t\t{rule}\n"));
+    }
+    text.push_str("\t}\n");
+}
+
+/// What is done with those who are moved, of each family.
+///
+/// The order is of importance, for a packet that is looked at during a change is asked by one look at the old sets and by
+/// the next at the new ones. An exception must be there, then, as soon as the first look sees those who are moved; and as
+/// long: when nobody is moved any more, the exceptions stay (see [`crate::switch::filter::nft::Nft::change`]).
+fn moved(families: &[Family], what: &str) -> Vec<String> {
+    let rule = |family: &Family| {
+        let (protocol, number) = (protocol(*family), number(*family));
+        format!(
+            "{protocol} saddr @{} {protocol} saddr != @{} {what}",
+            CLIENTS[number], EXCEPT[number]
+        )
+    };
+    families.iter().map(rule).collect()
+}
+
+fn ports(settings: &SwitchConfig, port: fn(&Redirect) -> u16) -> String {
+    let ports = settings.redirects.iter();
+    let ports: Vec<String> = ports.map(|redirect| port(redirect).to_string()).collect();
+    format!("{{ {} }}", ports.join(", "))
+}
+
+/// The kernel keeps account of those who are moved apart from all others: of visitors of this host, and not of those who
+/// only pass through it.
+///
+/// Otherwise it would know where a connection went before the change: of one that the server has reset for 10 s
+/// (`nf_conntrack_tcp_timeout_close`), in which a new one from the same port of the same client goes there too. Answers are
+/// found in the zone of all others, where the server's port tells them apart.
+///
+/// A router that an answer is too long for comes from anywhere (RFC 1191, RFC 8201): which zone it speaks of is told by
+/// whom the answer was for. It quotes the answer's IP header, without options, behind the 8 bytes of its own.
+///
+/// What the host sends to itself is left alone, as are the checks of `off`. conntrack mostly knows it already and its zone
+/// stays, but not where another rule exempts it from conntrack (`notrack`): it would be redirected here.
+fn raw(settings: &SwitchConfig) -> Vec<String> {
+    let ports = ports(settings, |redirect| redirect.from);
+    let mut rules = vec![
+        "iif \"lo\" accept".to_owned(),
+        format!(
+            "icmp type destination-unreachable icmp code frag-needed @th,136,8 6 @th,224,16 {ports} goto {QUOTED}"
+        ),
+        format!("icmpv6 type packet-too-big @th,112,8 6 @th,384,16 {ports} goto {QUOTED}"),
+    ];
+    let what = format!("fib daddr type local tcp dport {ports} ct original zone set {ZONE}");
+    rules.extend(moved(&settings.families, &what));
+    rules
+}
+
+/// The commands that have [`QUOTED`] speak of exactly these. A set cannot be asked for a part of a quotation.
+pub(crate) fn quoted(table: &str, moved: &Moved) -> String {
+    let mut text = format!("flush chain inet {table} {QUOTED}\n");
+    let zone = format!("ct original zone set {ZONE}");
+    for (networks, what) in [(&moved.except, "accept"), (&moved.entries, zone.as_str())] {
+        let mut networks = networks.clone();
+        networks.sort_by_key(|network| (network.family(), Reverse(network.bits())));
+        let kind = |network: &Network| (network.family(), network.bits());
+        for alike in networks.chunk_by(|one, other| kind(one) == kind(other)) {
+            let quotation = quotation(alike);
+            text.push_str(&format!(
+                "add rule inet {table} {QUOTED} {quotation}{what}\n"
+            ));
+        }
+    }
+    text
+}
+
+/// The test whether an answer that is quoted was for one of these networks, which are of one family and length: one rule for
+/// all, so that ten thousand exceptions are not ten thousand rules for each ICMP error.
+fn quotation(networks: &[Network]) -> String {
+    let Some(one) = networks.first() else {
+        return String::new();
+    };
+    let (kind, offset) = match one.family() {
+        Family::Inet => ("icmp", 192),
+        Family::Inet6 => ("icmpv6", 256),
+    };
+    let bits = one.bits();
+    let prefix = |network: &Network| {
+        let number = match network.first() {
+            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        number.checked_shr(128 - u32::from(bits))
+    };
+    let prefixes: Vec<String> = networks
+        .iter()
+        .filter_map(prefix)
+        .map(|prefix| format!("{prefix:#x}"))
+        .collect();
+    match prefixes.as_slice() {
+        // No bit counts.
+        [] => format!("meta l4proto {kind} "),
+        [prefix] => format!("meta l4proto {kind} @th,{offset},{bits} {prefix} "),
+        several => {
+            let several = several.join(", ");
+            format!("meta l4proto {kind} @th,{offset},{bits} {{ {several} }} ")
+        }
+    }
+}
+
+/// Who is in the zone is redirected. Nobody is looked for in the sets again: it could be another answer, during a change,
+/// and a connection that is redirected in the wrong zone, or is not in the right one, would be lost.
+fn prerouting(settings: &SwitchConfig) -> Vec<String> {
+    let rule = |family: &Family, redirect: &Redirect| {
+        let protocol = match family {
+            Family::Inet => "ipv4",
+            Family::Inet6 => "ipv6",
+        };
+        let Redirect { from, to } = redirect;
+        format!(
+            "meta nfproto {protocol} ct original zone {ZONE} tcp dport {from} redirect to :{to}"
+        )
+    };
+    let families = settings.families.iter();
+    families
+        .flat_map(|family| {
+            settings
+                .redirects
+                .iter()
+                .map(move |redirect| rule(family, redirect))
+        })
+        .collect()
+}
+
+/// Visitors are counted on the side where they belong, and their connections end on the other one; who comes to the
+/// responder's ports unasked is dropped; HTTP/3 is refused to those who are moved, so that browsers come by TCP.
+fn input(settings: &SwitchConfig) -> Vec<String> {
+    let families = &settings.families;
+    let live = format!("tcp dport {}", ports(settings, |redirect| redirect.from));
+    let on_live = format!("counter name \"{}\" accept", settings.label_normal);
+    let page = format!("tcp dport {}", ports(settings, |redirect| redirect.to));
+    let on_page = format!("counter name \"{}\" accept", settings.label_maintenance);
+    let mut rules = vec!["iif \"lo\" accept".to_owned()];
+    rules.extend(moved(families, &format!("{live} goto elsewhere")));
+    rules.push(format!("{live} {on_live}"));
+    rules.push(format!("{page} ct status ! dnat drop"));
+    rules.extend(moved(families, &format!("{page} {on_page}")));
+    rules.push(format!("{page} goto elsewhere"));
+    if settings
+        .redirects
+        .iter()
+        .any(|redirect| redirect.from == 443)
+    {
+        rules.extend(moved(families, "udp dport 443 reject"));
+    }
+    rules
+}
+
+/// For visitors who have come to the wrong side. Their connections end. One that only begins was sent there before the
+/// change, and comes here after it: a reset would be a refusal to the visitor, but after a drop the visitor's system tries
+/// again by itself, a second later.
+fn elsewhere() -> [String; 2] {
+    [
+        "tcp flags & (syn | ack) == syn drop",
+        "meta l4proto tcp reject with tcp reset",
+    ]
+    .map(str::to_owned)
+}
+
+/// What of the rules a table lacks.
+pub(crate) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> {
+    let mut sets = CLIENTS.iter().chain(&EXCEPT);
+    if let Some(set) = sets.find(|set| !table.sets.iter().any(|other| other == *set)) {
+        return Some(format!("has no set \"{set}\""));
+    }
+    if !table.chains.iter().any(|chain| chain == QUOTED) {
+        return Some(format!("has no chain \"{QUOTED}\""));
+    }
+    let wanted = settings.families.iter().flat_map(|family| {
+        let redirects = settings.redirects.iter();
+        redirects.map(|redirect| (*family, redirect.from, redirect.to))
+    });
+    let missing = wanted
+        .into_iter()
+        .find(|one| !table.redirects.contains(one));
+    missing.map(|(family, from, to)| {
+        format!(
+            "does not redirect port {from} to {to} for {}",
+            family.name()
+        )
+    })
+}
+
+/// What the rules of an older maintd lack. They move visitors, but what the host sends to itself is redirected where another
+/// rule exempts it from conntrack, and then `off` does not find the live site.
+pub(crate) fn outdated(table: &Table) -> Option<String> {
+    (!table.exempts_loopback).then(|| {
+        "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::switch::Backend;
+
+    fn settings() -> SwitchConfig {
+        SwitchConfig {
+            backend: Backend::Nft,
+            ..SwitchConfig::default()
+        }
+    }
+
+    #[test]
+    fn rules_say_who_goes_where() {
+        let text = rules(&settings());
+        for line in [
+            "\t\tip saddr @clients4 ip saddr != @except4 fib daddr type local tcp dport { 80, 443 } ct original zone set 503",
+            "\t\tmeta nfproto ipv4 ct original zone 503 tcp dport 80 redirect to :8080",
+            "\t\tmeta nfproto ipv6 ct original zone 503 tcp dport 443 redirect to :8443",
+            "\t\tip6 saddr @clients6 ip6 saddr != @except6 tcp dport { 80, 443 } goto elsewhere",
+            "\t\ttcp dport { 8080, 8443 } ct status ! dnat drop",
+            "\t\ttcp dport { 8080, 8443 } goto elsewhere",
+            "\t\tip6 saddr @clients6 ip6 saddr != @except6 udp dport 443 reject",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+        let one = SwitchConfig {
+            redirects: vec![Redirect { from: 80, to: 9000 }],
+            families: vec![Family::Inet],
+            ..settings()
+        };
+        let text = rules(&one);
+        assert!(text.contains("redirect to :9000"));
+        assert!(!text.contains("@clients6") && !text.contains("udp"));
+    }
+
+    #[test]
+    fn quotations_are_told_apart_by_the_bits_that_count() {
+        let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
+        let except = networks(&["192.0.2.7", "192.0.2.8/29", "192.0.2.1", "2001:db8::7"]);
+        let text = quoted("maintd", &Moved { entries, except });
+        let expected = [
+            "flush chain inet maintd quoted",
+            "add rule inet maintd quoted meta l4proto icmp @th,192,32 { 0xc0000207, 0xc0000201 } accept",
+            "add rule inet maintd quoted meta l4proto icmp @th,192,29 0x18000041 accept",
+            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,128 0x20010db8000000000000000000000007 accept",
+            "add rule inet maintd quoted meta l4proto icmp ct original zone set 503",
+            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,31 0x100086dc ct original zone set 503",
+            "add rule inet maintd quoted meta l4proto icmpv6 ct original zone set 503",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut table = Table {
+            sets: CLIENTS
+                .iter()
+                .chain(&EXCEPT)
+                .map(|set| (*set).to_owned())
+                .collect(),
+            redirects: vec![
+                (Family::Inet, 80, 8080),
+                (Family::Inet, 443, 8443),
+                (Family::Inet6, 80, 8080),
+                (Family::Inet6, 443, 8443),
+            ],
+            chains: vec![QUOTED.to_owned()],
+            ..Table::default()
+        };
+        assert_eq!(missing(&settings(), &table), None);
+        table.redirects.pop();
+        let what = missing(&settings(), &table);
+        assert_eq!(
+            what.as_deref(),
+            Some("does not redirect port 443 to 8443 for inet6")
+        );
+        table.chains.pop();
+        assert_eq!(
+            missing(&settings(), &table).as_deref(),
+            Some("has no chain \"quoted\"")
+        );
+        table.sets.pop();
+        assert_eq!(
+            missing(&settings(), &table).as_deref(),
+            Some("has no set \"except6\"")
+        );
+    }
+}
