@@ -83,7 +83,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     site.new_visitors_get(&live);
     let refused = site.maintd(&["on"]);
     assert_eq!(refused.status, 1, "{}", refused.stderr);
-    let start = "maintd: not switched on: a firewall keeps visitors from the page: ";
+    let start = "maintd: not switched on: a firewall blocks visitors from the page: ";
     assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
@@ -109,7 +109,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let (status, table) = site.status();
     assert_eq!(status, 0, "{table}");
     assert!(
-        table.contains("\nwarning       a firewall keeps visitors from the page: "),
+        table.contains("\nwarning       a firewall blocks visitors from the page: "),
         "{table}"
     );
     let moved = "\nmoved         everybody is redirected to the page\n";
@@ -145,7 +145,7 @@ fn nftables_that_drop_the_page_are_named_and_opened_by_the_line() {
     site.load(ONLY_80_AND_443);
     let said = is_in_the_way(
         &site,
-        "chain \"input\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443;",
+        "chain \"input\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443;",
         &NO_ANSWER,
     );
     for line in lines_to_add(&said) {
@@ -230,7 +230,7 @@ fn a_chain_that_drops_one_family_is_named() {
     site.load(&ONLY_80_AND_443.replacen("tcp dport", v4, 1));
     let said = is_in_the_way(
         &site,
-        "drops what is redirected to ports 8080 and 8443 over IPv6;",
+        "drops packets redirected to ports 8080 and 8443 over IPv6;",
         &[
             Outcome::Page,
             Outcome::Timeout,
@@ -260,7 +260,7 @@ fn rules_of_iptables_are_named_and_opened_by_the_lines() {
         }
         let said = is_in_the_way(
             &site,
-            "chain \"INPUT\" of table \"ip6 filter\" drops what is redirected to ports 8080 and 8443; run \"iptables",
+            "chain \"INPUT\" of table \"ip6 filter\" drops packets redirected to ports 8080 and 8443; run \"iptables",
             &NO_ANSWER,
         );
         let lines = lines_to_add(&said);
