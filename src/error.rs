@@ -13,6 +13,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A call of the system that failed: `what` it was to do.
+    pub(crate) fn system(what: &str, error: &io::Error) -> Self {
+        Self::Failed(format!("cannot {what}: {}", reason(error)))
+    }
+
     /// The exit status that says so.
     #[must_use]
     pub const fn status(&self) -> u8 {

@@ -1,6 +1,6 @@
-//! The maintenance window: what is announced of it. Nothing ever switches by itself.
+//! The maintenance window: the end and the message that are announced. It switches nothing by itself.
 //!
-//! The switch writes it down with the rest of what it did, and the daemon reads it there.
+//! The state file is its only home: the switch writes it, and the daemon reads it at start and at each reload.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -11,21 +11,19 @@ use serde_json::{Value, json};
 
 use crate::error::reason;
 
-/// The longest message of an administrator, in bytes: some sentences for a page.
+/// The longest message, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
-
-/// The farthest end: what is beyond it is a slip, and no maintenance.
-const FARTHEST: Duration = Duration::from_hours(24 * 366);
-
-/// The largest state that is read.
+/// The farthest end. A later one is a typing error, or this host's clock is wrong.
+pub(crate) const MAX_AHEAD: Duration = Duration::from_hours(24 * 30);
+/// The longest state file that is read, in bytes.
 const MAX_STATE: u64 = 1024 * 1024;
 
-/// Until when a maintenance is to last, and what its administrator says.
+/// What is announced of a maintenance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The end, in seconds since 1970.
     pub until: Option<u64>,
-    /// The administrator's words, as they were typed.
+    /// The administrator's message, unescaped.
     pub message: Option<String>,
 }
 
@@ -36,19 +34,13 @@ impl Window {
         self.until.is_none() && self.message.is_none()
     }
 
-    /// Its end is so far away that it cannot be meant.
-    pub(crate) fn is_too_far(&self, now: u64) -> bool {
-        let farthest = now.saturating_add(FARTHEST.as_secs());
-        self.until.is_some_and(|until| until > farthest)
-    }
-
-    /// Puts its members into a JSON object.
+    /// Sets its members in a JSON object.
     pub(crate) fn put_into(&self, object: &mut Value) {
         object["until"] = json!(self.until);
         object["message"] = json!(self.message);
     }
 
-    /// Its members in a JSON object; nothing where one of them is no such thing.
+    /// Its members in a JSON object; `None` if one has the wrong type.
     pub(crate) fn of(object: &Value) -> Option<Self> {
         let until = match object.get("until") {
             None | Some(Value::Null) => None,
@@ -62,12 +54,12 @@ impl Window {
     }
 }
 
-/// The file in which the switch keeps what is on, in its directory.
+/// The state file in the switch's directory.
 pub(crate) fn state_file(directory: &Path) -> PathBuf {
     directory.join("state.json")
 }
 
-/// Reads the whole of that file; nothing where there is none, nor can there be one.
+/// Reads the state file; `None` if it does not exist.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -86,26 +78,29 @@ pub(crate) fn read_state(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-/// What is announced by the state in a directory: nothing where it is off. An end is held against `now`, in seconds since 1970.
+/// The window in the state file of a directory; empty if the switch is off. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// The file is there and cannot be used, as a message.
+/// The file exists and cannot be used, as a message.
 pub(crate) fn saved(directory: &Path, now: u64) -> Result<Window, String> {
     let path = state_file(directory);
-    let window = read_state(&path).and_then(|text| match text {
-        None => Ok(Window::default()),
-        Some(text) => serde_json::from_str(&text)
-            .ok()
-            .and_then(|state| Window::of(&state))
-            .ok_or_else(|| "it is damaged".to_owned()),
-    });
-    let window = window.and_then(|window| match window.is_too_far(now) {
-        true => Err("its end is more than a year ahead".to_owned()),
-        false => Ok(window),
+    let farthest = now.saturating_add(MAX_AHEAD.as_secs());
+    let window = read_state(&path).and_then(|text| {
+        let Some(text) = text else {
+            return Ok(Window::default());
+        };
+        let state = serde_json::from_str(&text).ok();
+        match state.as_ref().and_then(Window::of) {
+            None => Err("it is damaged".to_owned()),
+            Some(window) if window.until.is_some_and(|until| until > farthest) => {
+                Err("its end is more than 30 days ahead".to_owned())
+            }
+            Some(window) => Ok(window),
+        }
     });
     window.map_err(|cause| {
         format!(
-            "cannot read what is announced from \"{}\": {cause}; switch anew, or delete it",
+            "cannot read what is announced from \"{}\": {cause}; switch on again, or delete it",
             path.display()
         )
     })
@@ -120,7 +115,7 @@ mod tests {
     const NOW: u64 = 1_795_564_800;
 
     #[test]
-    fn what_is_announced_is_read_from_the_state() {
+    fn the_window_is_read_from_the_state_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         assert_eq!(saved(path, NOW), Ok(Window::default()));
@@ -132,6 +127,7 @@ mod tests {
                 Some("m"),
             ),
             ("{\"until\":null}", None, None),
+            ("{\"until\":1798156800}", Some(NOW + 30 * 24 * 3600), None),
         ] {
             std::fs::write(state_file(path), text).unwrap();
             let expected = Window {
@@ -140,20 +136,21 @@ mod tests {
             };
             assert_eq!(saved(path, NOW), Ok(expected));
         }
-        for until in [u64::MAX, 9_000_000_000] {
+        for until in [u64::MAX, 9_000_000_000, NOW + 30 * 24 * 3600 + 1] {
             std::fs::write(state_file(path), format!("{{\"until\":{until}}}")).unwrap();
-            let told = saved(path, NOW).unwrap_err();
+            let error = saved(path, NOW).unwrap_err();
             assert!(
-                told.ends_with("its end is more than a year ahead; switch anew, or delete it"),
-                "{told}"
+                error
+                    .ends_with("its end is more than 30 days ahead; switch on again, or delete it"),
+                "{error}"
             );
         }
         for text in ["", "{", "{\"until\":\"soon\"}", "{\"message\":1}"] {
             std::fs::write(state_file(path), text).unwrap();
-            let told = saved(path, NOW).unwrap_err();
+            let error = saved(path, NOW).unwrap_err();
             assert!(
-                told.ends_with("it is damaged; switch anew, or delete it"),
-                "{told}"
+                error.ends_with("it is damaged; switch on again, or delete it"),
+                "{error}"
             );
         }
     }

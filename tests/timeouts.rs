@@ -31,6 +31,7 @@ use maintd::serve::metrics::counters::{CloseReason, Counters};
 use maintd::serve::tls::SharedTls;
 use maintd::serve::worker::Worker;
 use maintd::serve::worker::deadlines::Timeouts;
+use maintd::window::Window;
 use mio::unix::pipe;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -78,7 +79,8 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-        let mut services = sites::load(&config, &SharedTls::new().unwrap()).unwrap();
+        let mut services =
+            sites::load(&config, &Window::default(), &SharedTls::new().unwrap()).unwrap();
         let answers = Arc::new(answers);
         for service in &mut services {
             service.sites.answers = Arc::clone(&answers);

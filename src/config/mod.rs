@@ -28,8 +28,6 @@ pub use crate::config::switch::SwitchConfig;
 pub const MAX_WORKERS: usize = 256;
 use crate::config::server_name::{Hosts, ServerName};
 
-use crate::window::Window;
-
 /// How many connections may wait to be accepted (listen(2)), where nothing is said.
 pub const BACKLOG: i32 = 4096;
 
@@ -65,8 +63,6 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// Where the switch keeps what it did.
     pub state_dir: PathBuf,
-    /// What is announced, for the page and Retry-After. No file says it: `maintd on` does.
-    pub window: Window,
     /// Placeholders in pages are filled.
     pub placeholders: bool,
     /// The control socket.
@@ -91,7 +87,6 @@ impl Default for Config {
             pid: None,
             switch: SwitchConfig::default(),
             state_dir: STATE_DIR.into(),
-            window: Window::default(),
             placeholders: true,
             control: ControlSocket::default(),
             metrics: None,

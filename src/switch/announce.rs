@@ -1,62 +1,59 @@
-//! The running daemon is told what is announced, so that the page shows it.
+//! The announcement: makes the running daemon read the state file again, so that its pages show what is saved there.
 
+use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::control::{Failure, Reply, Request, ask};
-use crate::switch::Switch;
 use crate::window::Window;
 
-/// How long the daemon may take to have new workers.
+/// How long the daemon may take to reload.
 const LIMIT: Duration = Duration::from_secs(25);
 
-/// Why the daemon does not show what it was told.
-enum Untold {
-    /// There is no daemon with this socket.
-    Nobody(String),
-    /// It said so.
-    Refused(String),
+/// Makes the daemon announce `window`, which is in the state file if `is_saved`. Warns if the page does not show it: that is
+/// no reason to undo the switch.
+pub(crate) fn announce(control: &Path, window: &Window, is_saved: bool) {
+    let cause = match update(control, window, is_saved) {
+        Ok(()) => return,
+        Err(Failure::NoDaemon(_)) if window.is_empty() => return,
+        Err(Failure::NoDaemon(cause)) => format!(
+            "no daemon at \"{}\": {cause}; give \"maintd serve\" a configuration or --control, or send it HUP",
+            control.display()
+        ),
+        Err(Failure::Failed(cause)) => cause,
+    };
+    if window.is_empty() {
+        log::warn!("the page may still show what was announced: {cause}");
+    } else {
+        log::warn!("the page does not show what is announced: {cause}");
+    }
 }
 
-impl Switch {
-    /// Has the page show the window. That it does not is no reason to leave visitors where they are.
-    pub(crate) fn announce(&self, window: &Window, is_saved: bool) {
-        match self.tell_daemon(window, is_saved) {
-            Ok(()) => {}
-            // There is nothing that it could show.
-            Err(Untold::Nobody(_)) if window.is_empty() => {}
-            Err(Untold::Nobody(cause)) => log::warn!(
-                "the page does not show what is announced: no daemon at \"{}\": {cause}; give \"maintd serve\" a configuration or --control, or send it HUP",
-                self.control.display()
-            ),
-            Err(Untold::Refused(cause)) => log::warn!(
-                "the page does not show what is announced: {cause}; send HUP to \"maintd serve\" when that is mended"
-            ),
+fn update(control: &Path, window: &Window, is_saved: bool) -> Result<(), Failure> {
+    let failed = |cause: &str| Err(Failure::Failed(cause.to_owned()));
+    let announces =
+        |reply: &Value| reply.get("announced").and_then(Window::of).as_ref() == Some(window);
+    let status = ask(control, Request::Status, LIMIT);
+    match &status {
+        // It has nothing to reload.
+        Ok(Reply::Done(status)) if announces(status) => return Ok(()),
+        Err(Failure::NoDaemon(_)) if window.is_empty() => {}
+        Ok(_) | Err(_) if !is_saved => {
+            return failed("the state could not be saved; switch on again when that is fixed");
         }
+        Ok(_) | Err(_) => {}
     }
-
-    /// Has the page show no window any more.
-    pub(crate) fn end_announcement(&self) {
-        match self.tell_daemon(&Window::default(), true) {
-            Ok(()) | Err(Untold::Nobody(_)) => {}
-            Err(Untold::Refused(cause)) => log::warn!(
-                "the page may still show what was announced: {cause}; send HUP to \"maintd serve\" when that is mended"
-            ),
-        }
-    }
-
-    fn tell_daemon(&self, window: &Window, is_saved: bool) -> Result<(), Untold> {
-        let request = Request::Announce {
-            window: window.clone(),
-            is_saved,
-        };
-        match ask(&self.control, &request, LIMIT) {
-            Ok(Reply::Done(_)) => Ok(()),
-            Ok(Reply::Error(what)) => Err(Untold::Refused(what)),
-            Err(Failure::Nobody(cause)) => Err(Untold::Nobody(cause)),
-            Err(Failure::Failed(cause)) => Err(Untold::Refused(format!(
-                "the daemon at \"{}\": {cause}",
-                self.control.display()
-            ))),
-        }
+    match status.and_then(|_| ask(control, Request::Reload, LIMIT)) {
+        Ok(Reply::Done(reply)) if announces(&reply) => Ok(()),
+        Ok(Reply::Done(_)) => failed(
+            "the daemon cannot read the state file, or has another state_dir; see its error_log",
+        ),
+        Ok(Reply::Error(cause)) => failed(&cause),
+        Err(Failure::Failed(cause)) => failed(&format!(
+            "the daemon at \"{}\": {cause}; fix that and send HUP to \"maintd serve\"",
+            control.display()
+        )),
+        Err(error @ Failure::NoDaemon(_)) => Err(error),
     }
 }

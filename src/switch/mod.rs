@@ -24,6 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::switch::announce::announce;
 use crate::switch::execute::{
     Extent, Failure, Report, Truth, Unfinished, World as _, carry_out, take,
 };
@@ -216,14 +217,14 @@ impl Switch {
                 self.accepted.clone_from(&saved.live);
                 log::info!("on: {}", text::summary(&saved, report.has_obstacle));
                 // Visitors are moved whatever comes of it.
-                self.announce(&saved.window, is_saved);
+                announce(&self.control, &saved.window, is_saved);
                 Ok(())
             }
             Err(failure) => {
                 if failure.truth == Truth::OldConnectionsStay {
                     // New visitors are moved.
                     self.accepted.clone_from(&saved.live);
-                    self.announce(&saved.window, is_saved);
+                    announce(&self.control, &saved.window, is_saved);
                 }
                 self.put_back(&failure, earlier.as_ref());
                 Err(Unfinished::new(&failure, Direction::On))
@@ -328,7 +329,7 @@ impl Switch {
             });
         }
         if is_off {
-            self.end_announcement();
+            announce(&self.control, &Window::default(), true);
         }
         let report = done.map_err(|failure| Unfinished::new(&failure, Direction::Off))?;
         tell(&report);

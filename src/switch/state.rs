@@ -1,10 +1,10 @@
 //! What was switched, kept on disk: a packet filter forgets its tables in a reboot. And the lock that keeps two switches
 //! apart.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,13 +49,6 @@ impl Store {
         window::state_file(&self.0)
     }
 
-    fn make_directory(&self) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&self.0)
-    }
-
     /// Another switch that is under way longer than `patience` is an error. Nothing where there can be no lock, on a file
     /// system that cannot be written; that is told.
     ///
@@ -66,7 +59,7 @@ impl Store {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let opened = self.make_directory().and_then(|()| options.open(&path));
+        let opened = make_directory(&self.0).and_then(|()| options.open(&path));
         let mut file = match opened {
             Ok(file) => file,
             Err(error) => {
@@ -133,7 +126,7 @@ impl Store {
     /// What the system says.
     pub(crate) fn save(&self, saved: &Saved) -> Result<(), String> {
         let path = self.file();
-        self.make_directory()
+        make_directory(&self.0)
             .and_then(|()| write(&path, &print(saved)))
             .map_err(|error| format!("cannot save \"{}\": {}", path.display(), reason(&error)))
     }
@@ -154,6 +147,22 @@ impl Store {
     }
 }
 
+/// Creates a directory and its parents, readable for the daemon, which may run as another user, whatever the umask is.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        // Another process has created it in the meantime.
+        Err(_) if path.is_dir() => Ok(()),
+        created => created,
+    }?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
 /// There is no such file, nor can there be one where its directory is none.
 fn is_nothing(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| {
@@ -170,6 +179,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     options.write(true).create(true).truncate(true);
     options.mode(0o644).custom_flags(libc::O_NOFOLLOW);
     let mut file = options.open(&beside)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)?;

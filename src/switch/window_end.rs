@@ -1,13 +1,10 @@
 //! The end of a window, as it is typed and as it is told.
 
-use std::time::Duration;
-
 use crate::config::nginx::syntax::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
+use crate::window::MAX_AHEAD;
 
-/// The farthest end: more is a slip of the finger.
-const FARTHEST: Duration = Duration::from_hours(24 * 30);
 const DAY: u64 = 24 * 60 * 60;
 
 /// The end that `--for` means: a time in nginx's units, such as 2h, 90m or 1h30m.
@@ -99,7 +96,7 @@ fn next(
 }
 
 fn not_too_far(end: u64, now: u64, text: &str) -> Result<u64, String> {
-    if end - now > FARTHEST.as_secs() {
+    if end - now > MAX_AHEAD.as_secs() {
         return Err(format!(
             "{} is more than 30 days ahead; give an earlier end",
             Quoted(text)
@@ -263,7 +260,7 @@ mod tests {
             return true;
         }
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("switch::window::tests::{test}")])
+            .args(["--exact", &format!("switch::window_end::tests::{test}")])
             .env("TZ", ZONE)
             .output()
             .unwrap();

@@ -4,24 +4,19 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::common::Port;
 use super::common::client::connect;
 use super::{Daemon, GET, ask};
 
 #[test]
-fn what_is_no_request_is_told() {
+fn an_invalid_request_gets_a_reply() {
     let daemon = Daemon::plain();
     for (line, expected) in [
         ("nonsense\n".to_owned(), "not a line of JSON"),
         ("{\"command\":\"stop\"}\n".to_owned(), "unknown command"),
         ("\n".to_owned(), "not a line of JSON"),
-        (
-            "{\"command\":\"announce\",\"until\":\"soon\"}\n".to_owned(),
-            "\"until\" is a number",
-        ),
-        ("x".repeat(64 * 1024), "the line is over 64 KiB"),
+        ("{\"command\":\"announce\"}\n".to_owned(), "unknown command"),
+        ("x".repeat(1024), "the line is over 1 KiB"),
     ] {
         let answer = ask(&daemon.socket(), &line);
         assert_eq!(answer["ok"], false);
@@ -68,10 +63,10 @@ fn silent_clients_hold_nobody_up() {
 #[test]
 fn a_client_that_goes_while_it_waits_costs_nothing() {
     let daemon = Daemon::plain();
-    let request = format!("{}\n", json!({ "command": "announce", "message": "m" }));
+    daemon.save_state("{\"message\":\"m\"}");
     for _ in 0..3 {
         let mut client = UnixStream::connect(daemon.socket()).unwrap();
-        client.write_all(request.as_bytes()).unwrap();
+        client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
     }
     super::wait_until(
         || daemon.status()["announced"]["message"] == "m",

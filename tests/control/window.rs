@@ -1,4 +1,4 @@
-//! What is announced: told through the socket, read from the state, and kept.
+//! The announcement: the daemon reads it from the state file at start and at each reload.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,13 +10,13 @@ use super::common::client::connect;
 use super::common::{Answer, Port, maintd};
 use super::{Daemon, wait_until};
 
-/// An end that is near enough to be one.
+/// An end in an hour.
 fn end() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     now.as_secs() + 3600
 }
 
-/// What the switch writes down where this is announced.
+/// A state file that announces this.
 fn state(until: impl Into<Option<u64>>, message: &str) -> String {
     json!({ "version": 1, "since": 1, "until": until.into(), "message": message, "entries": [], "except": [] })
         .to_string()
@@ -30,27 +30,40 @@ fn nothing() -> Value {
     json!({ "until": null, "message": null })
 }
 
-#[test]
-fn an_announcement_is_answered_when_new_workers_serve() {
-    let daemon = Daemon::plain();
-    assert_eq!(announced(&daemon), nothing());
-    let until = end();
-    let window = json!({ "until": until, "message": "new \"disks\"\n" });
-    let mut request = window.clone();
-    request["command"] = json!("announce");
-    daemon.done(&request);
-    let told = daemon.server().wait_for_stderr("maintd: reloaded\n");
-    assert!(
-        told.contains("maintd: a maintenance is announced\n"),
-        "{told}"
-    );
-    assert_eq!(announced(&daemon), window);
-    daemon.done(&json!({ "command": "announce" }));
-    assert_eq!(announced(&daemon), nothing());
+fn reload(daemon: &Daemon) -> Value {
+    daemon.done(&json!({ "command": "reload" }))["announced"].clone()
 }
 
 #[test]
-fn the_window_outlives_a_restart_and_a_reload() {
+fn a_reload_request_is_answered_when_new_workers_accept() {
+    let daemon = Daemon::plain();
+    assert_eq!(announced(&daemon), nothing());
+    let until = end();
+    daemon.save_state(&state(until, "new \"disks\"\n"));
+    let window = json!({ "until": until, "message": "new \"disks\"\n" });
+    assert_eq!(reload(&daemon), window);
+    let log = daemon.server().wait_for_stderr("maintd: reloaded\n");
+    let count = |text: &str| log.matches(text).count();
+    assert_eq!(count("maintd: a maintenance is announced\n"), 1, "{log}");
+    assert_eq!(announced(&daemon), window);
+    // A message stands only where the announcement changes.
+    assert_eq!(reload(&daemon), window);
+    let log = daemon.server().stderr();
+    let count = |text: &str| log.matches(text).count();
+    assert_eq!(count("maintd: a maintenance is announced\n"), 1, "{log}");
+    assert_eq!(count("maintd: reloaded\n"), 2, "{log}");
+    fs::remove_file(daemon.path("state/state.json")).unwrap();
+    assert_eq!(reload(&daemon), nothing());
+    assert_eq!(announced(&daemon), nothing());
+    let log = daemon.server().stderr();
+    assert!(
+        log.contains("maintd: nothing is announced any more\n"),
+        "{log}"
+    );
+}
+
+#[test]
+fn the_announcement_outlives_a_restart_and_a_reload() {
     let mut daemon = Daemon::plain();
     let until = end();
     daemon.save_state(&state(until, "saved"));
@@ -59,7 +72,9 @@ fn the_window_outlives_a_restart_and_a_reload() {
     assert_eq!(announced(&daemon), saved);
     daemon.run();
     assert_eq!(announced(&daemon), saved);
-    // Switched off, while nobody could tell it.
+    daemon.reload();
+    assert_eq!(announced(&daemon), saved);
+    // Switched off while the control socket did not answer.
     fs::remove_file(daemon.path("state/state.json")).unwrap();
     daemon.reload();
     assert_eq!(announced(&daemon), nothing());
@@ -73,7 +88,8 @@ fn programs_are_told_the_same_retry_after_by_head_and_body() {
         "access_log access.log;",
     );
     let message = "new disks ".repeat(100);
-    daemon.done(&json!({ "command": "announce", "until": end(), "message": message }));
+    daemon.save_state(&state(end(), &message));
+    reload(&daemon);
     // The old worker may still have the next visitor, and its page.
     #[cfg(target_os = "linux")]
     wait_until(
@@ -95,7 +111,7 @@ fn programs_are_told_the_same_retry_after_by_head_and_body() {
     };
     let length = |answer: &Answer| answer.header("Content-Length").unwrap().to_owned();
     let whole = length(&ask("HEAD", "identity"));
-    let mut told = HashSet::new();
+    let mut log = HashSet::new();
     for _ in 0..20 {
         let answer = ask("GET", "identity");
         let problem: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -112,9 +128,9 @@ fn programs_are_told_the_same_retry_after_by_head_and_body() {
         assert!(problem["until"].is_string());
         assert_eq!(length(&answer), answer.body.len().to_string());
         assert_eq!(length(&answer), whole);
-        told.insert(wait);
+        log.insert(wait);
     }
-    assert!(told.len() > 10, "{told:?}");
+    assert!(log.len() > 10, "{log:?}");
     // What counts is not compressed.
     let body = ask("GET", "gzip, br").body.len();
     assert_eq!(body.to_string(), whole);
@@ -128,75 +144,39 @@ fn programs_are_told_the_same_retry_after_by_head_and_body() {
     );
 }
 
-/// The disk is full, the switch has another state directory, or somebody spoke to the socket himself.
+/// Up to version 0.1 a client could send the announcement itself.
 #[test]
-fn what_is_not_saved_is_announced_until_something_else_is() {
+fn only_the_state_file_announces() {
     let daemon = Daemon::plain();
-    daemon.save_state(&state(end(), "saved"));
-    for request in [
-        json!({ "command": "announce", "message": "unsaved", "saved": false }),
-        json!({ "command": "announce", "message": "unsaved" }),
-        json!({ "command": "announce", "message": "unsaved", "saved": null }),
-    ] {
-        daemon.done(&request);
+    let answer = daemon.ask(&json!({ "command": "announce", "message": "m", "saved": true }));
+    assert_eq!(answer["fault"], "unknown command; write reload or status");
+    let answer = daemon.done(&json!({ "command": "reload", "message": "m", "until": end() }));
+    assert_eq!(answer["announced"], nothing());
+    assert_eq!(announced(&daemon), nothing());
+    // The last saved one counts, not the last that was announced.
+    for message in ["first", "second"] {
+        daemon.save_state(&state(None, message));
+        assert_eq!(reload(&daemon)["message"], message);
         for _ in 0..2 {
             daemon.reload();
-            assert_eq!(announced(&daemon)["message"], "unsaved", "{request}");
+            assert_eq!(announced(&daemon)["message"], message);
         }
-        // The same once more, now that it is saved; and then what is saved has changed.
-        daemon.save_state(&state(None, "unsaved"));
-        daemon.done(&json!({ "command": "announce", "message": "unsaved", "saved": true }));
-        daemon.save_state(&state(end(), "saved"));
-        daemon.reload();
-        assert_eq!(announced(&daemon)["message"], "saved", "{request}");
     }
-    // That nothing is announced can be unsaved too.
-    daemon.done(&json!({ "command": "announce" }));
-    daemon.reload();
-    assert_eq!(announced(&daemon), nothing());
-}
-
-/// The switch saves it where its own configuration says.
-#[test]
-fn what_is_saved_elsewhere_is_announced_until_something_else_is() {
-    let daemon = Daemon::plain();
-    daemon.done(&json!({ "command": "announce", "message": "elsewhere", "saved": true }));
-    daemon.reload();
-    assert_eq!(announced(&daemon)["message"], "elsewhere");
-    daemon.done(&json!({ "command": "announce", "saved": true }));
-    daemon.reload();
-    assert_eq!(announced(&daemon), nothing());
 }
 
 #[test]
-fn what_was_shown_already_stays_where_it_is_not_saved() {
-    let daemon = Daemon::plain();
-    daemon.save_state(&state(end(), "m"));
-    daemon.reload();
-    let shown = announced(&daemon);
-    let mut request = shown.clone();
-    request["command"] = json!("announce");
-    daemon.done(&request);
-    fs::remove_file(daemon.path("state/state.json")).unwrap();
-    daemon.reload();
-    assert_eq!(announced(&daemon), shown);
-}
-
-#[test]
-fn an_end_in_another_century_is_a_warning_and_not_announced() {
+fn an_end_in_another_century_is_a_warning() {
     let mut daemon = Daemon::plain();
     daemon.save_state(&state(u64::MAX, "saved"));
     daemon.run();
     let warning = format!(
-        "maintd: warning: cannot read what is announced from \"{}\": its end is more than a year ahead; switch anew, or delete it\n",
+        "maintd: warning: cannot read what is announced from \"{}\": its end is more than 30 days ahead; switch on again, or delete it\n",
         daemon.path("state/state.json").display()
     );
-    let told = daemon.server().stderr();
-    assert!(told.contains(&warning), "{told}");
+    let log = daemon.server().stderr();
+    assert!(log.contains(&warning), "{log}");
     assert_eq!(announced(&daemon), nothing());
-    let answer = daemon.ask(&json!({ "command": "announce", "until": u64::MAX }));
-    assert_eq!(answer["fault"], "\"until\" is more than a year ahead");
-    assert_eq!(announced(&daemon), nothing());
+    assert_eq!(reload(&daemon), nothing());
 }
 
 #[test]
@@ -205,13 +185,13 @@ fn a_damaged_state_is_a_warning() {
     daemon.save_state("{");
     daemon.run();
     let warning = format!(
-        "maintd: warning: cannot read what is announced from \"{}\": it is damaged; switch anew, or delete it\n",
+        "maintd: warning: cannot read what is announced from \"{}\": it is damaged; switch on again, or delete it\n",
         daemon.path("state/state.json").display()
     );
-    let told = daemon.server().stderr();
-    assert!(told.contains(&warning), "{told}");
+    let log = daemon.server().stderr();
+    assert!(log.contains(&warning), "{log}");
     assert_eq!(announced(&daemon), nothing());
-    // What was right stays.
+    // The last announcement that could be read stays.
     daemon.save_state(&state(end(), "saved"));
     daemon.reload();
     daemon.save_state("[]");
@@ -228,16 +208,17 @@ fn a_damaged_state_is_a_warning() {
 fn a_faulty_configuration_is_answered_and_the_page_stays() {
     let daemon = Daemon::plain();
     daemon.configure("server { listen 127.0.0.1:0; return 404; }", "");
-    let answer = daemon.ask(&json!({ "command": "announce", "message": "m" }));
+    daemon.save_state(&state(None, "m"));
+    let answer = daemon.ask(&json!({ "command": "reload" }));
     assert_eq!(answer["ok"], false);
     let fault = answer["fault"].as_str().unwrap();
     assert!(
-        fault.starts_with("its configuration cannot be read anew: "),
+        fault.starts_with("its configuration cannot be reloaded: "),
         "{fault}"
     );
     assert!(fault.contains("has 1 fault"), "{fault}");
     assert_eq!(announced(&daemon), nothing());
-    // What it was told holds when that is mended.
+    // A later reload reads the state file again.
     daemon.configure("server { listen 127.0.0.1:0; return 503; }", "");
     daemon.reload();
     assert_eq!(announced(&daemon)["message"], "m");

@@ -1,8 +1,8 @@
-//! What `on` and `off` tell a running daemon: what is announced, so that the page shows it.
+//! `on` and `off` save what is announced and make a running daemon reload, so that its pages show it.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,15 @@ use crate::KILL_LIVE;
 use crate::common::{Server, maintd};
 use crate::host::Host;
 
-/// A daemon with a control socket where the host's configuration has it, and its state where the switch writes it.
+/// A daemon with the control socket and the state directory of the host's configuration.
 fn daemon(host: &Host) -> Server {
+    daemon_with(host, "state")
+}
+
+fn daemon_with(host: &Host, state_dir: &str) -> Server {
     let path = host.path("daemon.conf");
-    let text = "server { listen 127.0.0.1:0; return 503; } control control.sock; state_dir state;";
-    fs::write(&path, text).unwrap();
+    let server = "server { listen 127.0.0.1:0; return 503; } control control.sock;";
+    fs::write(&path, format!("{server} state_dir {state_dir};")).unwrap();
     let conf = fs::read_to_string(host.path("maintd.conf")).unwrap();
     host.configure_all(&format!("{conf} control control.sock;"));
     let mut command = maintd();
@@ -22,7 +26,7 @@ fn daemon(host: &Host) -> Server {
     Server::start_command(command, 1)
 }
 
-/// What the daemon announces, as `status --json` has it.
+/// What the daemon announces, from `status --json`.
 fn announced(host: &Host) -> Value {
     let status = host.maintd(&["status", "--json"]);
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
@@ -35,11 +39,12 @@ fn the_daemon_shows_what_is_announced_until_off() {
     let server = daemon(&host);
     let ended = host.done(&["on", "--for", "2h", "--message", "new disks"]);
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
-    let told = announced(&host);
-    assert_eq!(told["message"], "new disks");
-    assert!(told["until"].as_str().unwrap().contains('T'), "{told}");
-    // It serves by then.
-    server.wait_for_stderr("maintd: reloaded\n");
+    let shown = announced(&host);
+    assert_eq!(shown["message"], "new disks");
+    assert!(shown["until"].as_str().unwrap().contains('T'), "{shown}");
+    // The new workers accept by then.
+    let reloads = || server.stderr().matches("maintd: reloaded\n").count();
+    assert_eq!(reloads(), 1);
     let table = host.done(&["status"]).stdout;
     assert!(table.contains("\ndaemon        maintd "), "{table}");
     assert!(table.contains("\nrequests      "), "{table}");
@@ -49,34 +54,39 @@ fn the_daemon_shows_what_is_announced_until_off() {
     host.done(&["on", "--message", "again"]);
     host.done(&["off"]);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+    assert_eq!(reloads(), 4);
+    // What does not change the announcement replaces no workers.
+    host.done(&["on"]);
+    host.done(&["off"]);
+    assert_eq!(reloads(), 4);
 }
 
-/// Who only excepts one address more does not end what visitors are told.
+/// An `on` that only adds an exception does not end the announcement.
 #[test]
-fn what_is_announced_stays_where_it_is_switched_on_again_without() {
+fn a_second_on_without_a_message_keeps_the_announcement() {
     let host = Host::new();
     let _server = daemon(&host);
     host.done(&["on", "--for", "2h", "--message", "new disks"]);
-    let (told, saved) = (announced(&host), host.saved().unwrap());
+    let (shown, saved) = (announced(&host), host.saved().unwrap());
     let ended = host.done(&["on", "--except", "192.0.2.10"]);
     assert!(
         ended.stderr.contains("; announced until "),
         "{}",
         ended.stderr
     );
-    assert_eq!(announced(&host), told);
+    assert_eq!(announced(&host), shown);
     let now = host.saved().unwrap();
     assert_eq!(
         [&now["until"], &now["message"]],
         [&saved["until"], &saved["message"]]
     );
-    // One of them says all.
+    // --message alone replaces both.
     host.done(&["on", "--message", "other"]);
     assert_eq!(
         announced(&host),
         json!({ "until": null, "message": "other" })
     );
-    // Ended by hand: that was another maintenance.
+    // The table was emptied by hand: the next `on` is another maintenance.
     host.set_table(&[]);
     host.done(&["on"]);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
@@ -84,27 +94,65 @@ fn what_is_announced_stays_where_it_is_switched_on_again_without() {
 }
 
 #[test]
-fn what_could_not_be_saved_outlives_a_reload() {
+fn what_cannot_be_saved_is_a_warning_and_not_announced() {
     let host = Host::new();
     let server = daemon(&host);
     fs::write(host.path("state"), "a file").unwrap();
     let ended = host.done(&["on", "--message", "the disk is full"]);
     assert!(ended.stderr.contains("cannot save "), "{}", ended.stderr);
-    server.wait_for_stderr("maintd: reloaded\n");
-    server.signal(libc::SIGHUP);
-    let reloads = || server.stderr().matches("maintd: reloaded\n").count();
-    let limit = Instant::now() + Duration::from_secs(20);
-    while reloads() < 2 {
-        assert!(Instant::now() < limit, "it has not reloaded");
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(announced(&host)["message"], "the disk is full");
-    host.done(&["off"]);
+    let warning = "maintd: warning: the page does not show what is announced: the state could not be saved; switch on again when that is fixed\n";
+    assert!(ended.stderr.ends_with(warning), "{}", ended.stderr);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+    let ended = host.done(&["off"]);
+    assert!(!ended.stderr.contains("announced"), "{}", ended.stderr);
+    // Without a message there is nothing to announce.
+    let ended = host.done(&["on"]);
+    assert!(!ended.stderr.contains("announced"), "{}", ended.stderr);
+    fs::remove_file(host.path("state")).unwrap();
+    let ended = host.done(&["on", "--message", "the disk is full"]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    assert_eq!(announced(&host)["message"], "the disk is full");
+    assert!(
+        !server.stderr().contains("cannot read"),
+        "{}",
+        server.stderr()
+    );
 }
 
 #[test]
-fn new_visitors_are_told_though_old_connections_stay() {
+fn a_daemon_with_another_state_dir_is_a_warning() {
+    let host = Host::new();
+    let _server = daemon_with(&host, "elsewhere");
+    let ended = host.done(&["on", "--message", "new disks"]);
+    let warning = "maintd: warning: the page does not show what is announced: the daemon cannot read the state file, or has another state_dir; see its error_log\n";
+    assert!(ended.stderr.ends_with(warning), "{}", ended.stderr);
+    assert_eq!(announced(&host), json!({ "until": null, "message": null }));
+    let ended = host.done(&["off"]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+}
+
+/// The daemon may run as another user than root, which switches.
+#[test]
+fn the_state_file_is_readable_for_all_whatever_the_umask_is() {
+    let host = Host::new();
+    let on = host.command(&["on", "--message", "new disks"]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(on.get_program())
+        .args(on.get_args())
+        .envs(
+            on.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(on.get_current_dir().unwrap());
+    assert!(shell.output().unwrap().status.success());
+    let mode = |name: &str| host.path(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode("state"), mode("state/state.json")], [0o755, 0o644]);
+}
+
+#[test]
+fn a_half_finished_on_announces_too() {
     let host = Host::new();
     let _server = daemon(&host);
     host.fault(json!({ "call": KILL_LIVE, "status": 1, "stderr": "pfctl: x\n" }));
@@ -119,7 +167,7 @@ fn new_visitors_are_told_though_old_connections_stay() {
 }
 
 #[test]
-fn status_warns_where_the_daemon_announces_something_else() {
+fn status_warns_if_the_daemon_announces_something_else() {
     let host = Host::new();
     let warning = format!(
         "the daemon announces something else than \"{}\" has; switch on again, or off",
@@ -143,12 +191,12 @@ fn status_warns_where_the_daemon_announces_something_else() {
 }
 
 #[test]
-fn resume_announces_what_was_announced() {
+fn resume_keeps_the_announcement() {
     let host = Host::new();
     host.done(&["on", "--message", "new disks"]);
     let _server = daemon(&host);
     host.set_table(&[]);
-    // Read from the state at the start, and told again.
+    // Read from the state file at start.
     assert_eq!(announced(&host)["message"], "new disks");
     let ended = host.done(&["on", "--resume"]);
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
@@ -156,7 +204,7 @@ fn resume_announces_what_was_announced() {
 }
 
 #[test]
-fn without_a_daemon_one_warning_says_so_where_there_is_something_to_show() {
+fn an_announcement_without_a_daemon_is_one_warning() {
     let host = Host::new();
     let ended = host.done(&["on", "--message", "new disks"]);
     let warning = "maintd: warning: the page does not show what is announced: no daemon at \"/nonexistent\": no such file or directory; give \"maintd serve\" a configuration or --control, or send it HUP\n";
@@ -174,12 +222,12 @@ fn without_a_daemon_one_warning_says_so_where_there_is_something_to_show() {
 }
 
 #[test]
-fn a_daemon_that_cannot_show_it_says_why() {
+fn a_daemon_that_cannot_reload_is_a_warning_with_the_cause() {
     let host = Host::new();
     let server = daemon(&host);
     fs::write(host.path("daemon.conf"), "server { listen 127.0.0.1:0; }").unwrap();
     let ended = host.done(&["on", "--message", "new disks"]);
-    let warning = "maintd: warning: the page does not show what is announced: its configuration cannot be read anew: ";
+    let warning = "maintd: warning: the page does not show what is announced: its configuration cannot be reloaded: ";
     assert!(ended.stderr.contains(warning), "{}", ended.stderr);
     drop(server);
 }

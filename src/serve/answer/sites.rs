@@ -11,9 +11,9 @@ use crate::serve::answer::load;
 use crate::serve::answer::retry_after::{BEGINNING, Countdown};
 use crate::serve::answer::{Answers, Persistence, Ready};
 use crate::serve::http1::{Part, Request};
-use crate::serve::system;
 use crate::serve::tls;
 use crate::serve::tls::SharedTls;
+use crate::window::Window;
 
 /// What a connection is answered with, and how often: the sites of its endpoint.
 #[derive(Debug)]
@@ -95,12 +95,12 @@ pub struct Service {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// Loads all that a configuration names: a service for each of its endpoints, in their order.
+/// Loads all that a configuration names, with pages that announce `window`: a service for each endpoint, in their order.
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub fn load(config: &Config, lasting: &SharedTls) -> Result<Vec<Service>, Error> {
-    let answers = Arc::new(answers(config)?);
+pub fn load(config: &Config, window: &Window, lasting: &SharedTls) -> Result<Vec<Service>, Error> {
+    let answers = Arc::new(answers(config, window)?);
     let settings = tls::settings(config, lasting)?;
     let services = config.endpoints.iter().zip(settings);
     Ok(services
@@ -110,7 +110,7 @@ pub fn load(config: &Config, lasting: &SharedTls) -> Result<Vec<Service>, Error>
                 hosts: endpoint.hosts.clone(),
                 max_requests: config.max_requests,
                 draining: false,
-                countdown: config.window.until.map(Countdown::new),
+                countdown: window.until.map(Countdown::new),
             },
             tls,
         })
@@ -121,7 +121,7 @@ pub fn load(config: &Config, lasting: &SharedTls) -> Result<Vec<Service>, Error>
 ///
 /// # Errors
 /// A page cannot be read, or there is no memory for it.
-pub fn answers(config: &Config) -> Result<Answers, Error> {
-    Answers::of_sites(&load::contents(config)?)
-        .map_err(|error| system("keep the page in memory", &error))
+pub fn answers(config: &Config, window: &Window) -> Result<Answers, Error> {
+    Answers::of_sites(&load::contents(config, window)?)
+        .map_err(|error| Error::system("keep the page in memory", &error))
 }

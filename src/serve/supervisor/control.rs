@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::serve::supervisor::{Phase, Reloading, Supervisor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock;
 use crate::config::{BindAddr, Config, ControlSocket, Endpoint, EndpointSource, Purpose};
@@ -23,14 +23,7 @@ impl Supervisor {
         let asked = self.control.as_mut().map(|control| control.take(now));
         for (client, request) in asked.unwrap_or_default() {
             match request {
-                Request::Announce { window, is_saved } => {
-                    // The switch may save it elsewhere than where it would be read here.
-                    let state_dir = &self.material.config.state_dir;
-                    let is_found = is_saved
-                        && window::saved(state_dir, clock::seconds()).as_ref() == Ok(&window);
-                    self.pinned = (!is_found).then(|| window.clone());
-                    self.announce(client, window);
-                }
+                Request::Reload => self.reload_for(client),
                 Request::Status => self.answer(client, Reply::Done(self.report())),
             }
         }
@@ -43,7 +36,7 @@ impl Supervisor {
             figures: self.board.figures(),
             samples: &self.samples,
             hosts: &self.hosts,
-            window: &self.material.config.window,
+            window: &self.material.window,
             workers: self.staff.serving(),
             uptime: started.as_secs(),
         }
@@ -63,7 +56,7 @@ impl Supervisor {
             board: self.board.clone(),
             hosts: self.hosts.clone(),
             started: now.saturating_sub(self.started.elapsed().as_secs()),
-            until: config.window.until,
+            until: self.material.window.until,
         })
     }
 
@@ -73,21 +66,8 @@ impl Supervisor {
         }
     }
 
-    /// Has new workers show this. The client has its answer when they serve.
-    fn announce(&mut self, client: ClientNumber, window: Window) {
-        let is_shown = self.told.is_none() && self.material.config.window == window;
-        if is_shown && matches!(self.phase, Phase::Serving | Phase::Closing(_)) {
-            return self.answer(client, Reply::done());
-        }
-        log::info!(
-            "{}",
-            if window.is_empty() {
-                "nothing is announced any more"
-            } else {
-                "a maintenance is announced"
-            }
-        );
-        self.told = Some(window);
+    /// Reloads. The client gets its reply when the new workers accept.
+    fn reload_for(&mut self, client: ClientNumber) {
         match self.reload() {
             Reloading::Begun => {
                 if let Some(control) = &mut self.control {
@@ -102,26 +82,42 @@ impl Supervisor {
                 ),
             ),
             Reloading::Faulty(fault) => {
-                let what = format!("its configuration cannot be read anew: {fault}");
+                let what = format!(
+                    "its configuration cannot be reloaded: {fault}; fix that and send HUP to \"maintd serve\""
+                );
                 self.answer(client, Reply::Error(what));
             }
-            Reloading::Ending => self.answer(client, Reply::Error("it is ending".to_owned())),
+            Reloading::Ending => self.answer(
+                client,
+                Reply::Error("the daemon is shutting down".to_owned()),
+            ),
         }
     }
 
     /// The newest workers serve.
     pub(crate) fn tell_waiting(&mut self) {
         if let Some(control) = &mut self.control {
-            control.answer_waiting(&Reply::done(), Instant::now());
+            let mut announced = json!({});
+            self.material.window.put_into(&mut announced);
+            let reply = Reply::Done(json!({ "announced": announced }));
+            control.answer_waiting(&reply, Instant::now());
         }
     }
 
-    /// What is announced from now on: what was told, and is new or not saved; or else what the switch has written down.
+    /// What is announced from the next generation on. If the state file cannot be used, that does not change.
     pub(crate) fn window(&self, state_dir: &Path) -> Window {
-        if let Some(told) = self.told.as_ref().or(self.pinned.as_ref()) {
-            return told.clone();
+        let window = saved_window(state_dir).unwrap_or_else(|| self.material.window.clone());
+        if window != self.material.window {
+            log::info!(
+                "{}",
+                if window.is_empty() {
+                    "nothing is announced any more"
+                } else {
+                    "a maintenance is announced"
+                }
+            );
         }
-        saved_window(state_dir).unwrap_or_else(|| self.material.config.window.clone())
+        window
     }
 
     /// Opens the control socket if it is to be another one from now on.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::net::{UnixListener, UnixStream};
 
 use crate::config::ControlSocket;
-use crate::control::{MAX_LINE, Reply, Request};
+use crate::control::{MAX_REQUEST, Reply, Request};
 use crate::error::{Error, reason};
 use crate::serve::listeners::listener::{SocketFile, bind_unix, is_socket};
 use crate::sys;
@@ -92,7 +92,7 @@ impl Control {
             })),
             Err(error) if is_default => {
                 log::warn!(
-                    "{}; \"maintd on\" cannot tell this daemon what it announces: give another with \"control\" or --control",
+                    "{}; \"maintd on\" cannot make this daemon announce anything: give another with \"control\" or --control",
                     what(&error)
                 );
                 Ok(None)
@@ -235,9 +235,8 @@ impl ControlClient {
         let Exchange::Asking(line) = &mut self.exchange else {
             return None;
         };
-        let mut buffer = [0; 4096];
-        // As many as a line has at most, so that nobody writes for ever.
-        for _ in 0..=MAX_LINE / buffer.len() {
+        let mut buffer = [0; MAX_REQUEST];
+        loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
                     self.exchange = Exchange::Over;
@@ -246,8 +245,8 @@ impl ControlClient {
                 Ok(length) => {
                     let end = buffer[..length].iter().position(|byte| *byte == b'\n');
                     line.extend_from_slice(&buffer[..end.unwrap_or(length)]);
-                    let asked = match (line.len() < MAX_LINE, end) {
-                        (false, _) => Err("the line is over 64 KiB".to_owned()),
+                    let asked = match (line.len() < MAX_REQUEST, end) {
+                        (false, _) => Err("the line is over 1 KiB".to_owned()),
                         (true, Some(_)) => Request::parse(line),
                         (true, None) => continue,
                     };
@@ -262,7 +261,6 @@ impl ControlClient {
                 }
             }
         }
-        None
     }
 
     fn answer(&mut self, reply: Reply, now: Instant) {

@@ -7,10 +7,13 @@ use crate::serve::answer::sites::Service;
 use crate::serve::supervisor::sandbox;
 use crate::serve::tls::SharedTls;
 use crate::sys::Confinement;
+use crate::window::Window;
 
 /// What a generation of workers serves with.
 pub(crate) struct Generation {
     pub(crate) config: Config,
+    /// What its pages announce.
+    pub(crate) window: Window,
     /// By the endpoints' numbers.
     pub(crate) services: Vec<Service>,
     /// What a worker gives up before it serves.
@@ -22,11 +25,12 @@ impl Generation {
     ///
     /// # Errors
     /// The first that cannot be used.
-    pub(crate) fn load(config: Config, lasting: &SharedTls) -> Result<Self, Error> {
-        let services = sites::load(&config, lasting)?;
+    pub(crate) fn load(config: Config, window: Window, lasting: &SharedTls) -> Result<Self, Error> {
+        let services = sites::load(&config, &window, lasting)?;
         let confinement = sandbox::prepare(&config)?;
         Ok(Self {
             config,
+            window,
             services,
             confinement,
         })

@@ -39,7 +39,6 @@ use crate::serve::tls::SharedTls;
 use crate::serve::{announce_stand_ins, system};
 use crate::sys;
 use crate::sys::{Change, Source};
-use crate::window::Window;
 
 /// The old generations that there may be beside the newest one.
 const MAX_OLD: usize = 4;
@@ -70,10 +69,6 @@ pub(crate) struct Supervisor {
     logs: Logs,
     pid_file: Option<PidFile>,
     control: Option<Control>,
-    /// What is to be announced from the next reload on, as a client has told.
-    told: Option<Window>,
-    /// What a client has told last, where it is not in the state: reloads find it here alone.
-    pinned: Option<Window>,
     samples: Samples,
     /// The hosts whose requests are counted apart, and the places of those of the sites.
     hosts: Hosts,
@@ -100,12 +95,12 @@ impl Supervisor {
         let inherited = Inherited::take()?;
         inherited.replace_defaults(&mut config);
         add_metrics(&mut config);
-        config.window = saved_window(&config.state_dir).unwrap_or_default();
+        let window = saved_window(&config.state_dir).unwrap_or_default();
         let board = Board::new(MAX_WORKERS * (MAX_OLD + 2))
             .map_err(|error| system("share memory", &error))?;
         let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
         let tls = SharedTls::new()?;
-        let material = Generation::load(config, &tls)?;
+        let material = Generation::load(config, window, &tls)?;
         let workers = material.config.workers;
         let gates = ListenerSet::open(inherited, &material.config.endpoints, workers)?;
         descriptors.connections(gates.most_sockets(workers))?;
@@ -124,8 +119,6 @@ impl Supervisor {
             logs,
             pid_file: pid_file.transpose()?,
             control,
-            told: None,
-            pinned: None,
             samples,
             hosts,
             host_places,
@@ -358,8 +351,8 @@ impl Supervisor {
         let mut config = (self.reread)()?;
         self.gates.inherited().replace_defaults(&mut config);
         add_metrics(&mut config);
-        config.window = self.window(&config.state_dir);
-        let material = Generation::load(config, &self.tls)?;
+        let window = self.window(&config.state_dir);
+        let material = Generation::load(config, window, &self.tls)?;
         let logs = NewLogs::open(&material.config.logs)?;
         let pid_file = self.new_pid_file(&material.config)?;
         let control = self.new_control(&material.config.control)?;
@@ -377,7 +370,6 @@ impl Supervisor {
         if let Some(control) = control {
             self.control = control;
         }
-        self.told = None;
         self.host_places = self.hosts.places(&material.config.sites);
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());

@@ -52,7 +52,7 @@ impl Daemon {
     /// # Errors
     /// There is none, or it does not tell.
     pub(crate) fn ask(socket: &Path) -> Result<Self, Failure> {
-        match ask(socket, &Request::Status, LIMIT)? {
+        match ask(socket, Request::Status, LIMIT)? {
             Reply::Done(value) => Ok(Self(value)),
             Reply::Error(what) => Err(Failure::Failed(what)),
         }

@@ -216,7 +216,7 @@ impl Switch {
     fn daemon(&self, warnings: &mut Vec<String>) -> Option<Daemon> {
         let daemon = match Daemon::ask(&self.control) {
             Ok(daemon) => daemon,
-            Err(Failure::Nobody(_)) => return None,
+            Err(Failure::NoDaemon(_)) => return None,
             Err(Failure::Failed(cause)) => {
                 warnings.push(format!("the daemon does not tell what it does: {cause}"));
                 return None;

@@ -188,20 +188,24 @@ fn language(page: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub(crate) fn contents(config: &Config) -> Result<Vec<Content<'_>>, Error> {
+pub(crate) fn contents<'a>(config: &'a Config, window: &Window) -> Result<Vec<Content<'a>>, Error> {
     let (library, faults) = PageFiles::read(config);
     match faults.into_iter().next() {
         Some(fault) => Err(fault),
         None => {
-            let content = |site| content(site, config, &library);
+            let content = |site| content(site, config, window, &library);
             Ok(config.sites.iter().map(content).collect())
         }
     }
 }
 
 /// What a site answers.
-fn content<'a>(site: &'a SiteConfig, config: &Config, library: &PageFiles) -> Content<'a> {
-    let window = &config.window;
+fn content<'a>(
+    site: &'a SiteConfig,
+    config: &Config,
+    window: &Window,
+    library: &PageFiles,
+) -> Content<'a> {
     let values = Values {
         until: window.until.map(clock::told).unwrap_or_default(),
         message: window.message.clone().unwrap_or_default(),

@@ -122,7 +122,7 @@ fn list(socket: &Path) -> io::Result<()> {
 fn told(socket: &Path, failure: Failure) -> String {
     let socket = socket.display();
     match failure {
-        Failure::Nobody(cause) => format!("no daemon at \"{socket}\": {cause}; waiting for one"),
+        Failure::NoDaemon(cause) => format!("no daemon at \"{socket}\": {cause}; waiting for one"),
         Failure::Failed(cause) => format!("the daemon at \"{socket}\" does not tell: {cause}"),
     }
 }
