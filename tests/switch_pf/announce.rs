@@ -170,7 +170,7 @@ fn a_half_finished_on_announces_too() {
 fn status_warns_if_the_daemon_announces_something_else() {
     let host = Host::new();
     let warning = format!(
-        "the daemon announces something else than \"{}\" has; switch on again, or off",
+        "the daemon's announcement differs from \"{}\"; switch on again, or off",
         host.path("state/state.json").display()
     );
     let warnings = |host: &Host| {

@@ -117,7 +117,10 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let json = site.maintd(&["status", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let warnings = json["warnings"].to_string();
-    assert!(warnings.contains("a firewall keeps visitors"), "{warnings}");
+    assert!(
+        warnings.contains("a firewall blocks visitors"),
+        "{warnings}"
+    );
     site.switch(&["off"]);
     site.new_visitors_get(&live);
     refused

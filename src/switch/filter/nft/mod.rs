@@ -357,7 +357,7 @@ impl Nft {
 pub(crate) fn read_everything(text: &str) {
     output::table(text);
     output::open_sockets(text).count();
-    firewall::parse_any(text);
+    firewall::read_everything(text);
 }
 
 /// nft says that there is no such table.

@@ -26,8 +26,8 @@ use crate::config::switch::Redirect;
 pub(crate) use crate::switch::filter::nft::firewall::obstacle::{FirewallProblem, find_problem};
 pub(crate) use crate::switch::filter::nft::firewall::ruleset::{Listings, Ruleset};
 
-/// Parses a text as the output of each program that lists rules, and evaluates them. For fuzzing.
-pub(crate) fn parse_any(text: &str) {
+/// Reads a text as the output of each program that lists rules, and evaluates them. For fuzzing.
+pub(crate) fn read_everything(text: &str) {
     let own = [IpAddr::from([192, 0, 2, 1])];
     let listings = [
         Listings {
