@@ -12,7 +12,8 @@ use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
 use crate::switch;
-use crate::switch::{Ending, Switch, Syntax, Tools, Wish, status};
+use crate::switch::run::{self, Ending};
+use crate::switch::{OnRequest, Switch, Syntax, Tools, status};
 
 /// What all of these commands take.
 #[derive(Args, Debug)]
@@ -134,9 +135,8 @@ fn network(text: &str) -> Result<Network, String> {
 }
 
 impl Moving {
-    /// The wish, with those who alone are to be moved.
-    fn wish(&mut self, only: Vec<Network>) -> Wish {
-        Wish {
+    fn request(&mut self, only: Vec<Network>) -> OnRequest {
+        OnRequest {
             only,
             except: std::mem::take(&mut self.except),
             for_: self.for_.take(),
@@ -150,13 +150,13 @@ impl Moving {
 
 impl On {
     pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
-        let mut wish = self.moving.wish(self.only);
-        wish.resume = self.resume;
+        let mut request = self.moving.request(self.only);
+        request.resume = self.resume;
         let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
         if self.moving.dry_run {
-            return print(&switch.dry_on(&wish)?);
+            return print(&switch.dry_on(&request)?);
         }
-        switch.on(&wish).map(|()| 0)
+        switch.on(&request).map(|()| 0)
     }
 }
 
@@ -191,14 +191,14 @@ impl Status {
 
 impl Run {
     pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
-        let wish = self.moving.wish(Vec::new());
+        let request = self.moving.request(Vec::new());
         let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
         if self.moving.dry_run {
-            return print(&switch.dry_run(&wish, &self.command)?);
+            return print(&run::dry_run(&switch, &request, &self.command)?);
         }
-        let Ending { status, fault } = switch.run(&wish, &self.command)?;
-        if let Some(fault) = fault {
-            log::error!("{fault}");
+        let Ending { status, error } = run::run(&mut switch, &request, &self.command)?;
+        if let Some(error) = error {
+            log::error!("{error}");
         }
         Ok(status)
     }

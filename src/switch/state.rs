@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::config::network::Network;
 use crate::error::reason;
-use crate::switch::plan::Moved;
+use crate::switch::clients::ClientSet;
 use crate::window;
 use crate::window::Window;
 
@@ -26,7 +26,7 @@ pub(crate) struct Saved {
     /// The start, in seconds since 1970.
     pub(crate) since: u64,
     pub(crate) window: Window,
-    pub(crate) moved: Moved,
+    pub(crate) moved: ClientSet,
     /// The servers of the live site that accepted connections before. None if unknown, as in files of older versions.
     pub(crate) live: Option<Vec<SocketAddr>>,
 }
@@ -237,7 +237,7 @@ fn parse(text: &str) -> Option<Saved> {
     Some(Saved {
         since: value.get("since")?.as_u64()?,
         window: Window::of(&value)?,
-        moved: Moved::new(networks("entries")?, networks("except")?).ok()?,
+        moved: ClientSet::new(networks("entries")?, networks("except")?).ok()?,
         live,
     })
 }
@@ -255,7 +255,7 @@ mod tests {
                 until: Some(1_795_528_800),
                 message: Some("back \"soon\"\n".to_owned()),
             },
-            moved: Moved::new(
+            moved: ClientSet::new(
                 vec![Family::Inet.everybody(), Family::Inet6.everybody()],
                 vec!["192.0.2.10".parse().unwrap()],
             )

@@ -28,7 +28,7 @@ pub fn to_json(status: &Status) -> String {
         checks.iter().map(server).collect()
     };
     let not_accepting = |server: &SocketAddr| {
-        let what = format!("nothing accepts connections on {server}");
+        let what = format!("no server accepts connections on {server}");
         (*server, Err(what))
     };
     let not_accepting: Vec<ServerCheck> = status.not_accepting.iter().map(not_accepting).collect();
@@ -45,7 +45,7 @@ pub fn to_json(status: &Status) -> String {
         "normal": traffic(&status.live),
         "responder": servers(&status.responders),
         "live": servers(&[&status.live_servers[..], &not_accepting].concat()),
-        "states": { "used": status.state_usage.0, "limit": status.state_usage.1 },
+        "states": { "used": status.state_usage.used, "limit": status.state_usage.limit },
         "warnings": status.warnings,
         "daemon": status.daemon.as_ref().map(DaemonStatus::json),
     });
