@@ -76,11 +76,11 @@ pub(crate) enum SwitchError {
     /// The table cannot be read, although rules use it.
     UnreadableTable { table: String },
     /// An address is not redirected after the change.
-    NotRedirected { address: IpAddr },
+    NotRedirected { address: IpAddr, set: String },
     /// An excepted address is redirected after the change.
-    NotExcepted { address: IpAddr },
+    NotExcepted { address: IpAddr, set: String },
     /// Clients are redirected after the change that ended that.
-    NotEmpty,
+    NotEmpty { set: String },
     /// Connections were not ended.
     ConnectionsLeft { count: u64, server: &'static str },
 
@@ -181,7 +181,7 @@ impl fmt::Display for SwitchError {
                 to,
                 "the rules are for the interface \"{name}\", which this host does not have{}",
                 if *is_needed {
-                    ", so visitors stay on the live site; put the interface that they come in by into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\""
+                    ", so visitors stay on the live site; put the interface that visitors connect to into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\""
                 } else {
                     ""
                 }
@@ -212,12 +212,14 @@ impl fmt::Display for SwitchError {
                 to,
                 "table \"{table}\" cannot be read, though rules use it; try again"
             ),
-            Self::NotRedirected { address } => {
-                write!(to, "{address} is not redirected after it was added")
+            Self::NotRedirected { address, set } => {
+                write!(to, "{address} is not in {set} after it was added")
             }
-            Self::NotExcepted { address } => write!(to, "{address} is redirected, but is excepted"),
-            Self::NotEmpty => {
-                to.write_str("addresses are still redirected after they were removed")
+            Self::NotExcepted { address, set } => {
+                write!(to, "{address} is in {set}, but is excepted")
+            }
+            Self::NotEmpty { set } => {
+                write!(to, "{set} is not empty after it was emptied")
             }
             Self::ConnectionsLeft { count: 1, server } => {
                 write!(to, "1 connection does not end on {server}")

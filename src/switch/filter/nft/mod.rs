@@ -150,11 +150,15 @@ impl PacketFilter for Nft {
         let now = self.read_table(host)?.clients.index();
         let mut redirected = clients.redirected_samples();
         if let Some(address) = redirected.find(|address| !now.has(*address)) {
-            return Err(SwitchError::NotRedirected { address });
+            let set = "the set of clients".to_owned();
+            return Err(SwitchError::NotRedirected { address, set });
         }
         let mut excepted = clients.excepted_samples();
         match excepted.find(|address| now.has(*address)) {
-            Some(address) => Err(SwitchError::NotExcepted { address }),
+            Some(address) => Err(SwitchError::NotExcepted {
+                address,
+                set: "the set of clients".to_owned(),
+            }),
             None => Ok(()),
         }
     }
@@ -163,7 +167,9 @@ impl PacketFilter for Nft {
         if self.read_table(host)?.clients.is_empty() {
             Ok(())
         } else {
-            Err(SwitchError::NotEmpty)
+            Err(SwitchError::NotEmpty {
+                set: "the set of clients".to_owned(),
+            })
         }
     }
 

@@ -145,16 +145,15 @@ impl PacketFilter for Pf {
 
     fn replace_clients(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError> {
         let output = host.run(&self.replace(clients))?;
-        let table = self.settings.table().to_owned();
         if output.is_success() {
             Ok(())
         } else if self.tools.pf_of_freebsd && output::is_change_forbidden(&output.stderr) {
             Err(SwitchError::ChangeForbidden {
-                table,
+                table: self.settings.table().to_owned(),
                 complaint: output.complaint(),
             })
         } else {
-            Err(output.failure_to(format!("pfctl cannot change table <{table}>")))
+            Err(output.failure_to(format!("pfctl cannot change {}", self.table_name())))
         }
     }
 
@@ -166,7 +165,10 @@ impl PacketFilter for Pf {
         let members = self.members_among(host, clients.redirected_samples())?;
         let mut samples = clients.redirected_samples();
         match samples.find(|address| !members.contains(address)) {
-            Some(address) => Err(SwitchError::NotRedirected { address }),
+            Some(address) => Err(SwitchError::NotRedirected {
+                address,
+                set: self.table_name(),
+            }),
             None => Ok(()),
         }
     }
@@ -175,7 +177,10 @@ impl PacketFilter for Pf {
         let members = self.members_among(host, clients.excepted_samples())?;
         let mut samples = clients.excepted_samples();
         match samples.find(|address| members.contains(address)) {
-            Some(address) => Err(SwitchError::NotExcepted { address }),
+            Some(address) => Err(SwitchError::NotExcepted {
+                address,
+                set: self.table_name(),
+            }),
             None => Ok(()),
         }
     }
@@ -185,7 +190,9 @@ impl PacketFilter for Pf {
         match output::entries(&query(host, &self.table(&["show"]))?) {
             None => Err(SwitchError::UnreadableEntries { table }),
             Some(clients) if clients.is_empty() => Ok(()),
-            Some(_) => Err(SwitchError::NotEmpty),
+            Some(_) => Err(SwitchError::NotEmpty {
+                set: self.table_name(),
+            }),
         }
     }
 
@@ -283,6 +290,10 @@ impl Pf {
         Call::new(&self.tools.pfctl, arguments.iter().copied())
     }
 
+    fn table_name(&self) -> String {
+        format!("table <{}>", self.settings.table())
+    }
+
     /// A command for the table.
     fn table(&self, arguments: &[&str]) -> Call {
         self.pfctl(&[&["-t", self.settings.table(), "-T"], arguments].concat())
@@ -330,8 +341,7 @@ impl Pf {
             Some(0) => Ok(addresses.into_iter().collect()),
             Some(NO_MATCH) => Ok(output::matching(&output.stdout).collect()),
             Some(_) | None => {
-                let table = self.settings.table();
-                Err(output.failure_to(format!("pfctl cannot test table <{table}>")))
+                Err(output.failure_to(format!("pfctl cannot test {}", self.table_name())))
             }
         }
     }
