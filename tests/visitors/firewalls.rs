@@ -218,7 +218,7 @@ fn what_one_of_many_interfaces_decides_is_found() {
     site.load(&rules);
     is_in_the_way(
         &site,
-        "chain \"input\" of table \"inet filter\" drops what is redirected",
+        "chain \"input\" of table \"inet filter\" drops packets redirected",
         &NO_ANSWER,
     );
 }

@@ -84,12 +84,12 @@ fn rates(lines: &mut Vec<String>, daemon: &DaemonStatus, width: usize, bars: [ch
         "", "now/s", "minute/s", "total"
     ));
     for name in ["requests", "connections"] {
-        let (line, seconds) = (daemon.counter(name), daemon.seconds(name));
+        let (counter, seconds) = (daemon.counter(name), daemon.seconds(name));
         let last = seconds.last().copied().unwrap_or(0);
         lines.push(format!(
             "{name:<NAME_WIDTH$}{last:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$} {}",
-            rate(line.rate),
-            line.total,
+            rate(counter.rate),
+            counter.total,
             sparkline(&seconds, space, bars)
         ));
     }

@@ -125,6 +125,29 @@ struct Packet {
     is_translated: bool,
 }
 
+impl Packet {
+    /// The first packet of a connection.
+    const fn request(family: Family, flow: Flow, port: u16, original_port: u16) -> Self {
+        Self {
+            family,
+            flow,
+            is_reply: false,
+            port,
+            original_port,
+            state: ConntrackState::New,
+            is_translated: matches!(flow, Flow::Page),
+        }
+    }
+
+    const fn answer(self) -> Self {
+        Self {
+            is_reply: true,
+            state: ConntrackState::Established,
+            ..self
+        }
+    }
+}
+
 /// Values of the unknown conditions: none is true first, then each alone, each pair, and so on.
 #[derive(Debug)]
 struct Assumptions<'a> {
@@ -226,20 +249,7 @@ impl<'a> Evaluator<'a> {
 
     /// The base chains that drop a visitor's packets to the page, or the answers.
     fn blocking_page(&mut self, family: Family, redirect: &Redirect) -> Vec<usize> {
-        let request = Packet {
-            family,
-            flow: Flow::Page,
-            is_reply: false,
-            port: redirect.to,
-            original_port: redirect.from,
-            state: ConntrackState::New,
-            is_translated: true,
-        };
-        let answer = Packet {
-            is_reply: true,
-            state: ConntrackState::Established,
-            ..request
-        };
+        let request = Packet::request(family, Flow::Page, redirect.to, redirect.from);
         let mut blocking = Vec::new();
         for (index, chain) in self.ruleset.chains.iter().enumerate() {
             let Some(base) = chain.base_for(family).filter(|base| !base.is_nat) else {
@@ -248,7 +258,7 @@ impl<'a> Evaluator<'a> {
             let mut packet = match base.hook {
                 Hook::Prerouting if base.priority <= REDIRECT_PRIORITY => continue,
                 Hook::Prerouting | Hook::Input => request,
-                Hook::Output => answer,
+                Hook::Output => request.answer(),
             };
             let is_dropped = self.is_dropped(index, base, &mut packet);
             // Without conntrack an answer keeps the responder's port, and the client resets the connection.
@@ -263,15 +273,7 @@ impl<'a> Evaluator<'a> {
 
     /// No chain drops a visitor's packets to the live site, or the answers.
     fn is_live_reached(&mut self, family: Family, redirect: &Redirect) -> bool {
-        let mut packet = Packet {
-            family,
-            flow: Flow::Live,
-            is_reply: false,
-            port: redirect.from,
-            original_port: redirect.from,
-            state: ConntrackState::New,
-            is_translated: false,
-        };
+        let mut packet = Packet::request(family, Flow::Live, redirect.from, redirect.from);
         for hook in [Hook::Prerouting, Hook::Input, Hook::Output] {
             if hook == Hook::Output {
                 packet.is_reply = true;
@@ -300,22 +302,9 @@ impl<'a> Evaluator<'a> {
 
     /// The base chains that drop maintd's own requests to the responder, or the answers: this host sends and receives both.
     fn blocking_own_requests(&mut self, family: Family, port: u16) -> Vec<usize> {
-        let request = Packet {
-            family,
-            flow: Flow::Own,
-            is_reply: false,
-            port,
-            original_port: port,
-            state: ConntrackState::New,
-            is_translated: false,
-        };
-        let answer = Packet {
-            is_reply: true,
-            state: ConntrackState::Established,
-            ..request
-        };
+        let request = Packet::request(family, Flow::Own, port, port);
         let mut blocking = Vec::new();
-        for mut packet in [request, answer] {
+        for mut packet in [request, request.answer()] {
             for hook in [Hook::Output, Hook::Prerouting, Hook::Input] {
                 for (index, chain) in self.ruleset.chains.iter().enumerate() {
                     let base = chain.base_for(family);

@@ -61,85 +61,63 @@ pub(super) fn chains(
 ) -> Option<Vec<FirewallChain>> {
     let json: Value = serde_json::from_str(json).ok()?;
     let items = json.get("nftables")?.as_array()?;
-    let text = |value: &'_ Value, name: &str| -> Option<String> {
-        value.get(name)?.as_str().map(str::to_owned)
-    };
     let mut sets = NamedSets::new();
-    for item in items {
-        if let Some(set) = item.get("set").or_else(|| item.get("map"))
-            && let (Some(family), Some(table), Some(name)) = (
-                str_of(set, "family"),
-                str_of(set, "table"),
-                str_of(set, "name"),
-            )
-        {
-            sets.insert(
-                (family, table, name),
-                set.get("elem").unwrap_or(&Value::Null),
-            );
+    for set in items
+        .iter()
+        .filter_map(|item| item.get("set").or_else(|| item.get("map")))
+    {
+        if let Some(id) = id(set, "name") {
+            sets.insert(id, set.get("elem").unwrap_or(&Value::Null));
         }
     }
     let mut chains: Vec<FirewallChain> = Vec::new();
     let mut indices = HashMap::new();
     for chain in items.iter().filter_map(|item| item.get("chain")) {
-        let (Some(family), Some(table), Some(name)) = (
-            text(chain, "family"),
-            text(chain, "table"),
-            text(chain, "name"),
-        ) else {
+        let Some(id @ (family @ ("inet" | "ip" | "ip6"), table, name)) = id(chain, "name") else {
             continue;
         };
-        if !matches!(family.as_str(), "inet" | "ip" | "ip6") {
-            continue;
-        }
-        let base = str_of(chain, "hook")
-            .and_then(Hook::parse)
-            .map(|hook| BaseChain {
-                hook,
-                priority: chain.get("prio").and_then(Value::as_i64).unwrap_or(0),
-                is_nat: str_of(chain, "type") == Some("nat"),
-                policy_drops: str_of(chain, "policy") == Some("drop"),
-            });
-        indices.insert((family.clone(), table.clone(), name.clone()), chains.len());
+        let base = |hook| BaseChain {
+            hook,
+            priority: chain.get("prio").and_then(Value::as_i64).unwrap_or(0),
+            is_nat: str_of(chain, "type") == Some("nat"),
+            policy_drops: str_of(chain, "policy") == Some("drop"),
+        };
+        indices.insert(id, chains.len());
         chains.push(FirewallChain {
             table: TableId {
                 tool: FirewallTool::Nft,
-                family,
-                name: table,
+                family: family.to_owned(),
+                name: table.to_owned(),
             },
-            name,
-            base,
+            name: name.to_owned(),
+            base: str_of(chain, "hook").and_then(Hook::parse).map(base),
             rules: Vec::new(),
             is_opaque: false,
         });
     }
-    for (position, item) in items.iter().filter_map(|item| item.get("rule")).enumerate() {
-        let (Some(family), Some(table), Some(name)) = (
-            str_of(item, "family"),
-            str_of(item, "table"),
-            str_of(item, "chain"),
-        ) else {
-            continue;
-        };
-        let key = (family.to_owned(), table.to_owned(), name.to_owned());
-        let (Some(index), Some(expressions)) = (
-            indices.get(&key),
-            item.get("expr").and_then(Value::as_array),
-        ) else {
-            continue;
-        };
-        let chain = &mut chains[*index];
-        chain.is_opaque |= expressions.iter().any(|one| one.get("xt").is_some());
-        let table = TableSets {
-            family,
-            name: table,
-            sets: &sets,
-        };
-        chain
-            .rules
-            .extend(rules(expressions, position, &table, conditions));
+    for (position, rule) in items.iter().filter_map(|item| item.get("rule")).enumerate() {
+        if let Some(id @ (family, table, _)) = id(rule, "chain")
+            && let Some(index) = indices.get(&id)
+            && let Some(expressions) = rule.get("expr").and_then(Value::as_array)
+        {
+            let chain = &mut chains[*index];
+            chain.is_opaque |= expressions.iter().any(|one| one.get("xt").is_some());
+            let table = TableSets {
+                family,
+                name: table,
+                sets: &sets,
+            };
+            let rules = rules(expressions, position, &table, conditions);
+            chain.rules.extend(rules);
+        }
     }
     Some(chains)
+}
+
+/// The family, the table and the name of a chain or a set.
+fn id<'a>(item: &'a Value, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let field = |name| str_of(item, name);
+    Some((field("family")?, field("table")?, field(name)?))
 }
 
 fn str_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {

@@ -44,6 +44,13 @@ fn ruleset(items: &[String]) -> String {
     format!(r#"{{"nftables": [{}]}}"#, items.join(", "))
 }
 
+fn nft_problem(items: &[String]) -> Option<String> {
+    problem_of(&Listings {
+        nft: &ruleset(items),
+        ..Listings::default()
+    })
+}
+
 const DROPS: &str =
     r#""name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "drop""#;
 const ACCEPTS: &str =
@@ -59,18 +66,12 @@ const SOURCE: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": 
 /// The problem with one chain at the input hook with policy drop.
 fn dropping(rules: &[&str]) -> Option<String> {
     let rules = [&[ESTABLISHED, LOOPBACK], rules].concat();
-    problem_of(&Listings {
-        nft: &ruleset(&[chain("inet", "filter", DROPS, &rules)]),
-        ..Listings::default()
-    })
+    nft_problem(&[chain("inet", "filter", DROPS, &rules)])
 }
 
 /// The same with policy accept.
 fn accepting(rules: &[&str]) -> Option<String> {
-    problem_of(&Listings {
-        nft: &ruleset(&[chain("inet", "filter", ACCEPTS, rules)]),
-        ..Listings::default()
-    })
+    nft_problem(&[chain("inet", "filter", ACCEPTS, rules)])
 }
 
 #[test]
@@ -182,14 +183,10 @@ fn accepting_one_source_does_not_open_the_page() {
     let nat = r#""name": "PREROUTING", "type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept""#;
     let dnat = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [80, 443]}}}, {"dnat": {"addr": "172.17.0.2", "port": 80}}"#;
     let accept = format!(r#"{SOURCE}, {{"accept": null}}"#);
-    let listings = ruleset(&[
+    let problem = nft_problem(&[
         chain("ip", "nat", nat, &[dnat]),
         chain("inet", "filter", DROPS, &[ESTABLISHED, LOOPBACK, &accept]),
     ]);
-    let problem = problem_of(&Listings {
-        nft: &listings,
-        ..Listings::default()
-    });
     assert!(problem.unwrap().contains("chain \"input\""));
 }
 
@@ -199,17 +196,13 @@ fn each_base_chain_must_accept() {
         r#""name": "early", "type": "filter", "hook": "input", "prio": -300, "policy": "accept""#;
     let late =
         r#""name": "late", "type": "filter", "hook": "input", "prio": 300, "policy": "drop""#;
-    let listings = ruleset(&[
+    let problem = nft_problem(&[
         chain("inet", "filter", late, &[ESTABLISHED, LOOPBACK, LIVE]),
         chain("ip", "first", early, &[r#"{"accept": null}"#]),
         chain("ip6", "other", DROPS, &[ESTABLISHED, LOOPBACK, LIVE]),
         chain("bridge", "other", DROPS, &[]),
         chain("inet", "maintd", DROPS, &[]),
-    ]);
-    let problem = problem_of(&Listings {
-        nft: &listings,
-        ..Listings::default()
-    })
+    ])
     .unwrap();
     assert!(
         problem.contains(
@@ -260,7 +253,7 @@ fn jumps_are_followed() {
         (&[r#"{"jump": {"target": "nowhere"}}"#, PAGE], &[], true),
         (&[jump, PAGE], &[jump], true),
     ] {
-        let listings = ruleset(&[
+        let problem = nft_problem(&[
             ports.to_owned(),
             set.to_owned(),
             chain(
@@ -271,10 +264,6 @@ fn jumps_are_followed() {
             ),
             chain("inet", "filter", web, inside),
         ]);
-        let problem = problem_of(&Listings {
-            nft: &listings,
-            ..Listings::default()
-        });
         assert_eq!(problem.is_none(), is_open, "{input:?} {inside:?}");
     }
 }
@@ -290,10 +279,7 @@ fn dropped_answers_are_reported() {
     let lo = LOOPBACK.replace("iif", "oif");
     let problem = |rules: &[&str], priority| {
         let rules = [&[lo.as_str()], rules].concat();
-        problem_of(&Listings {
-            nft: &ruleset(&[chain("inet", "filter", &output(priority), &rules)]),
-            ..Listings::default()
-        })
+        nft_problem(&[chain("inet", "filter", &output(priority), &rules)])
     };
     assert_eq!(problem(&[ESTABLISHED], 0), None);
     let what = problem(&[live], 0).unwrap();
@@ -319,12 +305,7 @@ fn dropped_answers_are_reported() {
 
 #[test]
 fn dropped_own_requests_are_reported() {
-    let input = |rules: &[&str]| {
-        problem_of(&Listings {
-            nft: &ruleset(&[chain("inet", "filter", DROPS, rules)]),
-            ..Listings::default()
-        })
-    };
+    let input = |rules: &[&str]| nft_problem(&[chain("inet", "filter", DROPS, rules)]);
     assert_eq!(
         input(&[ESTABLISHED, PAGE, LIVE]).unwrap(),
         "a firewall blocks maintd's check of the responder: \
@@ -362,10 +343,7 @@ fn dropped_own_requests_are_reported() {
     assert_eq!(input(&[ESTABLISHED, PAGE, LIVE, &source, &other]), None);
     let output =
         r#""name": "output", "type": "filter", "hook": "output", "prio": 0, "policy": "drop""#;
-    let what = problem_of(&Listings {
-        nft: &ruleset(&[chain("inet", "filter", output, &[ESTABLISHED])]),
-        ..Listings::default()
-    });
+    let what = nft_problem(&[chain("inet", "filter", output, &[ESTABLISHED])]);
     let what = what.unwrap();
     assert!(
         what.contains("run \"nft insert rule inet filter output oif lo accept\""),
@@ -588,14 +566,10 @@ fn too_many_rules_or_combinations_are_undecided() {
     rules.extend(sixteen.iter().map(String::as_str));
     rules.extend([LIVE, PAGE]);
     let log = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}, {"drop": null}"#;
-    let listings = ruleset(&[
+    let what = nft_problem(&[
         chain("inet", "filter", DROPS, &rules),
         chain("inet", "filter", r#""name": "web""#, &[log]),
     ]);
-    let what = problem_of(&Listings {
-        nft: &listings,
-        ..Listings::default()
-    });
     assert!(
         what.unwrap_or_default()
             .starts_with("cannot evaluate all rules of chain \"input\""),
@@ -612,14 +586,10 @@ fn many_rules_and_loops_terminate() {
     assert_eq!(legacy(&rules), None);
     let web = r#""name": "web""#;
     let twice = [r#"{"jump": {"target": "web"}}"#; 2];
-    let listings = ruleset(&[
+    nft_problem(&[
         chain("inet", "filter", DROPS, &twice),
         chain("inet", "filter", web, &twice),
     ]);
-    problem_of(&Listings {
-        nft: &listings,
-        ..Listings::default()
-    });
 }
 
 #[test]
