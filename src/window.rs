@@ -34,6 +34,11 @@ impl Window {
         self.until.is_none() && self.message.is_none()
     }
 
+    /// Its members as a JSON object.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "until": self.until, "message": self.message })
+    }
+
     /// Sets its members in a JSON object.
     pub(crate) fn put_into(&self, object: &mut Value) {
         object["until"] = json!(self.until);

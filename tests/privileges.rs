@@ -268,7 +268,7 @@ fn a_worker_that_cannot_be_locked_in_never_serves() {
             .args(["serve", "--listen", "127.0.0.1:0"]);
         let told = refused(command);
         let expected = format!(
-            "maintd: cannot lock a worker in: it cannot {step}: operation not permitted; start as root with all of its capabilities, or as another user\n"
+            "maintd: cannot confine a worker: it cannot {step}: operation not permitted; start as root with all of its capabilities, or as another user\n"
         );
         assert!(told.starts_with(&expected), "{told}");
     }

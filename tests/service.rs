@@ -365,7 +365,7 @@ fn a_service_manager_that_cannot_be_told_stops_nothing() {
             .env("NOTIFY_SOCKET", name);
         let server = Server::start_command(command, 1);
         assert_answers(connect(&server, Port::Clear));
-        let line = format!("cannot tell the service manager at \"{name}\": ");
+        let line = format!("cannot notify the service manager at \"{name}\": ");
         if name.is_empty() {
             assert!(!server.stderr().contains(&line));
         } else {

@@ -267,7 +267,7 @@ fn the_pid_file_is_there_as_long_as_the_supervisor() {
         let mut server = site.start("pid pid;", &[]);
         assert_eq!(site.read("pid"), format!("{}\n", server.pid()));
         signal(children(server.pid())[0], libc::SIGKILL);
-        server.wait_for_stderr("another one takes its place");
+        server.wait_for_stderr("starting another one");
         site.write("pid other;");
         server.signal(libc::SIGHUP);
         server.wait_for_stderr("maintd: reloaded\n");

@@ -33,7 +33,7 @@ fn a_worker_that_dies_costs_only_its_own_connections() {
     let lost = connections.remove(&victim).unwrap();
     send_signal(victim, libc::SIGKILL);
     site.server.wait_for_stderr(&format!(
-        "worker {victim} died: killed by signal 9; another one takes its place"
+        "worker {victim} died: killed by signal 9; starting another one"
     ));
     wait_until(|| site.workers().len() == 3, "it is not replaced");
     for mut client in connections.into_values().flatten() {

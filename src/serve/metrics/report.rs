@@ -25,14 +25,12 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     pub(crate) fn json(&self) -> Value {
         let open = Timer::ALL.map(|timer| (timer.name(), Series::Open(timer)));
-        let mut announced = json!({});
-        self.window.put_into(&mut announced);
         json!({
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": self.uptime,
             "workers": self.workers,
-            "announced": announced,
+            "announced": self.window.json(),
             "open": object(open, &self.total()),
             "span": self.samples.span().round(),
             "totals": self.numbers(&self.total()),

@@ -1,58 +1,57 @@
-//! How many descriptors there are, and for how many connections that is enough.
+//! The limit of file descriptors (RLIMIT_NOFILE), and how many connections it allows.
 
 use crate::error::Error;
-use crate::serve::system;
 use crate::sys;
 
-/// What a worker needs beside its listeners' and connections': the poll, its two pipes, one for the connection that is about
-/// to take another's place, and some to spare.
-const OTHERS: u64 = 8;
-/// The fewest connections with which it makes sense to start.
+/// What a worker needs besides listeners and connections: the poll, two pipes, the connection that is accepted before another
+/// is evicted, and a reserve.
+const RESERVED: u64 = 8;
+/// The fewest connections with which a worker starts.
 const MIN_CONNECTIONS: u64 = 16;
 
-/// The descriptors of a worker.
+/// The descriptor limit of a worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Descriptors {
+pub(crate) struct FdLimit {
     limit: u64,
-    /// Those that were open before we opened any, and may be those of whoever started us.
+    /// The descriptors that were open at start, inherited from the parent process.
     inherited: u64,
 }
 
-impl Descriptors {
-    /// Raises the limit of this process as far as it goes, and to what is wanted for workers. To be called before
-    /// anything is opened.
+impl FdLimit {
+    /// Raises the limit of this process as far as possible, for workers to `configured`. To be called before anything is
+    /// opened.
     ///
     /// # Errors
-    /// The limit cannot be told.
-    pub(crate) fn count(wanted: Option<u32>) -> Result<Self, Error> {
-        let limit = raise_limit(wanted)?;
+    /// The limit cannot be read.
+    pub(crate) fn raise(configured: Option<u32>) -> Result<Self, Error> {
+        let limit = raise_limit(configured)?;
         let inherited = sys::next_descriptor().unwrap_or(limit);
         Ok(Self { limit, inherited })
     }
 
-    /// The same with another limit. This process keeps one that is higher: its own descriptors are not the workers'.
+    /// The same with another limit for workers. This process keeps a higher one.
     ///
     /// # Errors
-    /// As with [`Self::count`].
-    pub(crate) fn limited_to(self, wanted: Option<u32>) -> Result<Self, Error> {
-        let limit = raise_limit(wanted)?;
+    /// As with [`Self::raise`].
+    pub(crate) fn with_limit(self, configured: Option<u32>) -> Result<Self, Error> {
+        let limit = raise_limit(configured)?;
         Ok(Self { limit, ..self })
     }
 
-    /// Holds this process, which must be a worker, to its limit.
+    /// Sets the limit of this process, which must be a worker.
     ///
     /// # Errors
-    /// The limit cannot be told.
-    pub(crate) fn hold(self) -> Result<(), Error> {
+    /// The limit cannot be read.
+    pub(crate) fn apply(self) -> Result<(), Error> {
         set_limit(u32::try_from(self.limit).ok()).map(drop)
     }
 
-    /// The connections that a worker with this many listening sockets can hold.
+    /// The connections that a worker with this many other sockets can have.
     ///
     /// # Errors
-    /// There would be too few.
-    pub(crate) fn connections(self, listeners: usize) -> Result<usize, Error> {
-        let needed = self.inherited + listeners as u64 + OTHERS;
+    /// There are too few.
+    pub(crate) fn connections(self, sockets: usize) -> Result<usize, Error> {
+        let needed = self.inherited + sockets as u64 + RESERVED;
         match self.limit.checked_sub(needed) {
             Some(left) if left >= MIN_CONNECTIONS => {
                 Ok(usize::try_from(left).unwrap_or(usize::MAX))
@@ -67,23 +66,24 @@ impl Descriptors {
     }
 }
 
-fn set_limit(wanted: Option<u32>) -> Result<u64, Error> {
-    sys::set_descriptor_limit(wanted).map_err(|error| system("read the descriptor limit", &error))
+fn set_limit(limit: Option<u32>) -> Result<u64, Error> {
+    sys::set_descriptor_limit(limit)
+        .map_err(|error| Error::system("read the descriptor limit", &error))
 }
 
 /// Raises the limit, and returns that of a worker.
-fn raise_limit(wanted: Option<u32>) -> Result<u64, Error> {
+fn raise_limit(configured: Option<u32>) -> Result<u64, Error> {
     let mut limit = set_limit(None)?;
-    let Some(wanted) = wanted else {
+    let Some(configured) = configured else {
         return Ok(limit);
     };
-    if u64::from(wanted) > limit {
-        limit = set_limit(Some(wanted))?;
+    if u64::from(configured) > limit {
+        limit = set_limit(Some(configured))?;
     }
-    if u64::from(wanted) > limit {
+    if u64::from(configured) > limit {
         log::warn!(
-            "worker_rlimit_nofile {wanted} is more than the system allows: it is {limit}; start as root, or raise the hard limit"
+            "worker_rlimit_nofile {configured} is more than the system allows: it is {limit}; start as root, or raise the hard limit"
         );
     }
-    Ok(limit.min(wanted.into()))
+    Ok(limit.min(configured.into()))
 }

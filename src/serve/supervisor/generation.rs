@@ -1,33 +1,54 @@
-//! What workers serve with: everything that comes from files, read and checked before anything is changed.
+//! A generation of workers: everything that they inherit and that comes from files, read and checked before anything is changed.
 
-use crate::config::Config;
+use crate::clock;
+use crate::config::{BindAddr, Config, Endpoint, EndpointSource, Purpose};
 use crate::error::Error;
 use crate::serve::answer::sites;
 use crate::serve::answer::sites::Service;
+use crate::serve::listeners::activation::Inherited;
 use crate::serve::supervisor::sandbox;
 use crate::serve::tls::SharedTls;
 use crate::sys::Confinement;
+use crate::window;
 use crate::window::Window;
 
-/// What a generation of workers serves with.
+/// What all workers of a generation inherit.
 pub(crate) struct Generation {
     pub(crate) config: Config,
-    /// What its pages announce.
+    /// What the pages announce.
     pub(crate) window: Window,
-    /// By the endpoints' numbers.
+    /// By the numbers of the endpoints.
     pub(crate) services: Vec<Service>,
-    /// What a worker gives up before it serves.
+    /// The rights that a worker drops before it serves.
     pub(crate) confinement: Confinement,
 }
 
 impl Generation {
-    /// Reads the pages, certificates and keys.
+    /// Reads the state file, the pages, certificates and keys. If the state file cannot be used, logs a warning and
+    /// announces `fallback`.
     ///
     /// # Errors
-    /// The first that cannot be used.
-    pub(crate) fn load(config: Config, window: Window, lasting: &SharedTls) -> Result<Self, Error> {
-        let services = sites::load(&config, &window, lasting)?;
-        let confinement = sandbox::prepare(&config)?;
+    /// The first page, certificate or key that cannot be used.
+    pub(crate) fn load(
+        mut config: Config,
+        inherited: &Inherited,
+        fallback: Window,
+        tls: &SharedTls,
+    ) -> Result<Self, Error> {
+        inherited.replace_defaults(&mut config);
+        if let Some(metrics) = &config.metrics {
+            config.endpoints.push(Endpoint {
+                asked_by: EndpointSource::File,
+                purpose: Purpose::Metrics,
+                ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
+            });
+        }
+        let window = window::saved(&config.state_dir, clock::seconds()).unwrap_or_else(|what| {
+            log::warn!("{what}");
+            fallback
+        });
+        let services = sites::load(&config, &window, tls)?;
+        let confinement = sandbox::prepare_worker(&config)?;
         Ok(Self {
             config,
             window,

@@ -1,154 +1,159 @@
-//! The supervisor: it reads what there is to read, keeps the listening sockets, has workers, and takes signals. It parses no
-//! byte from the network.
+//! The supervisor: reads configuration, keys and pages, owns the listening sockets, spawns workers, takes signals and serves the
+//! control socket. It parses no byte from the network.
 
-mod control;
-pub(crate) mod control_socket;
+pub(crate) mod control;
 pub(crate) mod fd_limit;
 pub(crate) mod generation;
+pub(crate) mod phase;
 pub(crate) mod pid_file;
 pub(crate) mod reload;
 pub(crate) mod sandbox;
 pub(crate) mod sd_notify;
-mod signals;
+pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod workers;
 
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::config::{Config, MAX_WORKERS, PageSource, Purpose};
+use crate::control::{Reply, Request};
+use crate::error::{Error, reason};
+use crate::logger;
 use crate::serve::listeners::activation::Inherited;
 use crate::serve::listeners::set::ListenerSet;
 use crate::serve::logs::collector::{Logs, NewLogs};
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
-use crate::serve::supervisor::control_socket::Control;
-use crate::serve::supervisor::fd_limit::Descriptors;
-use crate::serve::supervisor::generation::Generation;
-
-use crate::config::{Config, MAX_WORKERS};
-use crate::error::{Error, reason};
-use crate::logger;
+use crate::serve::metrics::report::Report;
 use crate::serve::metrics::samples::Samples;
-use crate::serve::supervisor::control::{add_metrics, saved_window};
+use crate::serve::supervisor::control::ControlServer;
+use crate::serve::supervisor::fd_limit::FdLimit;
+use crate::serve::supervisor::generation::Generation;
+use crate::serve::supervisor::phase::SupervisorPhase;
 use crate::serve::supervisor::pid_file::PidFile;
-use crate::serve::supervisor::reload::{Phase, Reloading};
+use crate::serve::supervisor::reload::{Current, Next, ReloadOutcome, Reread};
 use crate::serve::supervisor::signals::{Signal, Signals};
+use crate::serve::supervisor::spawn::{Fork, Inheritance, WorkerPipes};
 use crate::serve::supervisor::workers::WorkerPool;
 use crate::serve::tls::SharedTls;
-use crate::serve::{announce_stand_ins, system};
+use crate::serve::worker::event_loop::Inspection;
 use crate::sys;
 use crate::sys::{Change, Source};
+use crate::window::Window;
 
-/// The old generations that there may be beside the newest one.
+/// The old generations besides the newest one.
 const MAX_OLD: usize = 4;
-/// How long a reload waits for one of too many old generations to go by itself: a client that reads forever must not
-/// keep a renewed certificate out.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long workers may take that were told to end at once. Then they are killed.
-const END_LIMIT: Duration = Duration::from_secs(2);
-/// The message about a worker that could not be killed.
-const LEFT_BEHIND: &str =
-    "a worker is left behind, for it cannot be killed; as root, start with CAP_KILL";
+/// How long a reload waits for one of too many old generations to drain. Then the oldest is terminated: a client that reads
+/// forever must not delay a renewed certificate.
+const MAX_DEFERRAL: Duration = Duration::from_mins(1);
+/// How long terminated workers may take before they are killed.
+const TERMINATION_TIMEOUT: Duration = Duration::from_secs(2);
+const UNKILLABLE: &str =
+    "a worker still runs, because it cannot be killed; as root, start with CAP_KILL";
 
-/// How long those may take who are on their way into a queue when nobody else is let in: some round trips, and less than
-/// the second after which whoever was turned away tries again (RFC 6298 2.1), to find the next server or none.
-const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long handshakes in progress may take after new connections are refused: some round trips, but less than the second after
+/// which a refused client sends its SYN again (RFC 6298 2.1).
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// Reads the configuration anew.
-pub(crate) type Reread = Box<dyn Fn() -> Result<Config, Error>>;
+/// Serves until a signal ends it. `reread` reads the configuration again for a reload.
+///
+/// # Errors
+/// The first problem at start; then nothing was served.
+pub fn run(
+    config: Config,
+    reread: impl Fn() -> Result<Config, Error> + 'static,
+) -> Result<(), Error> {
+    Supervisor::new(config, Box::new(reread))?.run()
+}
 
-/// The supervisor, with all that its workers inherit.
-pub(crate) struct Supervisor {
+/// The supervisor, with everything that its workers inherit.
+struct Supervisor {
     reread: Reread,
-    descriptors: Descriptors,
+    fd_limit: FdLimit,
     tls: SharedTls,
-    material: Generation,
-    gates: ListenerSet,
+    generation: Generation,
+    listeners: ListenerSet,
     board: Board,
     logs: Logs,
     pid_file: Option<PidFile>,
-    control: Option<Control>,
+    control: Option<ControlServer>,
     samples: Samples,
-    /// The hosts whose requests are counted apart, and the places of those of the sites.
+    /// The hosts whose requests are counted, and the numbers of the sites' hosts.
     hosts: Hosts,
     host_places: Vec<usize>,
     started: Instant,
     signals: Signals,
-    staff: WorkerPool,
-    phase: Phase,
-    /// Since when a reload waits for an old generation to go.
-    pending: Option<Instant>,
+    workers: WorkerPool,
+    phase: SupervisorPhase,
+    /// Since when a reload is deferred, or since the last termination of an old generation for it.
+    deferred: Option<Instant>,
 }
 
 impl Supervisor {
-    /// Reads and binds all that is needed.
-    ///
-    /// # Errors
-    /// The first thing that stands in the way; then nothing has been begun.
-    pub(crate) fn new(mut config: Config, reread: Reread) -> Result<Self, Error> {
-        let descriptors = Descriptors::count(config.max_descriptors)?;
-        // Before anything is opened for which there might be none.
-        descriptors.connections(config.endpoints.len())?;
-        // Before anything that takes long: a signal must find somebody.
-        let signals = Signals::new().map_err(|error| system("wait for signals", &error))?;
+    fn new(config: Config, reread: Reread) -> Result<Self, Error> {
+        let fd_limit = FdLimit::raise(config.max_descriptors)?;
+        // Before anything is opened for which there might be no descriptor.
+        fd_limit.connections(config.endpoints.len())?;
+        // Before anything that takes long, so that no signal is lost.
+        let signals = Signals::new().map_err(|error| Error::system("wait for signals", &error))?;
         let inherited = Inherited::take()?;
-        inherited.replace_defaults(&mut config);
-        add_metrics(&mut config);
-        let window = saved_window(&config.state_dir).unwrap_or_default();
         let board = Board::new(MAX_WORKERS * (MAX_OLD + 2))
-            .map_err(|error| system("share memory", &error))?;
+            .map_err(|error| Error::system("share memory", &error))?;
         let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
         let tls = SharedTls::new()?;
-        let material = Generation::load(config, window, &tls)?;
-        let workers = material.config.workers;
-        let gates = ListenerSet::open(inherited, &material.config.endpoints, workers)?;
-        descriptors.connections(gates.most_sockets(workers))?;
-        let pid_file = material.config.pid.as_deref().map(PidFile::write);
-        let control = Control::open(&material.config.control)?;
+        let generation = Generation::load(config, &inherited, Window::default(), &tls)?;
+        let config = &generation.config;
+        let listeners = ListenerSet::open(inherited, &config.endpoints, config.workers)?;
+        fd_limit.connections(listeners.most_sockets(config.workers))?;
+        let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
+        let control = ControlServer::open(&config.control)?;
         let mut hosts = Hosts::default();
-        let host_places = hosts.places(&material.config.sites);
+        let host_places = hosts.places(&config.sites);
         let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
-            descriptors,
+            fd_limit,
             tls,
-            material,
-            gates,
+            generation,
+            listeners,
             board,
             logs,
-            pid_file: pid_file.transpose()?,
+            pid_file,
             control,
             samples,
             hosts,
             host_places,
             started: Instant::now(),
             signals,
-            staff: WorkerPool::default(),
-            phase: Phase::Starting,
-            pending: None,
+            workers: WorkerPool::default(),
+            phase: SupervisorPhase::Starting,
+            deferred: None,
         })
     }
 
-    /// Serves until a signal ends it.
-    ///
     /// # Errors
-    /// A worker that cannot even begin. What goes wrong later is told, and tried again.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
-        sandbox::enter_supervisor(&self.material.config)?;
-        self.staff
-            .begin_generation(self.material.config.workers, Instant::now());
+    /// A worker cannot start. Later problems are logged, and tried again.
+    fn run(mut self) -> Result<(), Error> {
+        sandbox::enter_supervisor(&self.generation.config)?;
+        self.workers
+            .begin_generation(self.generation.config.workers, Instant::now());
         loop {
-            while let Some(slot) = self.staff.vacancy(Instant::now()) {
-                match self.hire(slot) {
-                    Ok(Some(post)) => self.work(post),
+            while let Some(slot) = self.workers.due_slot(Instant::now()) {
+                match self.spawn(slot) {
+                    Ok(Some((row, pipes))) => self.run_worker(slot, row, pipes),
                     Ok(None) => {}
-                    Err(error) if self.phase == Phase::Starting => {
-                        return Err(system("start a worker", &error));
+                    Err(error) if self.phase == SupervisorPhase::Starting => {
+                        return Err(Error::system("start a worker", &error));
                     }
                     Err(error) => {
                         log::error!("cannot start a worker: {}; trying again", reason(&error));
-                        self.staff.postpone(slot, Instant::now());
+                        self.workers.back_off(slot, Instant::now());
                     }
                 }
             }
@@ -156,287 +161,387 @@ impl Supervisor {
                 match signal {
                     Signal::Reload => drop(self.reload()),
                     Signal::Quit => self.quit(),
-                    Signal::End => return self.end(),
-                    Signal::Reopen => self.logs.reopen(),
-                    Signal::Child => self.note_changes()?,
+                    Signal::Terminate => return self.terminate(),
+                    Signal::ReopenLogs => self.logs.reopen(),
+                    Signal::ChildChanged => self.note_child_changes()?,
                 }
             }
             self.samples.take(&self.board, Instant::now());
-            self.serve_clients();
-            self.settle();
-            if self.phase == Phase::Leaving && self.staff.is_over() {
+            self.serve_control_clients();
+            self.kill_overdue();
+            self.advance_phase();
+            self.advance_deferred_reload();
+            if self.phase == SupervisorPhase::Draining && self.workers.is_drained() {
                 self.logs.close();
-                return if self.staff.is_empty() {
+                return if self.workers.is_empty() {
                     Ok(())
                 } else {
-                    Err(Error::Failed(LEFT_BEHIND.to_owned()))
+                    Err(Error::Failed(UNKILLABLE.to_owned()))
                 };
             }
         }
     }
 
-    /// Waits for something to happen; returns the signals that have come.
+    /// Waits until something is due or arrives; returns the signals that have arrived.
     fn wait(&mut self) -> Result<Vec<Signal>, Error> {
-        let pending = self.pending.map(|since| since + PATIENCE);
-        let clients = self.control.as_ref().and_then(Control::next_due);
-        // Nobody could ask for rates without the socket.
-        let sample = self.control.as_ref().map(|_| self.samples.next());
+        let control = self.control.as_ref();
         let next = [
-            self.staff.next_due(),
-            pending,
+            self.workers.next_due(),
+            self.deferred.map(|since| since + MAX_DEFERRAL),
             self.phase.end(),
-            clients,
-            sample,
+            control.and_then(ControlServer::next_deadline),
+            // Without the socket no client can request rates.
+            control.map(|_| self.samples.next()),
         ];
         let next = next.into_iter().flatten().min();
-        self.wait_for(next.map(|next| next.saturating_duration_since(Instant::now())))
+        self.poll(next.map(|next| next.saturating_duration_since(Instant::now())))
     }
 
-    /// Waits for something to happen, but no longer than that; takes what workers tell, and returns the signals.
-    fn wait_for(&mut self, limit: Option<Duration>) -> Result<Vec<Signal>, Error> {
+    /// Waits for input, but no longer than `limit`. Reads log pipes, and returns the signals that have arrived.
+    fn poll(&mut self, limit: Option<Duration>) -> Result<Vec<Signal>, Error> {
         let (pids, mut sources): (Vec<_>, Vec<_>) = self
-            .staff
-            .reports()
+            .workers
+            .log_pipes()
             .map(|(pid, pipe)| (pid, Source::Input(pipe)))
             .unzip();
         sources.insert(0, Source::Input(self.signals.source()));
-        sources.extend(self.control.iter().flat_map(Control::sources));
-        let told =
-            sys::wait_for(&sources, limit).map_err(|error| system("wait for workers", &error))?;
-        let mut told = told.into_iter();
-        let signalled = told.next().unwrap_or(false);
-        for (pid, _) in pids.into_iter().zip(told).filter(|(_, told)| *told) {
-            self.staff.listen(pid, &mut self.logs);
+        sources.extend(self.control.iter().flat_map(ControlServer::sources));
+        let ready = sys::wait_for(&sources, limit)
+            .map_err(|error| Error::system("wait for workers", &error))?;
+        let mut ready = ready.into_iter();
+        let is_signalled = ready.next().unwrap_or(false);
+        for (pid, _) in pids.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+            self.workers.read_log_pipe(pid, &mut self.logs);
         }
-        Ok(if signalled {
+        Ok(if is_signalled {
             self.signals.take()
         } else {
             Vec::new()
         })
     }
 
-    /// Takes note of workers that have ended, were stopped or go on.
-    fn note_changes(&mut self) -> Result<(), Error> {
+    /// Spawns a worker. In its own process, returns its row of counters and its pipes.
+    fn spawn(&mut self, slot: usize) -> io::Result<Option<(usize, WorkerPipes)>> {
+        let row = self
+            .board
+            .take()
+            .ok_or_else(|| io::Error::other("too many workers"))?;
+        match spawn::fork() {
+            Ok(Fork::Supervisor(pid, pipes)) => {
+                self.workers.add(pid, (slot, row), pipes, Instant::now());
+                Ok(None)
+            }
+            Ok(Fork::Worker(pipes)) => Ok(Some((row, pipes))),
+            Err(error) => {
+                self.board.give_back(row);
+                Err(error)
+            }
+        }
+    }
+
+    fn run_worker(self, slot: usize, row: usize, pipes: WorkerPipes) -> ! {
+        let inspection = self.inspection();
+        if let Some(control) = self.control {
+            control.close_copy();
+        }
+        // Closes the pipes of other workers, which must exit when the supervisor does.
+        drop((self.workers, self.signals, self.logs));
+        let inheritance = Inheritance {
+            slot,
+            generation: self.generation,
+            listeners: self.listeners,
+            fd_limit: self.fd_limit,
+            counters: self.board.row(row),
+            host_places: self.host_places,
+            inspection,
+        };
+        spawn::run_worker(inheritance, pipes)
+    }
+
+    /// What a worker needs for the metrics and health listener, if there is one.
+    fn inspection(&self) -> Option<Inspection> {
+        let config = &self.generation.config;
+        let metrics = config.metrics.as_ref()?;
+        let mut endpoints = config.endpoints.iter();
+        let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
+        Some(Inspection {
+            endpoint,
+            health: metrics.health.clone(),
+            board: self.board.clone(),
+            hosts: self.hosts.clone(),
+            started: clock::seconds().saturating_sub(self.started.elapsed().as_secs()),
+            until: self.generation.window.until,
+        })
+    }
+
+    /// Notes workers that have exited, were stopped or continue.
+    fn note_child_changes(&mut self) -> Result<(), Error> {
         while let Some((pid, change)) = sys::child_change() {
             let now = Instant::now();
             let status = match change {
                 Change::Ended(status) => status,
                 Change::Stopped => {
-                    self.staff.note_stopped(pid, Some(now));
+                    self.workers.set_stopped(pid, Some(now));
                     continue;
                 }
                 Change::Continued => {
-                    self.staff.note_stopped(pid, None);
+                    self.workers.set_stopped(pid, None);
                     continue;
                 }
             };
-            let Some((mut member, expected)) = self.staff.remove(pid, now) else {
+            let Some((mut worker, expected)) = self.workers.remove(pid, now) else {
                 continue;
             };
-            member.listen(&mut self.logs);
-            self.board.give_back(member.row);
+            worker.read_log_pipe(&mut self.logs);
+            self.board.give_back(worker.row);
             if expected {
-                log::debug!("worker {pid} has ended");
+                log::debug!("worker {pid} has exited");
                 continue;
             }
             self.board.supervisor().died().add(1);
-            let end = describe(status);
-            if self.phase == Phase::Starting {
-                self.staff.end(Instant::now() + END_LIMIT);
-                return Err(Error::Failed(format!("a worker could not begin: {end}")));
+            let cause = describe(status);
+            if self.phase == SupervisorPhase::Starting {
+                self.workers.terminate(Instant::now() + TERMINATION_TIMEOUT);
+                return Err(Error::Failed(format!("a worker could not start: {cause}")));
             }
-            log::error!("worker {pid} died: {end}; another one takes its place");
+            log::error!("worker {pid} died: {cause}; starting another one");
         }
         Ok(())
     }
 
-    /// Does what has become possible.
-    fn settle(&mut self) {
-        self.kill_late();
+    /// Does what requests of control clients ask for.
+    fn serve_control_clients(&mut self) {
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        for (client, request) in control.receive(Instant::now()) {
+            let error = |what: &str| Some(Reply::Error(what.to_owned()));
+            let reply = match request {
+                Request::Status => Some(Reply::Done(self.report())),
+                Request::Reload => match self.reload() {
+                    ReloadOutcome::Started => None,
+                    ReloadOutcome::Deferred => error(
+                        "older workers still have connections; the page follows within a minute",
+                    ),
+                    ReloadOutcome::Failed(cause) => error(&format!(
+                        "its configuration cannot be reloaded: {cause}; fix that and send HUP to \"maintd serve\""
+                    )),
+                    ReloadOutcome::ShuttingDown => error("the daemon is shutting down"),
+                },
+            };
+            // A reload may have closed it.
+            if let Some(control) = &mut self.control {
+                match reply {
+                    Some(reply) => control.reply(client, reply, Instant::now()),
+                    None => control.wait_for_reload(client, Instant::now()),
+                }
+            }
+        }
+    }
+
+    /// The reply to a status request.
+    fn report(&self) -> Value {
+        Report {
+            figures: self.board.figures(),
+            samples: &self.samples,
+            hosts: &self.hosts,
+            window: &self.generation.window,
+            workers: self.workers.serving(),
+            uptime: self.started.elapsed().as_secs(),
+        }
+        .json()
+    }
+
+    /// Begins the next phase if the present one is complete.
+    fn advance_phase(&mut self) {
         let is_over = self.phase.end().is_some_and(|end| end <= Instant::now());
         match self.phase {
-            Phase::LastCall(_) if is_over => self.leave(),
-            Phase::Closing(_) if is_over => self.end_reload(),
-            Phase::Starting | Phase::Reloading if self.staff.is_complete() => {
-                self.hand_over();
-            }
-            Phase::Starting
-            | Phase::Reloading
-            | Phase::Serving
-            | Phase::Closing(_)
-            | Phase::LastCall(_)
-            | Phase::Leaving => {}
-        }
-        if let Some(since) = self.pending {
-            if self.staff.generations() <= MAX_OLD {
-                drop(self.reload());
-            } else if since.elapsed() >= PATIENCE {
-                let now = Instant::now();
-                self.pending = Some(now);
-                if self.staff.end_oldest(now + END_LIMIT) {
-                    log::warn!(
-                        "ending the oldest workers with their connections: a reload has waited for a minute"
-                    );
+            SupervisorPhase::RefusingConnections(_) if is_over => self.drain(),
+            SupervisorPhase::ClosingListeners(_) if is_over => self.begin_serving(),
+            SupervisorPhase::Starting if self.workers.is_complete() => self.begin_serving(),
+            SupervisorPhase::Reloading if self.workers.is_complete() => {
+                if self.listeners.turn_away_where_left() {
+                    let end = Instant::now() + HANDSHAKE_GRACE;
+                    self.phase = SupervisorPhase::ClosingListeners(end);
+                } else {
+                    self.begin_serving();
                 }
             }
+            SupervisorPhase::Starting
+            | SupervisorPhase::Reloading
+            | SupervisorPhase::Serving
+            | SupervisorPhase::ClosingListeners(_)
+            | SupervisorPhase::RefusingConnections(_)
+            | SupervisorPhase::Draining => {}
         }
     }
 
-    /// Has the newest workers, all of which accept, take over.
-    fn hand_over(&mut self) {
-        match self.phase {
-            Phase::Starting => {
-                announce_stand_ins(&self.material.config);
-                self.gates.announce();
-                logger::end_start();
-                sd_notify::ready();
-                self.gates.close_left();
-                self.staff.retire_old();
-                self.phase = Phase::Serving;
-                self.tell_waiting();
-            }
-            Phase::Reloading if self.gates.turn_away_where_left() => {
-                self.phase = Phase::Closing(Instant::now() + LAST_CALL);
-            }
-            Phase::Reloading => self.end_reload(),
-            Phase::Serving | Phase::Closing(_) | Phase::LastCall(_) | Phase::Leaving => {}
+    /// The newest workers serve, and the old ones retire: the end of the start or of a reload.
+    fn begin_serving(&mut self) {
+        let is_start = self.phase == SupervisorPhase::Starting;
+        self.listeners.close_left();
+        self.workers.retire_old();
+        if is_start {
+            report_defaults(&self.generation.config);
         }
-    }
-
-    /// Has the old workers retire.
-    fn end_reload(&mut self) {
-        self.gates.close_left();
-        self.staff.retire_old();
-        self.gates.announce();
-        log::info!("reloaded");
+        self.listeners.announce();
+        if is_start {
+            logger::end_start();
+        } else {
+            log::info!("reloaded");
+        }
         sd_notify::ready();
-        self.phase = Phase::Serving;
-        self.tell_waiting();
+        self.phase = SupervisorPhase::Serving;
+        if let Some(control) = &mut self.control {
+            let announced = self.generation.window.json();
+            let reply = Reply::Done(json!({ "announced": announced }));
+            control.reply_to_waiting(&reply, Instant::now());
+        }
     }
 
-    /// Reads everything anew and has new workers take over; where something is faulty, the old ones stay.
-    fn reload(&mut self) -> Reloading {
-        if self.phase.is_ending() {
-            return Reloading::Ending;
+    /// Loads everything again and spawns new workers. After an error the old ones stay.
+    fn reload(&mut self) -> ReloadOutcome {
+        if self.phase.is_shutting_down() {
+            return ReloadOutcome::ShuttingDown;
         }
-        if self.staff.generations() > MAX_OLD {
-            if self.pending.is_none() {
-                log::info!("the reload waits: {MAX_OLD} older ones still have connections");
-                self.pending = Some(Instant::now());
+        if self.workers.generations() > MAX_OLD {
+            if self.deferred.is_none() {
+                log::info!("the reload waits: {MAX_OLD} older generations still have connections");
+                self.deferred = Some(Instant::now());
             }
-            return Reloading::Waits;
+            return ReloadOutcome::Deferred;
         }
-        self.pending = None;
-        if self.phase != Phase::Starting {
+        self.deferred = None;
+        if self.phase != SupervisorPhase::Starting {
             sd_notify::reloading();
         }
-        match self.renew() {
+        match self.load_next_generation() {
             Ok(()) => {
-                if self.phase != Phase::Starting {
-                    self.phase = Phase::Reloading;
+                if self.phase != SupervisorPhase::Starting {
+                    self.phase = SupervisorPhase::Reloading;
                 }
-                Reloading::Begun
+                ReloadOutcome::Started
             }
-            Err(fault) => {
-                log::error!("not reloaded: {fault}");
-                if self.phase == Phase::Serving {
+            Err(error) => {
+                log::error!("not reloaded: {error}");
+                if self.phase == SupervisorPhase::Serving {
                     sd_notify::ready();
                 }
-                Reloading::Faulty(fault)
+                ReloadOutcome::Failed(error)
             }
         }
     }
 
-    fn renew(&mut self) -> Result<(), Error> {
-        let mut config = (self.reread)()?;
-        self.gates.inherited().replace_defaults(&mut config);
-        add_metrics(&mut config);
-        let window = self.window(&config.state_dir);
-        let material = Generation::load(config, window, &self.tls)?;
-        let logs = NewLogs::open(&material.config.logs)?;
-        let pid_file = self.new_pid_file(&material.config)?;
-        let control = self.new_control(&material.config.control)?;
-        let workers = material.config.workers;
-        let descriptors = self
-            .descriptors
-            .limited_to(material.config.max_descriptors)?;
-        descriptors.connections(material.config.endpoints.len())?;
-        self.gates.change(&material.config.endpoints, workers)?;
-        self.descriptors = descriptors;
-        self.logs.replace(logs);
-        if let Some(pid_file) = pid_file {
+    fn load_next_generation(&mut self) -> Result<(), Error> {
+        let current = Current {
+            generation: &self.generation,
+            fd_limit: self.fd_limit,
+            pid_file: self.pid_file.as_ref(),
+            control: self.control.as_ref(),
+        };
+        let next = Next::load(
+            &self.reread,
+            self.listeners.inherited(),
+            &self.tls,
+            &current,
+        )?;
+        let config = &next.generation.config;
+        let workers = config.workers;
+        self.listeners.change(&config.endpoints, workers)?;
+        // No error from here on.
+        self.host_places = self.hosts.places(&config.sites);
+        self.fd_limit = next.fd_limit;
+        self.logs.replace(next.logs);
+        if let Some(pid_file) = next.pid_file {
             self.pid_file = pid_file;
         }
-        if let Some(control) = control {
+        if let Some(control) = next.control {
             self.control = control;
         }
-        self.host_places = self.hosts.places(&material.config.sites);
-        self.material = material;
-        self.staff.begin_generation(workers, Instant::now());
+        if next.generation.window != self.generation.window {
+            log::info!(
+                "{}",
+                if next.generation.window.is_empty() {
+                    "nothing is announced any more"
+                } else {
+                    "a maintenance is announced"
+                }
+            );
+        }
+        self.generation = next.generation;
+        self.workers.begin_generation(workers, Instant::now());
         Ok(())
     }
 
-    /// Writes the pid file if it is to be another one from now on.
-    fn new_pid_file(&self, config: &Config) -> Result<Option<Option<PidFile>>, Error> {
-        let path = config.pid.as_deref();
-        if path == self.pid_file.as_ref().map(PidFile::path) {
-            return Ok(None);
+    /// Starts a deferred reload once there are few enough generations, or terminates the oldest.
+    fn advance_deferred_reload(&mut self) {
+        let Some(since) = self.deferred else {
+            return;
+        };
+        if self.workers.generations() <= MAX_OLD {
+            drop(self.reload());
+        } else if since.elapsed() >= MAX_DEFERRAL {
+            let now = Instant::now();
+            self.deferred = Some(now);
+            if self.workers.terminate_oldest(now + TERMINATION_TIMEOUT) {
+                log::warn!(
+                    "ending the oldest workers with their connections: a reload has waited for a minute"
+                );
+            }
         }
-        path.map(PidFile::write).transpose().map(Some)
     }
 
-    /// Lets nobody else in; ends when all that has begun is answered.
+    /// Refuses new connections, and exits when all open requests are answered.
     fn quit(&mut self) {
-        if self.phase.is_ending() {
+        if self.phase.is_shutting_down() {
             return;
         }
-        self.pending = None;
+        self.deferred = None;
         sd_notify::stopping();
-        if self.gates.turn_newcomers_away() {
-            self.phase = Phase::LastCall(Instant::now() + LAST_CALL);
+        if self.listeners.turn_newcomers_away() {
+            self.phase = SupervisorPhase::RefusingConnections(Instant::now() + HANDSHAKE_GRACE);
         } else {
-            self.leave();
+            self.drain();
         }
     }
 
-    /// Has the workers answer what has begun, and go.
-    fn leave(&mut self) {
-        self.phase = Phase::Leaving;
-        self.staff.quit(Instant::now());
-        // The workers have the sockets still, for those who stand in their queues.
-        self.gates = ListenerSet::default();
+    /// Makes the workers answer open requests and exit.
+    fn drain(&mut self) {
+        self.phase = SupervisorPhase::Draining;
+        self.workers.quit(Instant::now());
+        // The workers still have the sockets, for the connections in their backlogs.
+        self.listeners = ListenerSet::default();
     }
 
-    /// Kills those who have been told to end and have not.
-    fn kill_late(&mut self) {
-        for pid in self.staff.take_late(Instant::now()) {
+    fn kill_overdue(&mut self) {
+        for pid in self.workers.take_overdue(Instant::now()) {
             log::warn!("worker {pid} does not end by itself; killing it");
             if sys::kill(pid).is_err() {
-                self.staff.note_left_behind(pid);
+                self.workers.set_unkillable(pid);
             }
         }
     }
 
-    /// Ends at once.
-    fn end(mut self) -> Result<(), Error> {
+    /// Terminates all workers, and exits.
+    fn terminate(mut self) -> Result<(), Error> {
         sd_notify::stopping();
-        // Nobody is to wait for an answer.
+        // Its clients get no reply any more.
         self.control = None;
-        let limit = Instant::now() + END_LIMIT;
-        self.staff.end(limit);
-        while !self.staff.is_empty() {
-            self.kill_late();
+        let limit = Instant::now() + TERMINATION_TIMEOUT;
+        self.workers.terminate(limit);
+        while !self.workers.is_empty() {
+            self.kill_overdue();
             let left = limit.saturating_duration_since(Instant::now());
-            if limit.elapsed() >= END_LIMIT {
-                return Err(Error::Failed(LEFT_BEHIND.to_owned()));
+            if limit.elapsed() >= TERMINATION_TIMEOUT {
+                return Err(Error::Failed(UNKILLABLE.to_owned()));
             }
-            // What they say at the last is still to be written, and they wait for it. No signal says more than this one.
-            self.wait_for(Some(left.max(Duration::from_millis(10))))?;
+            // Reads the last log lines, for which workers wait. Further signals change nothing.
+            self.poll(Some(left.max(Duration::from_millis(10))))?;
             while let Some((pid, change)) = sys::child_change() {
                 if matches!(change, Change::Ended(_))
-                    && let Some((mut member, _)) = self.staff.remove(pid, Instant::now())
+                    && let Some((mut worker, _)) = self.workers.remove(pid, Instant::now())
                 {
-                    member.listen(&mut self.logs);
+                    worker.read_log_pipe(&mut self.logs);
                 }
             }
         }
@@ -445,7 +550,26 @@ impl Supervisor {
     }
 }
 
-/// How a process has ended.
+/// Logs which defaults replace a page and a certificate that are not configured.
+fn report_defaults(config: &Config) {
+    let is_temporary = config.endpoints.iter().any(|endpoint| {
+        let default = usize::from(endpoint.hosts.default_site());
+        endpoint.secure && config.sites[default].certificates.is_empty()
+    });
+    let mut pages = config.sites.iter().map(|site| &site.page);
+    let is_embedded = pages.all(|page| *page == PageSource::Embedded);
+    match (is_temporary, is_embedded) {
+        (true, true) => log::warn!(
+            "using the embedded page and a temporary self-signed certificate for localhost; give --page, --cert and --key"
+        ),
+        (true, false) => log::warn!(
+            "using a temporary self-signed certificate for localhost; give --cert and --key"
+        ),
+        (false, true) => log::info!("using the embedded page; give --page for another"),
+        (false, false) => {}
+    }
+}
+
 fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("killed by signal {signal}"),

@@ -1,4 +1,4 @@
-//! The file in which others find the number of the supervisor's process.
+//! The pid file: contains the process id of the supervisor.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, reason};
 
-/// A file with the number of this process; dropped, it is removed if that still stands in it.
-///
-/// A forked process has another number, and so removes nothing.
+/// A file with the id of this process. When dropped, it is removed if it still contains that id: a forked process, which has
+/// another id, removes nothing.
 #[derive(Debug)]
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes the file, in place of any other one.
+    /// Writes the file, and replaces an existing one.
     ///
     /// # Errors
-    /// What the system says against it.
+    /// The file cannot be written.
     pub(crate) fn write(path: &Path) -> Result<Self, Error> {
         replace(path).map_err(|error| {
             Error::Failed(format!(
@@ -29,7 +28,7 @@ impl PidFile {
         Ok(Self(path.to_owned()))
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -43,31 +42,31 @@ impl Drop for PidFile {
     }
 }
 
-/// Writes a new file beside and renames it. So nobody reads half a number, and a link that somebody has laid in the way,
-/// in a directory that is anybody's, is replaced and not followed.
+/// Writes a temporary file and renames it: readers never get a part of the id, and a symbolic link in a directory that others
+/// may write to is replaced and not followed.
 fn replace(path: &Path) -> io::Result<()> {
-    let number = std::process::id();
+    let id = std::process::id();
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let beside = path.with_file_name(format!(".{}.{number}", name.to_string_lossy()));
-    let _ = fs::remove_file(&beside);
+    let temporary = path.with_file_name(format!(".{}.{id}", name.to_string_lossy()));
+    let _ = fs::remove_file(&temporary);
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)
         .create_new(true)
         .mode(0o644)
-        .open(&beside)?;
-    let done = writeln!(file, "{number}").and_then(|()| fs::rename(&beside, path));
+        .open(&temporary)?;
+    let done = writeln!(file, "{id}").and_then(|()| fs::rename(&temporary, path));
     if done.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
     }
     done
 }
 
-/// Whether this process's number stands in the file.
+/// Whether the file contains the id of this process.
 fn is_ours(path: &Path) -> io::Result<bool> {
     let mut text = String::new();
     let mut options = OpenOptions::new();
-    // Something else may stand there by now: neither a link nor a FIFO is to be gone into.
+    // Another file may have replaced it: follows no symbolic link, and does not block on a FIFO.
     options
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_holds_our_number_and_goes_with_us() {
+    fn the_file_contains_our_id_and_is_removed_at_exit() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         fs::write(&path, "1\n").unwrap();
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_replaced_and_not_followed() {
+    fn a_symbolic_link_is_replaced_and_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let (path, victim) = (
             directory.path().join("pid"),
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn anothers_file_stays() {
+    fn a_file_of_another_process_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         let file = PidFile::write(&path).unwrap();
@@ -119,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_the_way_is_told() {
+    fn a_file_that_cannot_be_written_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         assert!(PidFile::write(directory.path()).is_err());
         let missing = directory.path().join("no/pid");
-        let told = PidFile::write(&missing).unwrap_err().to_string();
-        assert!(told.contains("no such file or directory"), "{told}");
+        let error = PidFile::write(&missing).unwrap_err().to_string();
+        assert!(error.contains("no such file or directory"), "{error}");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -1,54 +1,85 @@
-//! How far the supervisor has come, and what comes of the wish to go on.
+//! The reload: reads and opens everything of a new configuration before the supervisor changes anything.
 
-use std::time::Instant;
-
+use crate::config::Config;
 use crate::error::Error;
+use crate::serve::listeners::activation::Inherited;
+use crate::serve::logs::collector::NewLogs;
+use crate::serve::supervisor::control::ControlServer;
+use crate::serve::supervisor::fd_limit::FdLimit;
+use crate::serve::supervisor::generation::Generation;
+use crate::serve::supervisor::pid_file::PidFile;
+use crate::serve::tls::SharedTls;
 
-/// How far the supervisor has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Not all of the first workers accept yet.
-    Starting,
-    /// It serves.
-    Serving,
-    /// It serves, and not all of the newest workers accept yet.
-    Reloading,
-    /// It serves, with the old workers beside the new ones until then, for those who are on their way to a place that is
-    /// listened on no more.
-    Closing(Instant),
-    /// It serves until then those who have come, and lets nobody else in.
-    LastCall(Instant),
-    /// It ends when its last worker does.
-    Leaving,
-}
+/// Reads the configuration again.
+pub(crate) type Reread = Box<dyn Fn() -> Result<Config, Error>>;
 
-/// What has come of the wish to reload.
+/// What a request to reload leads to.
 #[derive(Debug)]
-pub(crate) enum Reloading {
-    /// New workers begin.
-    Begun,
-    /// There are too many old ones; it begins when one has gone.
-    Waits,
-    /// It cannot be: the old workers stay.
-    Faulty(Error),
-    /// It is too late for it.
-    Ending,
+pub(crate) enum ReloadOutcome {
+    /// New workers are started.
+    Started,
+    /// There are too many old generations: the reload starts when one has ended.
+    Deferred,
+    /// Nothing has changed: the old workers stay.
+    Failed(Error),
+    /// The daemon shuts down.
+    ShuttingDown,
 }
 
-impl Phase {
-    /// Nothing new is begun.
-    pub(crate) const fn is_ending(self) -> bool {
-        match self {
-            Self::Starting | Self::Serving | Self::Reloading | Self::Closing(_) => false,
-            Self::LastCall(_) | Self::Leaving => true,
-        }
-    }
+/// What runs now, and stays where the new configuration does not change it.
+pub(crate) struct Current<'a> {
+    pub(crate) generation: &'a Generation,
+    pub(crate) fd_limit: FdLimit,
+    pub(crate) pid_file: Option<&'a PidFile>,
+    pub(crate) control: Option<&'a ControlServer>,
+}
 
-    /// When the workers are to be told to go, or the old ones.
-    pub(crate) const fn end(self) -> Option<Instant> {
-        match self {
-            Self::Closing(end) | Self::LastCall(end) => Some(end),
-            Self::Starting | Self::Serving | Self::Reloading | Self::Leaving => None,
-        }
+/// What is to replace it, except for the listeners.
+pub(crate) struct Next {
+    pub(crate) generation: Generation,
+    pub(crate) fd_limit: FdLimit,
+    pub(crate) logs: NewLogs,
+    /// `None` if it does not change.
+    pub(crate) pid_file: Option<Option<PidFile>>,
+    /// `None` if it does not change.
+    pub(crate) control: Option<Option<ControlServer>>,
+}
+
+impl Next {
+    /// Reads the configuration and everything that it names, and opens logs, pid file and control socket.
+    ///
+    /// # Errors
+    /// The first thing that cannot be used.
+    pub(crate) fn load(
+        reread: &Reread,
+        inherited: &Inherited,
+        tls: &SharedTls,
+        current: &Current<'_>,
+    ) -> Result<Self, Error> {
+        let old = current.generation;
+        let generation = Generation::load(reread()?, inherited, old.window.clone(), tls)?;
+        let config = &generation.config;
+        let logs = NewLogs::open(&config.logs)?;
+        let path = config.pid.as_deref();
+        let pid_file = if path == current.pid_file.map(PidFile::path) {
+            None
+        } else {
+            Some(path.map(PidFile::write).transpose()?)
+        };
+        let control = match current.control {
+            Some(control) if control.is_at(config.control.path()) => None,
+            // Where the default socket could not be opened, that has been logged.
+            None if config.control == old.config.control => None,
+            Some(_) | None => Some(ControlServer::open(&config.control)?),
+        };
+        let fd_limit = current.fd_limit.with_limit(config.max_descriptors)?;
+        fd_limit.connections(config.endpoints.len())?;
+        Ok(Self {
+            generation,
+            fd_limit,
+            logs,
+            pid_file,
+            control,
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker gives up, from the configuration to the system.
+//! The drop of privileges: user, root directory and system calls of workers, pledge and unveil of the supervisor.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use crate::serve::logs::collector;
 use crate::sys;
 use crate::sys::{Confinement, Refusal};
 
-/// Makes ready what a worker is to give up. It is done before the fork, since it takes files and lists of users.
+/// Prepares the drop of privileges of workers, before the fork: it reads files and the list of users.
 ///
 /// # Errors
-/// There is no such user, or no directory to be locked in.
-pub(crate) fn prepare(config: &Config) -> Result<Confinement, Error> {
+/// There is no such user, or no directory for chroot(2).
+pub(crate) fn prepare_worker(config: &Config) -> Result<Confinement, Error> {
     if let Some(reason) = sys::unfiltered() {
         log::warn!("workers run without a filter of their system calls: {reason}");
     }
@@ -30,36 +30,35 @@ pub(crate) fn prepare(config: &Config) -> Result<Confinement, Error> {
     };
     Confinement::new(uid, gid, config.chroot.as_deref()).map_err(|error| {
         Error::Failed(format!(
-            "cannot lock workers in: {}; give a directory with --chroot",
+            "cannot confine workers: {}; give a directory with --chroot",
             reason(&error)
         ))
     })
 }
 
-/// Locks this process in: to be called in a worker, before it reads from the network. On a fault it must end.
+/// Drops the privileges of this process, a worker, before it reads from the network. After an error it must exit.
 ///
 /// # Errors
-/// The system refuses a part of it.
-pub(crate) fn enter(confinement: Confinement) -> Result<(), Error> {
+/// The step that the system refuses.
+pub(crate) fn enter_worker(confinement: Confinement) -> Result<(), Error> {
     confinement.enter().map_err(|Refusal { step, cause }| {
         Error::Failed(format!(
-            "cannot lock a worker in: it cannot {step}: {}; start as root with all of its capabilities, or as another user",
+            "cannot confine a worker: it cannot {step}: {}; start as root with all of its capabilities, or as another user",
             reason(&cause)
         ))
     })
 }
 
-/// Locks the supervisor in as far as it can do its work still, once everything is bound.
+/// Drops what the supervisor does not need once everything is bound.
 ///
 /// # Errors
-/// What the system says.
+/// The system refuses it.
 pub(crate) fn enter_supervisor(config: &Config) -> Result<(), Error> {
-    sys::confine_supervisor(&written(config)).map_err(|error| {
-        Error::Failed(format!("cannot lock the supervisor in: {}", reason(&error)))
-    })
+    sys::confine_supervisor(&written(config))
+        .map_err(|error| Error::system("confine the supervisor", &error))
 }
 
-/// The files that the supervisor makes, writes and removes for as long as it lives.
+/// The files that the supervisor creates, writes and removes after the start.
 fn written(config: &Config) -> Vec<&Path> {
     let sockets = config.endpoints.iter().map(|endpoint| &endpoint.place);
     let sockets = sockets.filter_map(|place| match place {

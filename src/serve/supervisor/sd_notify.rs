@@ -1,5 +1,4 @@
-//! What the service manager is told (sd_notify(3)): that every listener answers, that a reload has begun and is over, that
-//! the end has begun. Where none asked to be told, nothing is.
+//! Notifications for systemd (sd_notify(3)): ready, reloading, stopping. Without `NOTIFY_SOCKET` nothing is sent.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,43 +9,43 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::error::reason;
 use crate::sys;
 
-/// Every listener answers; or a reload is over, however it ended.
+/// All workers accept, or a reload has ended or failed.
 pub(crate) fn ready() {
-    tell("READY=1");
+    send("READY=1");
 }
 
-/// A reload has begun; [`ready`] must follow.
+/// A reload starts; [`ready`] must follow.
 pub(crate) fn reloading() {
-    tell(&reloading_at(sys::monotonic_micros()));
+    send(&reloading_at(sys::monotonic_micros()));
 }
 
-/// The end has begun.
+/// The daemon shuts down.
 pub(crate) fn stopping() {
-    tell("STOPPING=1");
+    send("STOPPING=1");
 }
 
-/// The time tells this reload's messages from those of one before.
+/// The time distinguishes this reload from an earlier one.
 fn reloading_at(micros: u64) -> String {
     format!("RELOADING=1\nMONOTONIC_USEC={micros}")
 }
 
-fn tell(message: &str) {
+fn send(message: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
         return;
     };
-    // A service that cannot be told of is served all the same.
-    if let Err(error) = send(&socket, message) {
+    // The daemon works without it.
+    if let Err(error) = send_to(&socket, message) {
         log::debug!(
-            "cannot tell the service manager at \"{}\": {}",
+            "cannot notify the service manager at \"{}\": {}",
             socket.display(),
             reason(&error)
         );
     }
 }
 
-fn send(socket: &OsStr, message: &str) -> io::Result<()> {
+fn send_to(socket: &OsStr, message: &str) -> io::Result<()> {
     let sender = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-    // A manager that does not read must not stop the supervisor.
+    // A manager that does not read must not block the supervisor.
     sender.set_nonblocking(true)?;
     sender.send_to(message.as_bytes(), &address(socket)?)?;
     Ok(())
@@ -67,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reload_tells_its_time() {
+    fn a_reload_has_its_time() {
         let first = sys::monotonic_micros();
         assert!(first > 0);
         assert_eq!(reloading_at(12), "RELOADING=1\nMONOTONIC_USEC=12");

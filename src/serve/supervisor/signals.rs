@@ -1,4 +1,4 @@
-//! Signals as a source of input.
+//! The signals of the supervisor, as a descriptor that it polls.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -10,61 +10,62 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::sys;
 
-/// What a worker ignores: it is the supervisor who decides, and a terminal's Ctrl-C or rc.d's kill reaches the whole group.
-pub(crate) const SUPERVISORS: [i32; 5] = [SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1];
+/// Signals that workers ignore: a terminal's Ctrl-C or rc.d's kill reaches the whole process group, and the supervisor sends
+/// its workers orders.
+pub(crate) const SUPERVISOR_SIGNALS: [i32; 5] = [SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1];
 
-/// What the supervisor is told from outside.
+/// A signal to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// HUP: read everything anew.
+    /// HUP: reload.
     Reload,
-    /// QUIT: answer what has begun, then end.
+    /// QUIT: answer open requests, then exit.
     Quit,
-    /// TERM or INT: end now.
-    End,
-    /// USR1: open the logs anew.
-    Reopen,
-    /// CHLD: a worker has ended.
-    Child,
+    /// TERM or INT: exit now.
+    Terminate,
+    /// USR1: reopen the logs.
+    ReopenLogs,
+    /// CHLD: a worker has exited, was stopped or continues.
+    ChildChanged,
 }
 
-/// The signals that have come and have not been looked at.
+/// Signals that have arrived and were not taken yet.
 #[derive(Debug)]
 pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Signals {
-    /// From now on signals wait here, also those that whoever started us had blocked or, as nohup(1) does, ignored.
+    /// Catches signals, also those that the parent process has blocked or, as nohup(1) does, ignored.
     ///
     /// # Errors
     /// Those of socketpair(2), sigaction(2) and sigprocmask(2).
     pub(crate) fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
-        let [hup, quit, term, int, usr1] = SUPERVISORS;
+        let [hup, quit, term, int, usr1] = SUPERVISOR_SIGNALS;
         let all = [hup, quit, term, int, usr1, SIGCHLD];
         let signals = SignalDelivery::with_pipe(read, write, SignalOnly, all).map(Self)?;
-        // Only now: one that has waited must find its handler.
+        // Now that there is a handler for those that were pending.
         sys::unblock_signals(&all)?;
-        // To a log, the limit of a file's size (setrlimit(2)) is what a full disk is: it costs lines, and not the server.
+        // A log at the limit of file sizes (setrlimit(2)) is like one on a full disk: lines are lost, and the server runs on.
         sys::ignore_signals(&[libc::SIGXFSZ]);
         Ok(signals)
     }
 
-    /// What can be read when a signal has come.
+    /// Readable when a signal has arrived.
     pub(crate) fn source(&self) -> BorrowedFd<'_> {
         self.0.get_read().as_fd()
     }
 
-    /// Takes those that have come, each kind once.
+    /// Takes the signals that have arrived, each kind once.
     pub(crate) fn take(&mut self) -> Vec<Signal> {
         self.0
             .pending()
             .map(|signal| match signal {
                 SIGHUP => Signal::Reload,
                 SIGQUIT => Signal::Quit,
-                SIGUSR1 => Signal::Reopen,
-                SIGCHLD => Signal::Child,
-                _ => Signal::End,
+                SIGUSR1 => Signal::ReopenLogs,
+                SIGCHLD => Signal::ChildChanged,
+                _ => Signal::Terminate,
             })
             .collect()
     }

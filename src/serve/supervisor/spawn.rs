@@ -1,112 +1,127 @@
-//! New workers: what the supervisor does to have one, and what that does in its own process.
+//! Spawns a worker: forks, and runs the worker in the new process.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use mio::unix::pipe;
 
 use crate::error::Error;
+use crate::serve::listeners::set::ListenerSet;
 use crate::serve::logs::log_pipe;
-use crate::serve::supervisor::Supervisor;
+use crate::serve::metrics::counters::Counters;
+use crate::serve::supervisor::fd_limit::FdLimit;
+use crate::serve::supervisor::generation::Generation;
 use crate::serve::supervisor::sandbox;
-use crate::serve::supervisor::signals::SUPERVISORS;
-use crate::serve::system;
+use crate::serve::supervisor::signals::SUPERVISOR_SIGNALS;
 use crate::serve::worker::Worker;
 use crate::serve::worker::event_loop::Inspection;
 use crate::sys;
+use crate::sys::Pid;
 
-/// What a new worker is handed in its own process.
-pub(crate) struct Post {
-    slot: usize,
-    row: usize,
-    orders: pipe::Receiver,
-    reports: pipe::Sender,
+/// The process after a fork.
+pub(crate) enum Fork {
+    /// The supervisor: the worker's process, and the supervisor's ends of its pipes.
+    Supervisor(Pid, SupervisorPipes),
+    /// The worker.
+    Worker(WorkerPipes),
 }
 
-impl Supervisor {
-    /// Makes a new worker. In its own process it returns what that has to do.
-    pub(crate) fn hire(&mut self, slot: usize) -> io::Result<Option<Post>> {
-        let row = self
-            .board
-            .take()
-            .ok_or_else(|| io::Error::other("too many workers"))?;
-        let hired = pipe::new()
-            .and_then(|orders| Ok((orders, pipe::new()?)))
-            .and_then(|pipes| Ok((pipes, sys::fork()?)));
-        match hired {
-            Ok((((orders, _), (_, reports)), Some(pid))) => {
-                let now = Instant::now();
-                self.staff.add(pid, (slot, row), (orders, reports), now);
-                Ok(None)
-            }
-            Ok((((_, orders), (reports, _)), None)) => Ok(Some(Post {
-                slot,
-                row,
-                orders,
-                reports,
-            })),
-            Err(error) => {
-                self.board.give_back(row);
-                Err(error)
-            }
-        }
-    }
+/// The supervisor's ends of a worker's pipes.
+#[derive(Debug)]
+pub(crate) struct SupervisorPipes {
+    /// Closed, it makes the worker exit at once.
+    pub(crate) orders: pipe::Sender,
+    /// Log lines, and that the worker accepts.
+    pub(crate) log: pipe::Receiver,
+}
 
-    /// What a worker does, in its own process, from its first breath to its last.
-    pub(crate) fn work(self, post: Post) -> ! {
-        sys::ignore_signals(&SUPERVISORS);
-        let inspection = self.inspection();
-        let Self {
-            descriptors,
-            material,
-            gates,
-            board,
-            signals,
-            staff,
-            logs,
-            control,
-            host_places,
-            ..
-        } = self;
-        if let Some(control) = control {
-            control.forget();
+/// A worker's ends of its pipes.
+#[derive(Debug)]
+pub(crate) struct WorkerPipes {
+    orders: pipe::Receiver,
+    log: pipe::Sender,
+}
+
+/// What a worker inherits.
+pub(crate) struct Inheritance {
+    pub(crate) slot: usize,
+    pub(crate) generation: Generation,
+    pub(crate) listeners: ListenerSet,
+    pub(crate) fd_limit: FdLimit,
+    pub(crate) counters: Counters,
+    pub(crate) host_places: Vec<usize>,
+    pub(crate) inspection: Option<Inspection>,
+}
+
+/// Creates the pipes, and forks.
+///
+/// # Errors
+/// Those of pipe(2) and fork(2).
+pub(crate) fn fork() -> io::Result<Fork> {
+    let ((order_sender, order_receiver), (log_sender, log_receiver)) = (pipe::new()?, pipe::new()?);
+    Ok(match sys::fork()? {
+        Some(pid) => Fork::Supervisor(
+            pid,
+            SupervisorPipes {
+                orders: order_sender,
+                log: log_receiver,
+            },
+        ),
+        None => {
+            sys::ignore_signals(&SUPERVISOR_SIGNALS);
+            Fork::Worker(WorkerPipes {
+                orders: order_receiver,
+                log: log_sender,
+            })
         }
-        // The other workers' pipes are closed with this: theirs must end when the supervisor does. The logs are its own.
-        drop((staff, signals, logs));
-        log_pipe::start(post.reports);
-        let run = || -> Result<(), Error> {
-            let listeners = gates.lend(post.slot, material.config.workers);
-            let inspectors = inspection.as_ref().map_or(0, |_| Inspection::DESCRIPTORS);
-            let possible = descriptors.connections(listeners.len() + inspectors)?;
-            let wanted = material.config.max_connections.unwrap_or(u32::MAX);
-            let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
-            descriptors.hold()?;
-            sandbox::enter(material.confinement)?;
-            let worker = Worker {
-                listeners,
-                services: material.services,
-                timeouts: material.config.timeouts,
-                max_connections,
-                access_log: material.config.logs.access.is_some(),
-                counters: board.row(post.row),
-                host_places,
-                inspection,
-            };
-            worker
-                .run(post.orders, log_pipe::tell_ready)
-                .map_err(|error| system("serve", &error))
-        };
-        // A panic must not run on through what is the supervisor's.
-        let status = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(())) => 0,
-            Ok(Err(fault)) => {
-                log::error!("{fault}");
-                1
-            }
-            Err(_) => 101,
-        };
-        log_pipe::finish();
-        sys::exit(status)
-    }
+    })
+}
+
+/// Runs the worker in its own process.
+pub(crate) fn run_worker(inheritance: Inheritance, pipes: WorkerPipes) -> ! {
+    log_pipe::start(pipes.log);
+    // A panic must not unwind into the supervisor's code.
+    let status = match catch_unwind(AssertUnwindSafe(|| serve(inheritance, pipes.orders))) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            log::error!("{error}");
+            1
+        }
+        Err(_) => 101,
+    };
+    log_pipe::finish();
+    sys::exit(status)
+}
+
+fn serve(inheritance: Inheritance, orders: pipe::Receiver) -> Result<(), Error> {
+    let Inheritance {
+        slot,
+        generation,
+        listeners,
+        fd_limit,
+        counters,
+        host_places,
+        inspection,
+    } = inheritance;
+    let config = generation.config;
+    let listeners = listeners.lend(slot, config.workers);
+    let others = inspection.as_ref().map_or(0, |_| Inspection::DESCRIPTORS);
+    let possible = fd_limit.connections(listeners.len() + others)?;
+    let configured = config.max_connections.unwrap_or(u32::MAX);
+    let max_connections = possible.min(usize::try_from(configured).unwrap_or(usize::MAX));
+    fd_limit.apply()?;
+    sandbox::enter_worker(generation.confinement)?;
+    let worker = Worker {
+        listeners,
+        services: generation.services,
+        timeouts: config.timeouts,
+        max_connections,
+        access_log: config.logs.access.is_some(),
+        counters,
+        host_places,
+        inspection,
+    };
+    worker
+        .run(orders, log_pipe::tell_ready)
+        .map_err(|error| Error::system("serve", &error))
 }

@@ -1,4 +1,4 @@
-//! The workers as the supervisor sees them: who serves, who has been told to leave, and which places are vacant.
+//! The pool of workers: which process serves in which slot, its state, and when a slot is due for a respawn.
 
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -8,350 +8,359 @@ use mio::unix::pipe;
 
 use crate::serve::logs::collector::Logs;
 use crate::serve::logs::frames::Frames;
+use crate::serve::supervisor::spawn::SupervisorPipes;
 use crate::serve::worker::orders::Order;
 use crate::sys::Pid;
 
-/// Who lives less long than this has died at once, and is replaced with some patience.
-const INFANCY: Duration = Duration::from_secs(1);
-/// How long a place stays vacant whose worker has died at once. It doubles from time to time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest that a place stays vacant.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A worker that dies sooner than this is respawned with a back-off.
+const MIN_LIFETIME: Duration = Duration::from_secs(1);
+/// The first back-off. It doubles with each early death.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest back-off.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// How long a worker that got the order to quit may be stopped (SIGSTOP). It answers no more, and the supervisor would wait
-/// for it for ever.
+/// How long a worker that has the order to quit may be stopped (SIGSTOP). A stopped worker answers nothing, and the
+/// supervisor would wait for it forever.
 const STOPPED_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is read of a worker's reports before the others have their turn.
-const SHARE: usize = 256 * 1024;
+/// What is read from one log pipe before the next one has its turn, in bytes.
+const MAX_READ: usize = 256 * 1024;
 
-/// A worker.
+/// The process of a worker, as its supervisor sees it.
 #[derive(Debug)]
-pub(crate) struct Member {
-    /// Its process.
-    pub(crate) pid: Pid,
-    /// Its place among those of its generation.
-    pub(crate) slot: usize,
+pub(crate) struct WorkerProcess {
+    pid: Pid,
+    /// Its slot in its generation.
+    slot: usize,
     /// Its row of counters.
     pub(crate) row: usize,
     generation: u64,
-    standing: Standing,
-    /// Since when a signal has stopped it, if one has.
+    state: WorkerState,
+    /// When a signal stopped it, while it is stopped.
     stopped: Option<Instant>,
-    hired: Instant,
-    /// Through which it is told what to do; closed, it ends at once.
+    spawned: Instant,
+    /// Closed, it makes the worker exit at once.
     orders: Option<pipe::Sender>,
-    /// Through which it tells how far it has come; gone when it has closed its end.
-    reports: Option<pipe::Receiver>,
+    /// `None` once the worker has closed its end.
+    log_pipe: Option<pipe::Receiver>,
     frames: Frames,
 }
 
-/// How far a worker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It does not accept yet.
+enum WorkerState {
+    /// Does not accept yet.
     New,
-    /// It accepts.
+    /// Accepts.
     Serving,
-    /// Newer workers have taken over, and it ends with its last connection.
+    /// Replaced by a newer worker; exits with its last connection.
     Retired,
     /// The same, and since that time it has the order to close idle connections: the supervisor waits for it.
     Quitting(Instant),
-    /// It has been told to end at once, and is killed if it is there still at that time.
-    Ending(Instant),
-    /// It has been killed.
+    /// Is to exit at once, and is killed at that time.
+    Terminating(Instant),
     Killed,
-    /// It should have been killed, and could not be.
-    LeftBehind,
+    /// Could not be killed.
+    Unkillable,
 }
 
-impl Standing {
-    /// It is there to stay.
-    const fn is_staying(self) -> bool {
+impl WorkerState {
+    /// Its exit is unexpected.
+    const fn is_active(self) -> bool {
         match self {
             Self::New | Self::Serving => true,
             Self::Retired
             | Self::Quitting(_)
-            | Self::Ending(_)
+            | Self::Terminating(_)
             | Self::Killed
-            | Self::LeftBehind => false,
+            | Self::Unkillable => false,
         }
     }
 
-    /// It has not even time to answer what has begun.
-    const fn is_ending(self) -> bool {
+    /// It is to exit without an answer to open requests.
+    const fn is_terminating(self) -> bool {
         match self {
             Self::New | Self::Serving | Self::Retired | Self::Quitting(_) => false,
-            Self::Ending(_) | Self::Killed | Self::LeftBehind => true,
+            Self::Terminating(_) | Self::Killed | Self::Unkillable => true,
         }
     }
 }
 
-impl Member {
-    /// Takes note of what it reports, and has its lines written.
-    pub(crate) fn listen(&mut self, logs: &mut Logs) {
+impl WorkerProcess {
+    /// Reads its log pipe: writes log lines, and notes that it accepts.
+    pub(crate) fn read_log_pipe(&mut self, logs: &mut Logs) {
         let mut bytes = vec![0; 64 * 1024];
         let mut taken = 0;
-        while let Some(reports) = &mut self.reports
-            && taken < SHARE
+        while let Some(log_pipe) = &mut self.log_pipe
+            && taken < MAX_READ
         {
-            match reports.read(&mut bytes) {
+            match log_pipe.read(&mut bytes) {
                 Ok(length @ 1..) => {
                     taken += length;
                     let is_ready = logs.take(self.pid, &mut self.frames, &bytes[..length]);
-                    if is_ready && self.standing == Standing::New {
-                        self.standing = Standing::Serving;
+                    if is_ready && self.state == WorkerState::New {
+                        self.state = WorkerState::Serving;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => self.reports = None,
+                Ok(0) | Err(_) => self.log_pipe = None,
             }
         }
     }
 
     /// When it is to be killed.
-    fn limit(&self) -> Option<Instant> {
-        match self.standing {
-            Standing::Ending(limit) => Some(limit),
-            Standing::Quitting(since) => Some(self.stopped?.max(since) + STOPPED_LIMIT),
-            Standing::New
-            | Standing::Serving
-            | Standing::Retired
-            | Standing::Killed
-            | Standing::LeftBehind => None,
+    fn kill_time(&self) -> Option<Instant> {
+        match self.state {
+            WorkerState::Terminating(limit) => Some(limit),
+            WorkerState::Quitting(since) => Some(self.stopped?.max(since) + STOPPED_LIMIT),
+            WorkerState::New
+            | WorkerState::Serving
+            | WorkerState::Retired
+            | WorkerState::Killed
+            | WorkerState::Unkillable => None,
         }
     }
 
-    /// Tells it to leave. One that has gone already needs no telling.
-    fn dismiss(&mut self, order: Order, standing: Standing) {
-        if self.standing.is_ending() {
+    fn send(&mut self, order: Order, state: WorkerState) {
+        if self.state.is_terminating() {
             return;
         }
-        self.standing = standing;
+        self.state = state;
         if let Some(orders) = &mut self.orders {
-            let _ = order.give(orders);
+            // It may have exited already.
+            let _ = order.send(orders);
         }
     }
 
-    /// Has it end at once. A stopped or stuck process does not hear of it, so it has until `limit`.
-    fn end(&mut self, limit: Instant) {
-        if !self.standing.is_ending() {
-            self.standing = Standing::Ending(limit);
+    /// Makes it exit at once. A process that is stopped or stuck does not notice, so it is killed at `limit`.
+    fn terminate(&mut self, limit: Instant) {
+        if !self.state.is_terminating() {
+            self.state = WorkerState::Terminating(limit);
             self.orders = None;
         }
     }
 }
 
-/// A place of the newest generation.
+/// A slot of the newest generation.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    /// When it is to be filled, if it is vacant.
+struct Slot {
+    /// When it is due for a spawn, if it is free.
     due: Option<Instant>,
-    /// How long it stays vacant when its worker dies at once.
-    pause: Duration,
+    /// How long it stays free after an early death.
+    backoff: Duration,
 }
 
-/// All workers and places.
+impl Slot {
+    const fn due(due: Instant) -> Self {
+        Self {
+            due: Some(due),
+            backoff: FIRST_BACKOFF,
+        }
+    }
+}
+
+/// All workers, and the slots of the newest generation.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerPool {
-    members: Vec<Member>,
-    places: Vec<Place>,
+    workers: Vec<WorkerProcess>,
+    slots: Vec<Slot>,
     generation: u64,
-    /// The newest generation that has been complete; 0 before the first is.
+    /// The newest generation of which all workers have accepted at some time; 0 before there is one.
     complete: u64,
 }
 
 impl WorkerPool {
-    /// Begins a new generation, whose places are all vacant. The old ones stay until it is complete.
-    pub(crate) fn begin_generation(&mut self, places: usize, now: Instant) {
+    /// Begins a new generation with free slots. The old workers stay until it is complete.
+    pub(crate) fn begin_generation(&mut self, slots: usize, now: Instant) {
         self.generation += 1;
-        let vacant = Place {
-            due: Some(now),
-            pause: FIRST_PAUSE,
-        };
-        self.places = vec![vacant; places];
+        self.slots = vec![Slot::due(now); slots];
     }
 
-    /// A place that is to be filled now.
-    pub(crate) fn vacancy(&self, now: Instant) -> Option<usize> {
-        let is_due = |place: &Place| place.due.is_some_and(|due| due <= now);
-        self.places.iter().position(is_due)
+    /// A slot that is due for a spawn.
+    pub(crate) fn due_slot(&self, now: Instant) -> Option<usize> {
+        let is_due = |slot: &Slot| slot.due.is_some_and(|due| due <= now);
+        self.slots.iter().position(is_due)
     }
 
-    /// When the next place is to be filled or the next worker killed.
+    /// When the next spawn or kill is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let places = self.places.iter().filter_map(|place| place.due);
-        let limits = self.members.iter().map(Member::limit);
-        places.chain(limits.flatten()).min()
+        let spawns = self.slots.iter().filter_map(|slot| slot.due);
+        let kills = self.workers.iter().filter_map(WorkerProcess::kill_time);
+        spawns.chain(kills).min()
     }
 
-    /// Leaves a place vacant for a while, for it could not be filled.
-    pub(crate) fn postpone(&mut self, slot: usize, now: Instant) {
-        if let Some(place) = self.places.get_mut(slot) {
-            place.due = Some(now + place.pause);
-            place.pause = (2 * place.pause).min(LONGEST_PAUSE);
+    /// Postpones the spawn for a slot, because the last one has failed or its worker died early.
+    pub(crate) fn back_off(&mut self, slot: usize, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.due = Some(now + slot.backoff);
+            slot.backoff = (2 * slot.backoff).min(MAX_BACKOFF);
         }
     }
 
-    /// Takes in a new worker, with our ends of its pipes.
+    /// Adds a new worker of the newest generation.
     pub(crate) fn add(
         &mut self,
         pid: Pid,
         (slot, row): (usize, usize),
-        (orders, reports): (pipe::Sender, pipe::Receiver),
+        pipes: SupervisorPipes,
         now: Instant,
     ) {
-        if let Some(place) = self.places.get_mut(slot) {
-            place.due = None;
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.due = None;
         }
-        self.members.push(Member {
+        self.workers.push(WorkerProcess {
             pid,
             slot,
             row,
             generation: self.generation,
-            standing: Standing::New,
+            state: WorkerState::New,
             stopped: None,
-            hired: now,
-            orders: Some(orders),
-            reports: Some(reports),
+            spawned: now,
+            orders: Some(pipes.orders),
+            log_pipe: Some(pipes.log),
             frames: Frames::default(),
         });
     }
 
-    /// Takes out a worker that has ended. Returns it, and whether it had been told to.
-    pub(crate) fn remove(&mut self, pid: Pid, now: Instant) -> Option<(Member, bool)> {
-        let at = self.members.iter().position(|member| member.pid == pid)?;
-        let member = self.members.swap_remove(at);
-        let expected = !member.standing.is_staying();
-        // Those of older generations are being replaced anyway.
-        if !expected && member.generation == self.generation {
-            if now.saturating_duration_since(member.hired) < INFANCY {
-                self.postpone(member.slot, now);
-            } else if let Some(place) = self.places.get_mut(member.slot) {
-                *place = Place {
-                    due: Some(now),
-                    pause: FIRST_PAUSE,
-                };
+    /// Removes a worker that has exited. Returns it, and whether it was to exit.
+    pub(crate) fn remove(&mut self, pid: Pid, now: Instant) -> Option<(WorkerProcess, bool)> {
+        let at = self.workers.iter().position(|worker| worker.pid == pid)?;
+        let worker = self.workers.swap_remove(at);
+        let expected = !worker.state.is_active();
+        // Older generations are being replaced anyway.
+        if !expected && worker.generation == self.generation {
+            if now.saturating_duration_since(worker.spawned) < MIN_LIFETIME {
+                self.back_off(worker.slot, now);
+            } else if let Some(slot) = self.slots.get_mut(worker.slot) {
+                *slot = Slot::due(now);
             }
         }
-        Some((member, expected))
+        Some((worker, expected))
     }
 
-    /// The pipes on which workers report, with the workers' processes.
-    pub(crate) fn reports(&self) -> impl Iterator<Item = (Pid, BorrowedFd<'_>)> {
-        self.members.iter().filter_map(|member| {
-            let reports = member.reports.as_ref()?;
-            Some((member.pid, reports.as_fd()))
+    fn get_mut(&mut self, pid: Pid) -> Option<&mut WorkerProcess> {
+        self.workers.iter_mut().find(|worker| worker.pid == pid)
+    }
+
+    /// The open log pipes.
+    pub(crate) fn log_pipes(&self) -> impl Iterator<Item = (Pid, BorrowedFd<'_>)> {
+        self.workers.iter().filter_map(|worker| {
+            let log_pipe = worker.log_pipe.as_ref()?;
+            Some((worker.pid, log_pipe.as_fd()))
         })
     }
 
-    /// Takes note of a worker that has been stopped at that time, or goes on.
-    pub(crate) fn note_stopped(&mut self, pid: Pid, stopped: Option<Instant>) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
-            member.stopped = stopped;
+    /// Reads the log pipe of a worker.
+    pub(crate) fn read_log_pipe(&mut self, pid: Pid, logs: &mut Logs) {
+        if let Some(worker) = self.get_mut(pid) {
+            worker.read_log_pipe(logs);
         }
     }
 
-    /// Takes note of a worker that could not be killed.
-    pub(crate) fn note_left_behind(&mut self, pid: Pid) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
-            member.standing = Standing::LeftBehind;
+    /// Notes that a worker was stopped at this time, or continues.
+    pub(crate) fn set_stopped(&mut self, pid: Pid, stopped: Option<Instant>) {
+        if let Some(worker) = self.get_mut(pid) {
+            worker.stopped = stopped;
         }
     }
 
-    /// Takes note of what a worker reports.
-    pub(crate) fn listen(&mut self, pid: Pid, logs: &mut Logs) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) {
-            member.listen(logs);
+    /// Notes that a worker could not be killed.
+    pub(crate) fn set_unkillable(&mut self, pid: Pid) {
+        if let Some(worker) = self.get_mut(pid) {
+            worker.state = WorkerState::Unkillable;
         }
     }
 
-    /// Every place of the newest generation has a worker that accepts.
+    /// Every slot has a worker that accepts.
     pub(crate) fn is_complete(&self) -> bool {
-        self.serving() == self.places.len()
+        self.serving() == self.slots.len()
     }
 
-    /// How many workers of the newest generation accept.
+    /// The number of workers of the newest generation that accept.
     pub(crate) fn serving(&self) -> usize {
-        let members = self.members.iter();
-        members
-            .filter(|member| {
-                member.generation == self.generation && member.standing == Standing::Serving
-            })
+        let newest = |worker: &&WorkerProcess| worker.generation == self.generation;
+        let newest = self.workers.iter().filter(newest);
+        newest
+            .filter(|worker| worker.state == WorkerState::Serving)
             .count()
     }
 
-    /// No worker is left.
+    /// All workers have exited.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.workers.is_empty()
     }
 
-    /// There is no worker left to wait for.
-    pub(crate) fn is_over(&self) -> bool {
-        let mut members = self.members.iter();
-        members.all(|member| member.standing == Standing::LeftBehind)
+    /// All workers have exited, except for those that cannot be killed.
+    pub(crate) fn is_drained(&self) -> bool {
+        let mut workers = self.workers.iter();
+        workers.all(|worker| worker.state == WorkerState::Unkillable)
     }
 
-    /// How many generations there are, the newest one included.
+    /// The number of generations, the newest one included.
     pub(crate) fn generations(&self) -> usize {
-        let mut all: Vec<u64> = self.members.iter().map(|one| one.generation).collect();
+        let mut all: Vec<u64> = self.workers.iter().map(|one| one.generation).collect();
         all.sort_unstable();
         all.dedup();
         all.len()
     }
 
-    /// Tells those of older generations to retire, for the newest is complete.
+    /// Retires all older generations, because the newest is complete.
     pub(crate) fn retire_old(&mut self) {
         self.complete = self.generation;
-        for member in &mut self.members {
-            if member.generation < self.generation && member.standing.is_staying() {
-                member.dismiss(Order::Retire, Standing::Retired);
+        for worker in &mut self.workers {
+            if worker.generation < self.generation && worker.state.is_active() {
+                worker.send(Order::Retire, WorkerState::Retired);
             }
         }
     }
 
-    /// Has the oldest generation end at once that can be spared, and returns whether there was one.
+    /// Terminates the oldest generation that is not needed. Returns whether there is one.
     ///
-    /// The last one that was complete cannot: while the newest never gets as far, it is the one that serves.
-    pub(crate) fn end_oldest(&mut self, limit: Instant) -> bool {
+    /// The last complete one is needed: while the newest is not complete, it serves.
+    pub(crate) fn terminate_oldest(&mut self, limit: Instant) -> bool {
         let needed = [self.complete, self.generation];
         let oldest = self
-            .members
+            .workers
             .iter()
-            .filter(|member| !needed.contains(&member.generation) && !member.standing.is_ending())
-            .map(|member| member.generation)
+            .filter(|worker| !needed.contains(&worker.generation) && !worker.state.is_terminating())
+            .map(|worker| worker.generation)
             .min();
-        self.members
+        self.workers
             .iter_mut()
-            .filter(|member| Some(member.generation) == oldest)
-            .for_each(|member| member.end(limit));
+            .filter(|worker| Some(worker.generation) == oldest)
+            .for_each(|worker| worker.terminate(limit));
         oldest.is_some()
     }
 
-    /// Takes those who have not ended within their time: they are to be killed. Each is returned once.
-    pub(crate) fn take_late(&mut self, now: Instant) -> Vec<Pid> {
-        let is_late = |member: &&mut Member| member.limit().is_some_and(|limit| limit <= now);
-        let late = self.members.iter_mut().filter(is_late);
-        late.map(|member| {
-            member.standing = Standing::Killed;
-            member.pid
-        })
-        .collect()
+    /// The workers that are to be killed now. Each is returned once.
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Pid> {
+        let is_overdue = |worker: &&mut WorkerProcess| {
+            let kill_time = worker.kill_time();
+            kill_time.is_some_and(|time| time <= now)
+        };
+        let overdue = self.workers.iter_mut().filter(is_overdue);
+        overdue
+            .map(|worker| {
+                worker.state = WorkerState::Killed;
+                worker.pid
+            })
+            .collect()
     }
 
-    /// Tells everyone to quit, and fills no place any more.
+    /// Drains all workers, and spawns none any more.
     pub(crate) fn quit(&mut self, now: Instant) {
-        self.places.clear();
-        self.members
+        self.slots.clear();
+        self.workers
             .iter_mut()
-            .for_each(|member| member.dismiss(Order::Quit, Standing::Quitting(now)));
+            .for_each(|worker| worker.send(Order::Quit, WorkerState::Quitting(now)));
     }
 
-    /// Has everyone end at once, and fills no place any more.
-    pub(crate) fn end(&mut self, limit: Instant) {
-        self.places.clear();
-        self.members.iter_mut().for_each(|member| member.end(limit));
+    /// Terminates all workers, and spawns none any more.
+    pub(crate) fn terminate(&mut self, limit: Instant) {
+        self.slots.clear();
+        self.workers
+            .iter_mut()
+            .for_each(|worker| worker.terminate(limit));
     }
 }
 
@@ -360,51 +369,51 @@ impl WorkerPool {
 mod tests {
     use super::*;
 
-    /// How long those may take who are to end.
+    /// How long a terminated worker may take.
     const LIMIT: Duration = Duration::from_secs(2);
 
-    /// Generations of two places each. Where only one worker of two has begun, the generation is not complete.
-    struct Firm {
-        staff: WorkerPool,
+    /// A pool of two slots. A generation with one worker is not complete.
+    struct TestPool {
+        pool: WorkerPool,
         start: Instant,
-        /// The workers' ends of their pipes.
+        /// The workers' ends of their order pipes.
         orders: Vec<(Pid, pipe::Receiver)>,
     }
 
-    impl Firm {
+    impl TestPool {
         fn new() -> Self {
             Self {
-                staff: WorkerPool::default(),
+                pool: WorkerPool::default(),
                 start: Instant::now(),
                 orders: Vec::new(),
             }
         }
 
-        /// A new generation with these workers, which all accept.
+        /// Begins a generation with these workers, which accept.
         fn begin(&mut self, pids: &[Pid]) {
-            self.staff.begin_generation(2, self.start);
+            self.pool.begin_generation(2, self.start);
             for (slot, pid) in pids.iter().enumerate() {
-                let (sender, orders) = pipe::new().unwrap();
-                let (_, reports) = pipe::new().unwrap();
-                self.staff
-                    .add(*pid, (slot, 0), (sender, reports), self.start);
-                self.orders.push((*pid, orders));
+                let (orders, receiver) = pipe::new().unwrap();
+                let (_, log) = pipe::new().unwrap();
+                let pipes = SupervisorPipes { orders, log };
+                self.pool.add(*pid, (slot, 0), pipes, self.start);
+                self.orders.push((*pid, receiver));
             }
-            for member in &mut self.staff.members {
-                if pids.contains(&member.pid) {
-                    member.standing = Standing::Serving;
+            for worker in &mut self.pool.workers {
+                if pids.contains(&worker.pid) {
+                    worker.state = WorkerState::Serving;
                 }
             }
-            if self.staff.is_complete() {
-                self.staff.retire_old();
+            if self.pool.is_complete() {
+                self.pool.retire_old();
             }
         }
 
-        /// Those who have been told to end at once.
-        fn ending(&mut self) -> Vec<Pid> {
-            let is_ending = |orders: &mut pipe::Receiver| {
+        /// The workers that are to exit at once.
+        fn terminating(&mut self) -> Vec<Pid> {
+            let is_closed = |orders: &mut pipe::Receiver| {
                 loop {
-                    match Order::take(orders) {
+                    match Order::receive(orders) {
                         Ok(Some(_)) => {}
                         Ok(None) => return true,
                         Err(_) => return false,
@@ -413,106 +422,106 @@ mod tests {
             };
             self.orders
                 .iter_mut()
-                .filter_map(|(pid, orders)| is_ending(orders).then_some(*pid))
+                .filter_map(|(pid, orders)| is_closed(orders).then_some(*pid))
                 .collect()
         }
 
-        fn end_oldest(&mut self) -> bool {
-            self.staff.end_oldest(self.start + LIMIT)
+        fn terminate_oldest(&mut self) -> bool {
+            self.pool.terminate_oldest(self.start + LIMIT)
         }
     }
 
     #[test]
-    fn the_oldest_generation_is_ended_first() {
-        let mut firm = Firm::new();
+    fn the_oldest_generation_is_terminated_first() {
+        let mut test = TestPool::new();
         for pids in [[1, 2], [3, 4], [5, 6]] {
-            firm.begin(&pids);
+            test.begin(&pids);
         }
-        assert!(firm.ending().is_empty());
-        assert!(firm.end_oldest());
-        assert_eq!(firm.ending(), [1, 2]);
-        // Who does not go must not save the others.
-        assert!(firm.end_oldest());
-        assert_eq!(firm.ending(), [1, 2, 3, 4]);
-        assert!(!firm.end_oldest());
-        assert_eq!(firm.ending(), [1, 2, 3, 4]);
+        assert!(test.terminating().is_empty());
+        assert!(test.terminate_oldest());
+        assert_eq!(test.terminating(), [1, 2]);
+        // Workers that do not exit must not protect the next generation.
+        assert!(test.terminate_oldest());
+        assert_eq!(test.terminating(), [1, 2, 3, 4]);
+        assert!(!test.terminate_oldest());
+        assert_eq!(test.terminating(), [1, 2, 3, 4]);
     }
 
     #[test]
-    fn the_last_complete_generation_is_not_ended() {
-        let mut firm = Firm::new();
-        firm.begin(&[1, 2]);
+    fn the_last_complete_generation_is_not_terminated() {
+        let mut test = TestPool::new();
+        test.begin(&[1, 2]);
         for pid in [3, 4, 5] {
-            firm.begin(&[pid]);
+            test.begin(&[pid]);
         }
-        assert!(firm.end_oldest());
-        assert!(firm.end_oldest());
-        assert_eq!(firm.ending(), [3, 4]);
-        assert!(!firm.end_oldest());
-        // Another one that is complete takes its place.
-        firm.begin(&[6, 7]);
-        assert!(firm.end_oldest());
-        assert_eq!(firm.ending(), [1, 2, 3, 4]);
+        assert!(test.terminate_oldest());
+        assert!(test.terminate_oldest());
+        assert_eq!(test.terminating(), [3, 4]);
+        assert!(!test.terminate_oldest());
+        // Another complete generation replaces it.
+        test.begin(&[6, 7]);
+        assert!(test.terminate_oldest());
+        assert_eq!(test.terminating(), [1, 2, 3, 4]);
     }
 
     #[test]
-    fn a_worker_that_is_stopped_does_not_keep_a_quit_for_ever() {
-        let mut firm = Firm::new();
-        firm.begin(&[1, 2]);
-        let quit = firm.start + Duration::from_secs(60);
-        firm.staff.note_stopped(1, Some(firm.start));
-        // While it need not leave it may be stopped for as long as it takes.
-        assert_eq!(firm.staff.next_due(), None);
-        firm.staff.quit(quit);
-        assert_eq!(firm.staff.next_due(), Some(quit + STOPPED_LIMIT));
-        // One that goes on has all the time that its connections need, until it is stopped once more.
-        firm.staff.note_stopped(1, None);
-        assert_eq!(firm.staff.next_due(), None);
+    fn a_stopped_worker_does_not_block_a_quit_forever() {
+        let mut test = TestPool::new();
+        test.begin(&[1, 2]);
+        let quit = test.start + Duration::from_secs(60);
+        test.pool.set_stopped(1, Some(test.start));
+        // Before a quit it may be stopped for any time.
+        assert_eq!(test.pool.next_due(), None);
+        test.pool.quit(quit);
+        assert_eq!(test.pool.next_due(), Some(quit + STOPPED_LIMIT));
+        // One that continues has all the time that its connections need, until it is stopped again.
+        test.pool.set_stopped(1, None);
+        assert_eq!(test.pool.next_due(), None);
         let again = quit + Duration::from_secs(60);
-        firm.staff.note_stopped(1, Some(again));
+        test.pool.set_stopped(1, Some(again));
         let limit = again + STOPPED_LIMIT;
-        assert_eq!(firm.staff.next_due(), Some(limit));
+        assert_eq!(test.pool.next_due(), Some(limit));
         assert!(
-            firm.staff
-                .take_late(limit - Duration::from_millis(1))
+            test.pool
+                .take_overdue(limit - Duration::from_millis(1))
                 .is_empty()
         );
-        assert_eq!(firm.staff.take_late(limit), [1]);
-        // Where it cannot be killed, the others are waited for still.
-        firm.staff.note_left_behind(1);
-        assert_eq!(firm.staff.next_due(), None);
-        assert!(!firm.staff.is_over());
-        assert!(firm.staff.remove(2, limit).is_some());
-        assert!(firm.staff.is_over() && !firm.staff.is_empty());
+        assert_eq!(test.pool.take_overdue(limit), [1]);
+        // If it cannot be killed, the supervisor still waits for the others.
+        test.pool.set_unkillable(1);
+        assert_eq!(test.pool.next_due(), None);
+        assert!(!test.pool.is_drained());
+        assert!(test.pool.remove(2, limit).is_some());
+        assert!(test.pool.is_drained() && !test.pool.is_empty());
     }
 
     #[test]
-    fn who_does_not_end_in_time_is_killed_once() {
-        let mut firm = Firm::new();
-        firm.begin(&[1, 2]);
-        firm.begin(&[3, 4]);
-        assert_eq!(firm.staff.next_due(), None);
-        firm.end_oldest();
-        let limit = firm.start + LIMIT;
-        assert_eq!(firm.staff.next_due(), Some(limit));
+    fn a_worker_that_does_not_exit_in_time_is_killed_once() {
+        let mut test = TestPool::new();
+        test.begin(&[1, 2]);
+        test.begin(&[3, 4]);
+        assert_eq!(test.pool.next_due(), None);
+        test.terminate_oldest();
+        let limit = test.start + LIMIT;
+        assert_eq!(test.pool.next_due(), Some(limit));
         assert!(
-            firm.staff
-                .take_late(limit - Duration::from_millis(1))
+            test.pool
+                .take_overdue(limit - Duration::from_millis(1))
                 .is_empty()
         );
-        let (_, expected) = firm.staff.remove(1, limit).unwrap();
+        let (_, expected) = test.pool.remove(1, limit).unwrap();
         assert!(expected);
-        // Neither a further order nor a further end gives it more time.
-        firm.staff.quit(limit);
-        firm.staff.end(limit + LIMIT);
-        assert_eq!(firm.staff.take_late(limit), [2]);
-        assert!(firm.staff.take_late(limit).is_empty());
-        assert_eq!(firm.staff.next_due(), Some(limit + LIMIT));
-        let (_, expected) = firm.staff.remove(2, limit).unwrap();
+        // Neither a later order nor a later termination gives it more time.
+        test.pool.quit(limit);
+        test.pool.terminate(limit + LIMIT);
+        assert_eq!(test.pool.take_overdue(limit), [2]);
+        assert!(test.pool.take_overdue(limit).is_empty());
+        assert_eq!(test.pool.next_due(), Some(limit + LIMIT));
+        let (_, expected) = test.pool.remove(2, limit).unwrap();
         assert!(expected);
-        let mut late = firm.staff.take_late(limit + LIMIT);
-        late.sort_unstable();
-        assert_eq!(late, [3, 4]);
-        assert_eq!(firm.staff.next_due(), None);
+        let mut overdue = test.pool.take_overdue(limit + LIMIT);
+        overdue.sort_unstable();
+        assert_eq!(overdue, [3, 4]);
+        assert_eq!(test.pool.next_due(), None);
     }
 }

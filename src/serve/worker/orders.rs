@@ -1,13 +1,13 @@
-//! What a supervisor tells a worker, through a pipe whose end means: end now.
+//! Orders of the supervisor to a worker, one byte each, through a pipe. When the pipe is closed, the worker exits at once.
 
 use std::io::{self, Read, Write};
 
-/// What a worker is told, once and for good.
+/// An order, which cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Accept no more; answer the next request of every connection as its last one; end when the last one has gone.
+    /// Accept no more; answer the next request of every connection as its last one; exit after the last connection.
     Retire,
-    /// The same, but close those at once that wait for no answer.
+    /// The same, but close idle connections at once.
     Quit,
 }
 
@@ -19,19 +19,19 @@ impl Order {
         }
     }
 
-    /// Gives the order.
+    /// Sends the order.
     ///
     /// # Errors
-    /// Those of the pipe: the worker may have gone.
-    pub fn give(self, orders: &mut impl Write) -> io::Result<()> {
+    /// Those of the pipe: the worker may have exited.
+    pub fn send(self, orders: &mut impl Write) -> io::Result<()> {
         orders.write_all(&[self.byte()])
     }
 
-    /// Takes the next order; nothing at the end of the pipe, which is the order to end at once.
+    /// Receives the next order; `None` if the pipe is closed.
     ///
     /// # Errors
-    /// `WouldBlock` where there is no order.
-    pub(crate) fn take(orders: &mut impl Read) -> io::Result<Option<Self>> {
+    /// `WouldBlock` if there is no order.
+    pub(crate) fn receive(orders: &mut impl Read) -> io::Result<Option<Self>> {
         let mut byte = [0];
         Ok(match orders.read(&mut byte)? {
             0 => None,
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_arrives_as_it_was_given() {
+    fn an_order_is_received_as_it_was_sent() {
         let mut pipe = Vec::new();
         for order in [Order::Retire, Order::Quit] {
-            order.give(&mut pipe).unwrap();
+            order.send(&mut pipe).unwrap();
         }
         let mut end = pipe.as_slice();
-        assert_eq!(Order::take(&mut end).unwrap(), Some(Order::Retire));
-        assert_eq!(Order::take(&mut end).unwrap(), Some(Order::Quit));
-        assert_eq!(Order::take(&mut end).unwrap(), None);
+        assert_eq!(Order::receive(&mut end).unwrap(), Some(Order::Retire));
+        assert_eq!(Order::receive(&mut end).unwrap(), Some(Order::Quit));
+        assert_eq!(Order::receive(&mut end).unwrap(), None);
     }
 }

@@ -186,7 +186,7 @@ impl EventLoop {
     /// Takes the orders that have come. Returns whether it goes on.
     fn obey(&mut self, orders: &mut pipe::Receiver) -> bool {
         loop {
-            match Order::take(orders) {
+            match Order::receive(orders) {
                 Ok(Some(Order::Retire)) => self.retire(Stage::Retired),
                 Ok(Some(Order::Quit)) => {
                     self.retire(Stage::Quitting);
