@@ -1,48 +1,80 @@
 //! Prints a plan instead of executing it: its commands for a shell, and its other steps as comments.
 
-use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
+use crate::switch::command::{Call, Output};
+use crate::switch::error::SwitchError;
+use crate::switch::execute::StepRunner;
 use crate::switch::filter::packet_filter::PacketFilter;
+use crate::switch::host::Host;
 use crate::switch::plan::{Plan, Step};
 use crate::switch::text;
 
+/// The lines of a plan.
 pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
-    let mut output = String::new();
+    let mut recorder = Recorder::default();
     for step in &plan.0 {
-        for line in lines(step, filter) {
-            let _ = writeln!(output, "{line}");
+        let lines = recorder.0.len();
+        if let Step::CheckAnyLive {
+            servers,
+            is_required: false,
+        } = step
+        {
+            let servers = text::list(servers);
+            (recorder.0).push(format!("# warns if none of {servers} accepts connections"));
+            continue;
+        }
+        // A command prints nothing here, so its step may fail.
+        let _ = StepRunner::default().run(step, filter, &mut recorder);
+        if matches!(step, Step::CheckRedirects { .. }) && recorder.0.len() > lines {
+            let line = "# each address that these rules redirect to must answer with 503";
+            recorder.0.push(line.to_owned());
         }
     }
-    output
+    let lines = recorder.0.iter();
+    lines.flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
-fn lines(step: &Step, filter: &dyn PacketFilter) -> Vec<String> {
-    match step {
-        Step::CheckResponder { server, .. } => vec![format!("# {server} must answer with 503")],
-        Step::CheckLive(server) => vec![format!("# {server} must accept connections")],
-        Step::CheckAnyLive {
-            servers,
-            is_required,
-        } => {
-            let servers = text::list(servers);
-            vec![if *is_required {
-                format!("# one of {servers} must accept connections")
-            } else {
-                format!("# warns if none of {servers} accepts connections")
-            }]
-        }
-        Step::CheckEnabled
-        | Step::CheckRules { .. }
-        | Step::CheckSelectors
-        | Step::CheckCapacity
-        | Step::CheckRedirects { .. }
-        | Step::CheckFirewalls { .. }
-        | Step::ReadClients
-        | Step::ReplaceClients(_)
-        | Step::VerifyRedirected(_)
-        | Step::VerifyExcepted(_)
-        | Step::VerifyEmpty
-        | Step::KillConnections(..)
-        | Step::VerifyKilled(..) => filter.dry_run(step),
+/// A host that records what a step would do.
+#[derive(Default)]
+struct Recorder(Vec<String>);
+
+impl Host for Recorder {
+    fn run(&mut self, call: &Call) -> Result<Output, SwitchError> {
+        self.0.push(call.to_string());
+        Ok(Output {
+            status: Some(0),
+            ..Output::default()
+        })
     }
+
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        self.0.push(format!("# reads {}", path.display()));
+        Ok(String::new())
+    }
+
+    fn check_page(&mut self, server: SocketAddr) -> Result<(), SwitchError> {
+        self.0.push(format!("# {server} must answer with 503"));
+        Ok(())
+    }
+
+    fn connect(&mut self, server: SocketAddr) -> Result<(), SwitchError> {
+        self.0.push(format!("# {server} must accept connections"));
+        Ok(())
+    }
+
+    fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
+        let list = text::list(servers);
+        (self.0).push(format!("# one of {list} must accept connections"));
+        servers.to_vec()
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
+
+    fn sleep(&mut self, _: Duration) {}
 }

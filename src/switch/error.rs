@@ -36,7 +36,7 @@ pub(crate) enum SwitchError {
     /// pfctl cannot kill states at this securelevel(7).
     KillForbidden { label: String, complaint: String },
     /// The packet filter refused the change, and the table is as it was.
-    ChangeRefused(Box<SwitchError>),
+    ChangeRefused(Box<Self>),
 
     /// pf is disabled.
     PfDisabled { is_freebsd: bool },
@@ -99,7 +99,7 @@ pub(crate) enum SwitchError {
     /// The live site does not accept connections.
     LiveRefuses { server: SocketAddr, cause: String },
     /// The live site must accept connections before `off`.
-    LiveRequired(Box<SwitchError>),
+    LiveRequired(Box<Self>),
     /// The live site accepts connections on none of these addresses.
     LiveRefusesAll { servers: String },
 }
@@ -109,6 +109,7 @@ pub(crate) const LOAD_PF_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 
 impl fmt::Display for SwitchError {
+    #[expect(clippy::too_many_lines, reason = "one arm for each error")]
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => to.write_str("interrupted"),

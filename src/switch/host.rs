@@ -10,28 +10,16 @@ use crate::switch::error::SwitchError;
 
 /// A host. [`crate::switch::system::System`] is the real one.
 pub(crate) trait Host {
-    /// Runs a command.
-    ///
-    /// # Errors
-    /// It cannot be run, or takes too long. An exit status other than 0 is no error.
+    /// Runs a command. An exit status other than 0 is no error.
     fn run(&mut self, call: &Call) -> Result<Output, SwitchError>;
 
     /// Reads a small file.
-    ///
-    /// # Errors
-    /// It cannot be read.
     fn read(&mut self, path: &Path) -> io::Result<String>;
 
-    /// Requests the page.
-    ///
-    /// # Errors
-    /// The server does not answer, or not with 503.
+    /// Checks that a server answers with 503.
     fn check_page(&mut self, server: SocketAddr) -> Result<(), SwitchError>;
 
     /// Connects to a server.
-    ///
-    /// # Errors
-    /// It does not accept.
     fn connect(&mut self, server: SocketAddr) -> Result<(), SwitchError>;
 
     /// The servers that accept connections; all are tried at once.

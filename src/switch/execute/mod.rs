@@ -62,23 +62,20 @@ pub(crate) fn execute(
     filter: &dyn PacketFilter,
     host: &mut dyn Host,
 ) -> Result<ExecutionReport, PlanError> {
-    let mut report = ExecutionReport::default();
-    let mut usage = StateUsage::default();
+    let mut runner = StepRunner::default();
     for step in &plan.0 {
         // A signal stops the plan up to the change. After that it is completed.
         let may_stop = step.phase() == PlanPhase::Check || matches!(step, Step::ReplaceClients(_));
-        let executed = if may_stop && host.is_interrupted() {
+        if may_stop && host.is_interrupted() {
             return Err(PlanError {
                 cause: SwitchError::Interrupted,
                 outcome: FailureOutcome::Unchanged,
             });
-        } else {
-            execute_step(step, &mut report, &mut usage, filter, host)
-        };
-        if let Err(cause) = executed {
+        }
+        if let Err(cause) = runner.run(step, filter, host) {
             let outcome = match step.phase() {
                 PlanPhase::Check => FailureOutcome::Unchanged,
-                PlanPhase::Change => revert(step, report.before.as_ref(), filter, host),
+                PlanPhase::Change => revert(step, runner.report.before.as_ref(), filter, host),
                 PlanPhase::Kill => FailureOutcome::OldConnectionsStay,
             };
             // The errors of checks say what to do already.
@@ -91,128 +88,139 @@ pub(crate) fn execute(
             return Err(PlanError { cause, outcome });
         }
     }
+    let StepRunner { mut report, usage } = runner;
     report.warnings.extend(usage.warning());
     Ok(report)
 }
 
-fn execute_step(
-    step: &Step,
-    report: &mut ExecutionReport,
-    usage: &mut StateUsage,
-    filter: &dyn PacketFilter,
-    host: &mut dyn Host,
-) -> Result<(), SwitchError> {
-    match step {
-        Step::CheckEnabled => *usage = filter.check_enabled(host)?.or(*usage),
-        Step::CheckRules { is_required } => {
-            let outdated = filter.check_rules(host, *is_required)?;
-            report.warnings.extend(outdated);
-        }
-        Step::CheckSelectors => filter.check_selectors(host)?,
-        Step::CheckCapacity => *usage = filter.state_usage(host).or(*usage),
-        Step::CheckRedirects { is_required } => {
-            let redirects = filter.redirects(host, *is_required)?;
-            for target in redirects.targets {
-                if host.is_interrupted() {
-                    return Err(SwitchError::Interrupted);
-                }
-                check_page(target, *is_required, report, host)?;
-            }
-            report.warnings.extend(redirects.warnings);
-        }
-        Step::CheckFirewalls {
-            families,
-            is_required,
-        } => match filter.check_firewalls(host, families, *is_required)? {
-            FirewallCheck::Open => {}
-            FirewallCheck::Blocked(warning) => {
-                report.warn(warning);
-                report.has_obstacle = true;
-            }
-            FirewallCheck::Unknown(warning) => report.warn(warning),
-        },
-        Step::CheckResponder {
-            server,
-            is_required,
-        } => check_page(*server, *is_required, report, host)?,
-        Step::CheckLive(server) => host
-            .connect(*server)
-            .map_err(|error| SwitchError::LiveRequired(Box::new(error)))?,
-        Step::CheckAnyLive {
-            servers,
-            is_required,
-        } => {
-            if host.accepting(servers).is_empty() {
-                let servers = text::list(servers);
-                if *is_required {
-                    let error = SwitchError::LiveRefusesAll { servers };
-                    return Err(SwitchError::LiveRequired(Box::new(error)));
-                }
-                report.warn(format!(
-                    "no server accepts connections on {servers}, as before \"on\"; check that visitors reach the live site"
-                ));
-            }
-        }
-        Step::ReadClients => report.before = filter.clients(host)?,
-        Step::ReplaceClients(clients) => filter.replace_clients(host, clients)?,
-        Step::VerifyRedirected(clients) => filter.verify_redirected(host, clients)?,
-        Step::VerifyExcepted(clients) => filter.verify_excepted(host, clients)?,
-        Step::VerifyEmpty => filter.verify_empty(host)?,
-        Step::KillConnections(side, clients) => filter.kill(host, *side, clients)?,
-        Step::VerifyKilled(side, clients) => verify_killed(*side, clients, report, filter, host)?,
-    }
-    Ok(())
+/// Runs steps and collects their results.
+#[derive(Debug, Default)]
+pub(crate) struct StepRunner {
+    report: ExecutionReport,
+    usage: StateUsage,
 }
 
-/// Requests the page from a server. No answer in time is a warning unless `is_required`.
-fn check_page(
-    server: SocketAddr,
-    is_required: bool,
-    report: &mut ExecutionReport,
-    host: &mut dyn Host,
-) -> Result<(), SwitchError> {
-    match host.check_page(server) {
-        Err(error @ SwitchError::ResponderTimeout { .. }) if !is_required => {
-            report.warn(error.to_string());
-            Ok(())
-        }
-        checked => checked,
-    }
-}
-
-/// Checks that connections were ended, and kills the rest. That they cannot be listed is a warning: they were killed.
-fn verify_killed(
-    side: Side,
-    clients: &ClientSet,
-    report: &mut ExecutionReport,
-    filter: &dyn PacketFilter,
-    host: &mut dyn Host,
-) -> Result<(), SwitchError> {
-    let mut left = 0;
-    for round in 0..KILL_ROUNDS {
-        if round > 0 {
-            host.sleep(KILL_INTERVAL);
-            filter.kill(host, side, clients)?;
-        }
-        left = match filter.misplaced_connections(host, side, clients) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(SwitchError::CommandFailed { complaint, .. }) => {
-                report.warn(format!(
-                    "cannot check whether connections are left: {complaint}"
-                ));
-                return Ok(());
+impl StepRunner {
+    pub(crate) fn run(
+        &mut self,
+        step: &Step,
+        filter: &dyn PacketFilter,
+        host: &mut dyn Host,
+    ) -> Result<(), SwitchError> {
+        match step {
+            Step::CheckEnabled => self.usage = filter.check_enabled(host)?.or(self.usage),
+            Step::CheckRules { is_required } => {
+                let outdated = filter.check_rules(host, *is_required)?;
+                self.report.warnings.extend(outdated);
             }
-            Err(error) => return Err(error),
-        };
+            Step::CheckSelectors => filter.check_selectors(host)?,
+            Step::CheckCapacity => self.usage = filter.state_usage(host).or(self.usage),
+            Step::CheckRedirects { is_required } => {
+                let redirects = filter.redirects(host, *is_required)?;
+                for target in redirects.targets {
+                    if host.is_interrupted() {
+                        return Err(SwitchError::Interrupted);
+                    }
+                    self.check_page(target, *is_required, host)?;
+                }
+                self.report.warnings.extend(redirects.warnings);
+            }
+            Step::CheckFirewalls {
+                families,
+                is_required,
+            } => match filter.check_firewalls(host, families, *is_required)? {
+                FirewallCheck::Open => {}
+                FirewallCheck::Blocked(warning) => {
+                    self.report.warn(warning);
+                    self.report.has_obstacle = true;
+                }
+                FirewallCheck::Unknown(warning) => self.report.warn(warning),
+            },
+            Step::CheckResponder {
+                server,
+                is_required,
+            } => self.check_page(*server, *is_required, host)?,
+            Step::CheckLive(server) => host
+                .connect(*server)
+                .map_err(|error| SwitchError::LiveRequired(Box::new(error)))?,
+            Step::CheckAnyLive {
+                servers,
+                is_required,
+            } => {
+                if host.accepting(servers).is_empty() {
+                    let servers = text::list(servers);
+                    if *is_required {
+                        let error = SwitchError::LiveRefusesAll { servers };
+                        return Err(SwitchError::LiveRequired(Box::new(error)));
+                    }
+                    self.report.warn(format!(
+                        "no server accepts connections on {servers}, as before \"on\"; check that visitors reach the live site"
+                    ));
+                }
+            }
+            Step::ReadClients => self.report.before = filter.clients(host)?,
+            Step::ReplaceClients(clients) => filter.replace_clients(host, clients)?,
+            Step::VerifyRedirected(clients) => filter.verify_redirected(host, clients)?,
+            Step::VerifyExcepted(clients) => filter.verify_excepted(host, clients)?,
+            Step::VerifyEmpty => filter.verify_empty(host)?,
+            Step::KillConnections(side, clients) => filter.kill(host, *side, clients)?,
+            Step::VerifyKilled(side, clients) => {
+                self.verify_killed(*side, clients, filter, host)?
+            }
+        }
+        Ok(())
     }
-    Err(SwitchError::ConnectionsLeft {
-        count: left,
-        server: match side {
-            Side::Live => "the live site",
-            Side::Maintenance => "the page",
-        },
-    })
+
+    /// Requests the page from a server. No answer in time is a warning unless `is_required`.
+    fn check_page(
+        &mut self,
+        server: SocketAddr,
+        is_required: bool,
+        host: &mut dyn Host,
+    ) -> Result<(), SwitchError> {
+        match host.check_page(server) {
+            Err(error @ SwitchError::ResponderTimeout { .. }) if !is_required => {
+                self.report.warn(error.to_string());
+                Ok(())
+            }
+            checked => checked,
+        }
+    }
+
+    /// Checks that connections were ended, and kills the rest. That they cannot be listed is a warning: they were killed.
+    fn verify_killed(
+        &mut self,
+        side: Side,
+        clients: &ClientSet,
+        filter: &dyn PacketFilter,
+        host: &mut dyn Host,
+    ) -> Result<(), SwitchError> {
+        let mut left = 0;
+        for round in 0..KILL_ROUNDS {
+            if round > 0 {
+                host.sleep(KILL_INTERVAL);
+                filter.kill(host, side, clients)?;
+            }
+            left = match filter.misplaced_connections(host, side, clients) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(SwitchError::CommandFailed { complaint, .. }) => {
+                    self.report.warn(format!(
+                        "cannot check whether connections are left: {complaint}"
+                    ));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Err(SwitchError::ConnectionsLeft {
+            count: left,
+            server: match side {
+                Side::Live => "the live site",
+                Side::Maintenance => "the page",
+            },
+        })
+    }
 }
 
 /// Redirects the clients of before again, unless they still are: a change that was refused has changed nothing.

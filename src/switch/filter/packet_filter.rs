@@ -7,7 +7,7 @@ use crate::config::network::Family;
 use crate::switch::clients::ClientSet;
 use crate::switch::error::SwitchError;
 use crate::switch::host::Host;
-use crate::switch::plan::{Side, Step};
+use crate::switch::plan::Side;
 
 /// Of a hundred states: the number from which on a full state table is a warning.
 const NEARLY_FULL: u64 = 80;
@@ -66,23 +66,15 @@ pub(crate) enum FirewallCheck {
     Unknown(String),
 }
 
-/// A packet filter with its settings. The defaults are for backends where there is nothing to check.
+/// A packet filter with its settings. A method is an error if the packet filter is not as checked, or a command fails. The
+/// defaults are for backends where there is nothing to check.
 pub(crate) trait PacketFilter: fmt::Debug {
-    /// The lines that a dry run prints for a step: its commands for a shell, or a comment.
-    fn dry_run(&self, step: &Step) -> Vec<String>;
-
     /// Checks that the packet filter is enabled. Returns the used states where the same command prints them.
-    ///
-    /// # Errors
-    /// It is disabled.
     fn check_enabled(&self, _: &mut dyn Host) -> Result<StateUsage, SwitchError> {
         Ok(StateUsage::default())
     }
 
     /// Checks that the rules are loaded. Rules of an older maintd are a warning unless `is_required`.
-    ///
-    /// # Errors
-    /// A rule is missing.
     fn check_rules(
         &self,
         host: &mut dyn Host,
@@ -90,18 +82,12 @@ pub(crate) trait PacketFilter: fmt::Debug {
     ) -> Result<Option<String>, SwitchError>;
 
     /// Checks that the connections of one side can be selected.
-    ///
-    /// # Errors
-    /// They cannot.
     fn check_selectors(&self, host: &mut dyn Host) -> Result<(), SwitchError>;
 
     /// How full the state table is. A command that fails is no error: then it is not known.
     fn state_usage(&self, host: &mut dyn Host) -> StateUsage;
 
     /// Reads where the loaded rules redirect to. A missing interface is a warning unless `is_required`.
-    ///
-    /// # Errors
-    /// The rules do not redirect clients.
     fn redirects(
         &self,
         _: &mut dyn Host,
@@ -111,9 +97,6 @@ pub(crate) trait PacketFilter: fmt::Debug {
     }
 
     /// Checks that other firewalls accept packets of these families to the responder.
-    ///
-    /// # Errors
-    /// They drop some, and `is_required`.
     fn check_firewalls(
         &self,
         _: &mut dyn Host,
@@ -124,21 +107,12 @@ pub(crate) trait PacketFilter: fmt::Debug {
     }
 
     /// The redirected clients; `None` without a table.
-    ///
-    /// # Errors
-    /// The table cannot be read.
     fn clients(&self, host: &mut dyn Host) -> Result<Option<ClientSet>, SwitchError>;
 
     /// Redirects exactly these clients, in one atomic change.
-    ///
-    /// # Errors
-    /// Nothing has changed.
     fn replace_clients(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError>;
 
     /// Checks one address of each entry.
-    ///
-    /// # Errors
-    /// It is not redirected.
     fn verify_redirected(
         &self,
         host: &mut dyn Host,
@@ -146,30 +120,18 @@ pub(crate) trait PacketFilter: fmt::Debug {
     ) -> Result<(), SwitchError>;
 
     /// Checks one address of each exception, unless [`Self::verify_redirected`] has.
-    ///
-    /// # Errors
-    /// It is redirected.
     fn verify_excepted(&self, _: &mut dyn Host, _: &ClientSet) -> Result<(), SwitchError> {
         Ok(())
     }
 
     /// Checks that no client is redirected.
-    ///
-    /// # Errors
-    /// Some are.
     fn verify_empty(&self, host: &mut dyn Host) -> Result<(), SwitchError>;
 
     /// Ends the connections on this side of clients that belong on the other one.
-    ///
-    /// # Errors
-    /// Some may not have ended.
     fn kill(&self, host: &mut dyn Host, side: Side, clients: &ClientSet)
     -> Result<(), SwitchError>;
 
     /// The number of open connections on this side of clients that belong on the other one.
-    ///
-    /// # Errors
-    /// They cannot be listed.
     fn misplaced_connections(
         &self,
         host: &mut dyn Host,
@@ -178,9 +140,6 @@ pub(crate) trait PacketFilter: fmt::Debug {
     ) -> Result<u64, SwitchError>;
 
     /// The number of open connections on this side.
-    ///
-    /// # Errors
-    /// They cannot be listed.
     fn connections(&self, host: &mut dyn Host, side: Side) -> Result<u64, SwitchError>;
 
     /// What the rules of the page and of the live site have counted, as far as that is known.

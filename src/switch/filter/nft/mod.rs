@@ -18,7 +18,7 @@ use crate::switch::filter::nft::firewall::{FirewallProblem, Listings, Ruleset, f
 use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
 use crate::switch::filter::packet_filter::{Count, FirewallCheck, PacketFilter, StateUsage};
 use crate::switch::host::Host;
-use crate::switch::plan::{Side, Step};
+use crate::switch::plan::Side;
 use crate::switch::tools::Tools;
 
 pub(crate) use crate::switch::filter::nft::rules::rules;
@@ -39,13 +39,6 @@ pub(crate) struct Nft {
 }
 
 impl PacketFilter for Nft {
-    fn dry_run(&self, step: &Step) -> Vec<String> {
-        if *step == Step::CheckCapacity {
-            return vec![format!("# reads {CONNTRACK_COUNT} and {CONNTRACK_MAX}")];
-        }
-        self.calls(step).iter().map(Call::to_string).collect()
-    }
-
     fn check_rules(
         &self,
         host: &mut dyn Host,
@@ -234,32 +227,6 @@ impl Nft {
             ss: tools.ss.clone(),
             iptables_save: tools.iptables_save.clone(),
             own,
-        }
-    }
-
-    /// The commands of a step.
-    fn calls(&self, step: &Step) -> Vec<Call> {
-        match step {
-            Step::CheckRules { .. }
-            | Step::ReadClients
-            | Step::VerifyRedirected(_)
-            | Step::VerifyEmpty => vec![self.list_table()],
-            Step::CheckSelectors => vec![self.list_call(Side::Maintenance)],
-            Step::CheckFirewalls { .. } => {
-                let saves = self.iptables_save.iter().flatten();
-                let saves = saves.map(|program| Call::new(program, []));
-                [self.list_ruleset()].into_iter().chain(saves).collect()
-            }
-            Step::ReplaceClients(clients) => vec![self.replace(clients)],
-            Step::KillConnections(side, clients) => self.kill_calls(*side, clients),
-            Step::VerifyKilled(side, _) => vec![self.list_call(*side)],
-            Step::CheckEnabled
-            | Step::CheckCapacity
-            | Step::CheckRedirects { .. }
-            | Step::CheckResponder { .. }
-            | Step::CheckLive(_)
-            | Step::CheckAnyLive { .. }
-            | Step::VerifyExcepted(_) => Vec::new(),
         }
     }
 

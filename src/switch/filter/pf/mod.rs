@@ -16,7 +16,7 @@ use crate::switch::filter::packet_filter::{Count, LoadedRedirects, PacketFilter,
 use crate::switch::filter::pf::interfaces::DefaultInterface;
 use crate::switch::filter::pf::output::{PfRule, PfState};
 use crate::switch::host::Host;
-use crate::switch::plan::{Side, Step};
+use crate::switch::plan::Side;
 use crate::switch::tools::Tools;
 
 pub use crate::switch::filter::pf::rules::Syntax;
@@ -45,16 +45,6 @@ pub(crate) struct Pf {
 }
 
 impl PacketFilter for Pf {
-    fn dry_run(&self, step: &Step) -> Vec<String> {
-        let mut lines: Vec<String> = self.calls(step).iter().map(Call::to_string).collect();
-        if matches!(step, Step::CheckRedirects { .. }) {
-            lines.push(
-                "# each address that these rules redirect to must answer with 503".to_owned(),
-            );
-        }
-        lines
-    }
-
     fn check_enabled(&self, host: &mut dyn Host) -> Result<StateUsage, SwitchError> {
         let info = query(host, &self.pfctl(&["-s", "info"]))?;
         match output::is_enabled(&info) {
@@ -257,32 +247,6 @@ impl Pf {
             settings,
             tools: tools.clone(),
             own,
-        }
-    }
-
-    /// The commands of a step.
-    fn calls(&self, step: &Step) -> Vec<Call> {
-        match step {
-            Step::CheckEnabled => vec![self.pfctl(&["-s", "info"])],
-            Step::CheckRules { .. } => vec![self.pfctl(&["-vs", "Tables"])],
-            Step::CheckSelectors => vec![self.list_labels()],
-            Step::CheckCapacity => vec![self.pfctl(&["-s", "memory"])],
-            Step::CheckRedirects { .. } => self.list_rules(),
-            Step::ReadClients | Step::VerifyEmpty => vec![self.table(&["show"])],
-            Step::ReplaceClients(clients) => vec![self.replace(clients)],
-            Step::VerifyRedirected(clients) => self
-                .test(clients.redirected_samples())
-                .into_iter()
-                .collect(),
-            Step::VerifyExcepted(clients) => {
-                self.test(clients.excepted_samples()).into_iter().collect()
-            }
-            Step::KillConnections(side, _) => vec![self.kill_label(*side)],
-            Step::VerifyKilled(..) => vec![self.list_states()],
-            Step::CheckFirewalls { .. }
-            | Step::CheckResponder { .. }
-            | Step::CheckLive(_)
-            | Step::CheckAnyLive { .. } => Vec::new(),
         }
     }
 
