@@ -5,12 +5,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::config::network::Network;
+use crate::error::Error;
 
 /// An error of the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SwitchError {
     /// A signal arrived before anything was changed.
     Interrupted,
+    /// Another process switches.
+    Locked { owner: String },
+    /// The state file, or its lock, cannot be used.
+    StateFile {
+        /// "save", "delete", "lock".
+        task: &'static str,
+        path: PathBuf,
+        cause: String,
+    },
+    /// The state file cannot be read.
+    UnreadableState { path: PathBuf, cause: String },
     /// The same network is redirected and excepted.
     EntryIsExcepted { entry: Network, exception: Network },
 
@@ -113,6 +125,18 @@ impl fmt::Display for SwitchError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => to.write_str("interrupted"),
+            Self::Locked { owner } => write!(
+                to,
+                "another maintd is switching (process {owner}); wait for it, or check \"maintd status\""
+            ),
+            Self::StateFile { task, path, cause } => {
+                write!(to, "cannot {task} \"{}\": {cause}", path.display())
+            }
+            Self::UnreadableState { path, cause } => write!(
+                to,
+                "cannot read \"{}\": {cause}; delete it and switch again",
+                path.display()
+            ),
             Self::EntryIsExcepted { entry, exception } => write!(
                 to,
                 "{entry} is to get the page, but the exception {exception} keeps it on the live site; give only one of them"
@@ -260,6 +284,12 @@ impl fmt::Display for SwitchError {
 }
 
 impl std::error::Error for SwitchError {}
+
+impl From<SwitchError> for Error {
+    fn from(error: SwitchError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
 
 /// What to do where nft's table or rules are missing.
 fn load_nft_rules(nft: &Path) -> String {

@@ -177,19 +177,19 @@ impl Switch {
         let mut window = request.window()?;
         self.require_root()?;
         hold_signals()?;
-        let _lock = self.state_dir.lock(Duration::ZERO).map_err(Error::Failed)?;
+        let _lock = self.state_dir.lock(Duration::ZERO).map_err(Error::from)?;
         let loaded = self.state_dir.load();
         let was_saved = !matches!(loaded, Ok(None));
         let earlier = match loaded {
-            Err(what) if !request.resume => {
-                log::warn!("{what}");
+            Err(error) if !request.resume => {
+                log::warn!("{error}");
                 None
             }
-            loaded => loaded.map_err(Error::Failed)?,
+            loaded => loaded.map_err(Error::from)?,
         };
         match &earlier {
             Some(saved) if request.resume => {
-                (clients, window) = (saved.moved.clone(), saved.window.clone());
+                (clients, window) = (saved.clients.clone(), saved.window.clone());
             }
             None if request.resume => {
                 log::info!("nothing to resume: it was not on");
@@ -216,7 +216,7 @@ impl Switch {
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
             window,
-            moved: clients,
+            clients,
             live: if keeps_known {
                 known
             } else {
@@ -308,7 +308,7 @@ impl Switch {
     ) -> Result<(), SwitchFailure> {
         self.require_root()?;
         hold_signals()?;
-        let _lock = self.state_dir.lock(lock_timeout).map_err(Error::Failed)?;
+        let _lock = self.state_dir.lock(lock_timeout).map_err(Error::from)?;
         let now = self
             .redirected_clients()
             .map_err(|error| Error::Failed(format!("not switched off: {error}")))?;
@@ -384,8 +384,8 @@ impl Switch {
         let mut clients = self.requested_clients(request)?;
         request.window()?;
         if request.resume {
-            match self.state_dir.load().map_err(Error::Failed)? {
-                Some(saved) => clients = saved.moved,
+            match self.state_dir.load().map_err(Error::from)? {
+                Some(saved) => clients = saved.clients,
                 None => return Ok("# nothing to resume: it was not on\n".to_owned()),
             }
         }

@@ -11,9 +11,12 @@ use crate::switch::tools::BecomeRoot;
 
 /// Which clients get the page, or are only redirected to it if there is an obstacle, and the announced end.
 pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
-    let mut text = format!("{} the page", clients_with_verb(&saved.moved, has_obstacle));
-    if !saved.moved.except.is_empty() {
-        let _ = write!(text, ", but for {}", list(&saved.moved.except));
+    let mut text = format!(
+        "{} the page",
+        clients_with_verb(&saved.clients, has_obstacle)
+    );
+    if !saved.clients.except.is_empty() {
+        let _ = write!(text, ", but for {}", list(&saved.clients.except));
     }
     if let Some(until) = saved.window.until {
         let _ = write!(text, "; announced until {}", end_time::local(until));

@@ -60,7 +60,7 @@ pub struct Status {
     pub(super) state: SwitchState,
     pub(super) backend: &'static str,
     pub(super) table: String,
-    pub(super) moved: ClientSet,
+    pub(super) clients: ClientSet,
     /// A firewall is known to block some visitors from the page.
     pub(super) has_obstacle: bool,
     pub(super) saved: Option<Saved>,
@@ -92,18 +92,18 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
     if responders.is_empty() {
         responders = switch.servers().usual_responders();
     }
-    let moved = match switch.redirected_clients() {
+    let clients = match switch.redirected_clients() {
         Ok(clients) => Some(clients.unwrap_or_default()),
         Err(error) => {
             warnings.push(error.to_string());
             None
         }
     };
-    let state = match &moved {
+    let state = match &clients {
         None => SwitchState::Unknown,
-        Some(moved) if moved.is_empty() => SwitchState::Off,
+        Some(clients) if clients.is_empty() => SwitchState::Off,
         Some(_) if !is_effective => SwitchState::Unknown,
-        Some(moved) if is_everybody(switch, moved) => SwitchState::On,
+        Some(clients) if is_everybody(switch, clients) => SwitchState::On,
         Some(_) => SwitchState::Partly,
     };
     let saved = saved(switch, state, &mut warnings);
@@ -116,7 +116,10 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
     let is_on = matches!(state, SwitchState::On | SwitchState::Partly);
     let mut has_obstacle = false;
     if is_on {
-        let families = moved.as_ref().map(ClientSet::families).unwrap_or_default();
+        let families = clients
+            .as_ref()
+            .map(ClientSet::families)
+            .unwrap_or_default();
         match (switch.filter).check_firewalls(&mut switch.system, &families, false) {
             Ok(FirewallCheck::Blocked(warning)) => {
                 has_obstacle = true;
@@ -128,7 +131,7 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
         }
     }
     if is_on && switch.settings.backend == Backend::Pf {
-        warnings.extend(not_moved(switch, moved.as_ref(), &page));
+        warnings.extend(still_live(switch, clients.as_ref(), &page));
     }
     let daemon = daemon(switch, &mut warnings);
     // Several commands may fail for one reason.
@@ -139,7 +142,7 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
         state,
         backend: switch.settings.backend.name(),
         table: switch.settings.table().to_owned(),
-        moved: moved.unwrap_or_default(),
+        clients: clients.unwrap_or_default(),
         saved,
         page,
         live,
@@ -184,9 +187,9 @@ fn live_servers(switch: &mut Switch, saved: Option<&Saved>) -> (Vec<ServerCheck>
 
 /// A warning about redirected visitors with connections to the live site, as they have if the rules are for another
 /// interface.
-fn not_moved(switch: &mut Switch, moved: Option<&ClientSet>, page: &Traffic) -> Option<String> {
+fn still_live(switch: &mut Switch, clients: Option<&ClientSet>, page: &Traffic) -> Option<String> {
     let filter = &switch.filter;
-    let count = filter.misplaced_connections(&mut switch.system, Side::Live, moved?);
+    let count = filter.misplaced_connections(&mut switch.system, Side::Live, clients?);
     let count = count.ok().filter(|count| *count > 0)?;
     let connections = if count == 1 {
         "1 connection of a redirected visitor is".to_owned()
@@ -259,9 +262,9 @@ fn is_effective(
 }
 
 /// All clients of the configured families are redirected, except exceptions.
-fn is_everybody(switch: &Switch, moved: &ClientSet) -> bool {
+fn is_everybody(switch: &Switch, clients: &ClientSet) -> bool {
     let mut families = switch.settings.families.iter();
-    families.all(|family| moved.entries.contains(&family.everybody()))
+    families.all(|family| clients.entries.contains(&family.everybody()))
 }
 
 /// The saved state, if it belongs to what is on now.
@@ -283,8 +286,8 @@ fn saved(switch: &Switch, state: SwitchState, warnings: &mut Vec<String>) -> Opt
             None
         }
         (Ok(saved @ Some(_)), SwitchState::Unknown) => saved,
-        (Err(what), _) => {
-            warnings.push(what);
+        (Err(error), _) => {
+            warnings.push(error.to_string());
             None
         }
     }
@@ -314,7 +317,7 @@ impl Status {
     #[must_use]
     pub fn error(&self) -> Option<Error> {
         let cause = self.warnings.first().map_or("", String::as_str);
-        let what = if !self.moved.is_empty() {
+        let what = if !self.clients.is_empty() {
             "visitors should get the page but do not"
         } else {
             "cannot determine whether visitors get the page"

@@ -27,12 +27,12 @@ pub fn to_table(status: &Status) -> String {
     if let Some(message) = saved.and_then(|saved| saved.window.message.as_deref()) {
         row("message", &text::on_one_line(message));
     }
-    if !status.moved.is_empty() {
-        let moved = text::clients_with_verb(&status.moved, status.has_obstacle);
-        row("moved", &format!("{moved} the page"));
+    if !status.clients.is_empty() {
+        let clients = text::clients_with_verb(&status.clients, status.has_obstacle);
+        row("moved", &format!("{clients} the page"));
     }
-    if !status.moved.is_empty() && !status.moved.except.is_empty() {
-        row("excepted", &text::list(&status.moved.except));
+    if !status.clients.is_empty() && !status.clients.except.is_empty() {
+        row("excepted", &text::list(&status.clients.except));
     }
     row("on the page", &traffic(&status.page));
     row("on the site", &traffic(&status.live));
