@@ -99,18 +99,23 @@ pub(crate) enum Failure {
 /// There is no daemon, or it does not reply.
 pub(crate) fn ask(path: &Path, request: Request, limit: Duration) -> Result<Reply, Failure> {
     let end = Instant::now() + limit;
-    let mut stream = connect(path, limit).map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
+    let mut stream = connect(path, limit).map_err(|error| {
+        let has_no_daemon = matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory
+        );
+        if has_no_daemon {
             Failure::NoDaemon(reason(&error))
+        } else {
+            Failure::Failed(reason(&error))
         }
-        _ => Failure::Failed(reason(&error)),
     })?;
     let line = exchange(&mut stream, request, end).map_err(|error| {
-        Failure::Failed(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("no reply within {} s", limit.as_secs())
-            }
-            _ => reason(&error),
+        let is_timeout = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        Failure::Failed(if is_timeout {
+            format!("no reply within {} s", limit.as_secs())
+        } else {
+            reason(&error)
         })
     })?;
     Reply::parse(&line).ok_or_else(|| {

@@ -290,6 +290,6 @@ fn bind_error(path: &Path, error: &io::Error) -> String {
     } else if is_socket(path) {
         "another maintd has it".to_owned()
     } else {
-        "something else is in its place".to_owned()
+        "the file exists and is not a socket".to_owned()
     }
 }
