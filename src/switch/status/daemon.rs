@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::{Config, ControlSocket};
-use crate::control::{Failure, Reply, Request, ask};
+use crate::control::{ControlError, ControlRequest, Reply, ask};
 use crate::switch::filter::means::Tools;
 use crate::switch::{text, window_end};
 use crate::window::Window;
@@ -51,10 +51,10 @@ impl Daemon {
     ///
     /// # Errors
     /// There is none, or it does not tell.
-    pub(crate) fn ask(socket: &Path) -> Result<Self, Failure> {
-        match ask(socket, Request::Status, LIMIT)? {
+    pub(crate) fn ask(socket: &Path) -> Result<Self, ControlError> {
+        match ask(socket, ControlRequest::Status, LIMIT)? {
             Reply::Done(value) => Ok(Self(value)),
-            Reply::Error(what) => Err(Failure::Failed(what)),
+            Reply::Error(what) => Err(ControlError::Failed(what)),
         }
     }
 

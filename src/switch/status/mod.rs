@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
-use crate::control::Failure;
+use crate::control::ControlError;
 use crate::error::Error;
 use crate::switch::execute::{World as _, crowding, take};
 use crate::switch::filter::means::{Count, Finding};
@@ -216,8 +216,8 @@ impl Switch {
     fn daemon(&self, warnings: &mut Vec<String>) -> Option<Daemon> {
         let daemon = match Daemon::ask(&self.control) {
             Ok(daemon) => daemon,
-            Err(Failure::NoDaemon(_)) => return None,
-            Err(Failure::Failed(cause)) => {
+            Err(ControlError::NoDaemon(_)) => return None,
+            Err(ControlError::Failed(cause)) => {
                 warnings.push(format!("the daemon does not tell what it does: {cause}"));
                 return None;
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::config::Config;
-use crate::control::Failure;
+use crate::control::ControlError;
 use crate::error::{Error, reason};
 use crate::switch::Switch;
 use crate::switch::filter::means::Tools;
@@ -119,11 +119,13 @@ fn list(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn told(socket: &Path, failure: Failure) -> String {
+fn told(socket: &Path, failure: ControlError) -> String {
     let socket = socket.display();
     match failure {
-        Failure::NoDaemon(cause) => format!("no daemon at \"{socket}\": {cause}; waiting for one"),
-        Failure::Failed(cause) => format!("the daemon at \"{socket}\" does not tell: {cause}"),
+        ControlError::NoDaemon(cause) => {
+            format!("no daemon at \"{socket}\": {cause}; waiting for one")
+        }
+        ControlError::Failed(cause) => format!("the daemon at \"{socket}\" does not tell: {cause}"),
     }
 }
 
