@@ -19,14 +19,14 @@ const MAX_REPLY: usize = 4 * 1024 * 1024;
 
 /// What a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum ControlRequest {
     /// The same as SIGHUP, but the reply comes when the new workers accept, and contains the member `announced`.
     Reload,
     /// The daemon's counters and what it announces.
     Status,
 }
 
-impl Request {
+impl ControlRequest {
     /// The line, with its line feed.
     pub(crate) fn line(self) -> String {
         let command = match self {
@@ -56,7 +56,7 @@ impl Request {
 pub(crate) enum Reply {
     /// Success: an object with the members that the request asks for.
     Done(Value),
-    /// Failure: the cause.
+    /// ControlError: the cause.
     Error(String),
 }
 
@@ -86,7 +86,7 @@ impl Reply {
 
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum ControlError {
     /// No daemon listens on this socket; the system's reason.
     NoDaemon(String),
     /// Any other failure; the cause.
@@ -97,24 +97,33 @@ pub(crate) enum Failure {
 ///
 /// # Errors
 /// There is no daemon, or it does not reply.
-pub(crate) fn ask(path: &Path, request: Request, limit: Duration) -> Result<Reply, Failure> {
+pub(crate) fn ask(
+    path: &Path,
+    request: ControlRequest,
+    limit: Duration,
+) -> Result<Reply, ControlError> {
     let end = Instant::now() + limit;
-    let mut stream = connect(path, limit).map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
-            Failure::NoDaemon(reason(&error))
+    let mut stream = connect(path, limit).map_err(|error| {
+        let has_no_daemon = matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory
+        );
+        if has_no_daemon {
+            ControlError::NoDaemon(reason(&error))
+        } else {
+            ControlError::Failed(reason(&error))
         }
-        _ => Failure::Failed(reason(&error)),
     })?;
     let line = exchange(&mut stream, request, end).map_err(|error| {
-        Failure::Failed(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("no reply within {} s", limit.as_secs())
-            }
-            _ => reason(&error),
+        let is_timeout = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        ControlError::Failed(if is_timeout {
+            format!("no reply within {} s", limit.as_secs())
+        } else {
+            reason(&error)
         })
     })?;
     Reply::parse(&line).ok_or_else(|| {
-        Failure::Failed("it closed the connection, or is another version of maintd".to_owned())
+        ControlError::Failed("it closed the connection, or is another version of maintd".to_owned())
     })
 }
 
@@ -126,7 +135,7 @@ fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-fn exchange(stream: &mut UnixStream, request: Request, end: Instant) -> io::Result<Vec<u8>> {
+fn exchange(stream: &mut UnixStream, request: ControlRequest, end: Instant) -> io::Result<Vec<u8>> {
     stream.write_all(request.line().as_bytes())?;
     let (mut line, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
     while !line.ends_with(b"\n") && line.len() < MAX_REPLY {
@@ -149,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_request_line_is_parsed_to_the_same_request() {
-        for request in [Request::Status, Request::Reload] {
+        for request in [ControlRequest::Status, ControlRequest::Reload] {
             let line = request.line();
             let text = line.strip_suffix('\n').unwrap();
             assert!(!text.contains('\n') && line.len() <= MAX_REQUEST);
-            assert_eq!(Request::parse(text.as_bytes()), Ok(request));
+            assert_eq!(ControlRequest::parse(text.as_bytes()), Ok(request));
         }
     }
 
@@ -168,7 +177,7 @@ mod tests {
             ("{\"command\":\"announce\"}", "unknown command"),
             ("{\"command\":1}", "unknown command"),
         ] {
-            let error = Request::parse(line.as_bytes()).unwrap_err();
+            let error = ControlRequest::parse(line.as_bytes()).unwrap_err();
             assert!(error.contains(expected), "{line}: {error}");
         }
     }

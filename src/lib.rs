@@ -1,12 +1,15 @@
 //! maintd, the maintenance daemon: answers every HTTP and HTTPS request with a preloaded 503 page.
 //!
-//! The binary is a thin shell over this library. An arrow means "may use"; nothing points back:
+//! The binary only calls [`cli`]. An arrow means "uses"; there is no circle:
 //!
 //! ```text
-//! main -> cli -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
-//!                config               listener, deadlines, counters        answer -> page
-//!                switch: plan -> { pf, nft } -> command     control: the socket's messages, used by supervisor and switch
-//!                sys: the only unsafe code and the only code for a single system
+//! main -> cli -> check  -> serve
+//!             -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
+//!             -> switch: plan, execute -> filter -> { pf, nft }
+//!
+//! used by several: config, template, html, logger, clock, error, tls_provider
+//! serve and switch share control (the protocol of the control socket) and window (what is announced)
+//! sys: the only module with unsafe code, and the only one with code for a single system
 //! ```
 
 mod check;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::control::{Failure, Reply, Request, ask};
+use crate::control::{ControlError, ControlRequest, Reply, ask};
 use crate::window::Window;
 
 /// How long the daemon may take to reload.
@@ -16,12 +16,12 @@ const LIMIT: Duration = Duration::from_secs(25);
 pub(crate) fn announce(control: &Path, window: &Window, is_saved: bool) {
     let cause = match update(control, window, is_saved) {
         Ok(()) => return,
-        Err(Failure::NoDaemon(_)) if window.is_empty() => return,
-        Err(Failure::NoDaemon(cause)) => format!(
+        Err(ControlError::NoDaemon(_)) if window.is_empty() => return,
+        Err(ControlError::NoDaemon(cause)) => format!(
             "no daemon at \"{}\": {cause}; give \"maintd serve\" a configuration or --control, or send it HUP",
             control.display()
         ),
-        Err(Failure::Failed(cause)) => cause,
+        Err(ControlError::Failed(cause)) => cause,
     };
     if window.is_empty() {
         log::warn!("the page may still show what was announced: {cause}");
@@ -30,30 +30,30 @@ pub(crate) fn announce(control: &Path, window: &Window, is_saved: bool) {
     }
 }
 
-fn update(control: &Path, window: &Window, is_saved: bool) -> Result<(), Failure> {
-    let failed = |cause: &str| Err(Failure::Failed(cause.to_owned()));
+fn update(control: &Path, window: &Window, is_saved: bool) -> Result<(), ControlError> {
+    let failed = |cause: &str| Err(ControlError::Failed(cause.to_owned()));
     let announces =
         |reply: &Value| reply.get("announced").and_then(Window::of).as_ref() == Some(window);
-    let status = ask(control, Request::Status, LIMIT);
+    let status = ask(control, ControlRequest::Status, LIMIT);
     match &status {
         // It has nothing to reload.
         Ok(Reply::Done(status)) if announces(status) => return Ok(()),
-        Err(Failure::NoDaemon(_)) if window.is_empty() => {}
+        Err(ControlError::NoDaemon(_)) if window.is_empty() => {}
         Ok(_) | Err(_) if !is_saved => {
             return failed("the state could not be saved; switch on again when that is fixed");
         }
         Ok(_) | Err(_) => {}
     }
-    match status.and_then(|_| ask(control, Request::Reload, LIMIT)) {
+    match status.and_then(|_| ask(control, ControlRequest::Reload, LIMIT)) {
         Ok(Reply::Done(reply)) if announces(&reply) => Ok(()),
         Ok(Reply::Done(_)) => failed(
             "the daemon cannot read the state file, or has another state_dir; see its error_log",
         ),
         Ok(Reply::Error(cause)) => failed(&cause),
-        Err(Failure::Failed(cause)) => failed(&format!(
+        Err(ControlError::Failed(cause)) => failed(&format!(
             "the daemon at \"{}\": {cause}; fix that and send HUP to \"maintd serve\"",
             control.display()
         )),
-        Err(error @ Failure::NoDaemon(_)) => Err(error),
+        Err(error @ ControlError::NoDaemon(_)) => Err(error),
     }
 }

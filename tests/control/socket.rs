@@ -67,7 +67,7 @@ fn one_that_was_asked_for_and_cannot_be_had_is_a_fault() {
     assert_refused(&live, "another maintd has it");
     let file = name("file");
     fs::write(&file, "mine").unwrap();
-    assert_refused(&file, "something else is in its place");
+    assert_refused(&file, "the file exists and is not a socket");
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     assert_refused(&name("no/socket"), "no such file or directory");
 }

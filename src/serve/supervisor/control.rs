@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::{UnixListener, UnixStream};
 
 use crate::config::ControlSocket;
-use crate::control::{MAX_REQUEST, Reply, Request};
+use crate::control::{ControlRequest, MAX_REQUEST, Reply};
 use crate::error::{Error, reason};
 use crate::serve::listeners::listener::{SocketFile, bind_unix, is_socket};
 use crate::sys;
@@ -133,7 +133,7 @@ impl ControlServer {
 
     /// Accepts, reads and writes what is possible, and returns new requests. Each of them gets a [`Self::reply`] or a
     /// [`Self::wait_for_reload`].
-    pub(crate) fn receive(&mut self, now: Instant) -> Vec<(ClientId, Request)> {
+    pub(crate) fn receive(&mut self, now: Instant) -> Vec<(ClientId, ControlRequest)> {
         self.accept(now);
         let mut requests = Vec::new();
         for client in &mut self.clients {
@@ -202,7 +202,7 @@ impl ControlServer {
 
 impl ControlClient {
     /// Reads or writes what is possible. Returns a whole request, or what is wrong with it.
-    fn advance(&mut self, now: Instant) -> Option<Result<Request, String>> {
+    fn advance(&mut self, now: Instant) -> Option<Result<ControlRequest, String>> {
         let is_late = self.deadline <= now;
         match &mut self.exchange {
             // The daemon is late, so the client gets a reply.
@@ -223,7 +223,7 @@ impl ControlClient {
         }
     }
 
-    fn read(&mut self) -> Option<Result<Request, String>> {
+    fn read(&mut self) -> Option<Result<ControlRequest, String>> {
         let Exchange::Request(line) = &mut self.exchange else {
             return None;
         };
@@ -235,7 +235,7 @@ impl ControlClient {
                     line.extend_from_slice(&buffer[..end.unwrap_or(length)]);
                     let request = match (line.len() < MAX_REQUEST, end) {
                         (false, _) => Err("the line is over 1 KiB".to_owned()),
-                        (true, Some(_)) => Request::parse(line),
+                        (true, Some(_)) => ControlRequest::parse(line),
                         (true, None) => continue,
                     };
                     self.exchange = Exchange::Waiting;
@@ -290,6 +290,6 @@ fn bind_error(path: &Path, error: &io::Error) -> String {
     } else if is_socket(path) {
         "another maintd has it".to_owned()
     } else {
-        "something else is in its place".to_owned()
+        "the file exists and is not a socket".to_owned()
     }
 }

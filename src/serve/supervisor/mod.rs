@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::config::{Config, MAX_WORKERS, PageSource, Purpose};
-use crate::control::{Reply, Request};
+use crate::control::{ControlRequest, Reply};
 use crate::error::{Error, reason};
 use crate::logger;
 use crate::serve::listeners::activation::Inherited;
@@ -37,7 +37,7 @@ use crate::serve::supervisor::fd_limit::FdLimit;
 use crate::serve::supervisor::generation::Generation;
 use crate::serve::supervisor::phase::SupervisorPhase;
 use crate::serve::supervisor::pid_file::PidFile;
-use crate::serve::supervisor::reload::{Current, Next, ReloadOutcome, Reread};
+use crate::serve::supervisor::reload::{ReloadOutcome, Replacement, Reread, Running};
 use crate::serve::supervisor::signals::{Signal, Signals};
 use crate::serve::supervisor::spawn::{Fork, Inheritance, WorkerPipes};
 use crate::serve::supervisor::workers::WorkerPool;
@@ -317,8 +317,8 @@ impl Supervisor {
         for (client, request) in control.receive(Instant::now()) {
             let error = |what: &str| Some(Reply::Error(what.to_owned()));
             let reply = match request {
-                Request::Status => Some(Reply::Done(self.report())),
-                Request::Reload => match self.reload() {
+                ControlRequest::Status => Some(Reply::Done(self.report())),
+                ControlRequest::Reload => match self.reload() {
                     ReloadOutcome::Started => None,
                     ReloadOutcome::Deferred => error(
                         "older workers still have connections; the page follows within a minute",
@@ -433,17 +433,17 @@ impl Supervisor {
     }
 
     fn load_next_generation(&mut self) -> Result<(), Error> {
-        let current = Current {
+        let running = Running {
             generation: &self.generation,
             fd_limit: self.fd_limit,
             pid_file: self.pid_file.as_ref(),
             control: self.control.as_ref(),
         };
-        let next = Next::load(
+        let next = Replacement::load(
             &self.reread,
             self.listeners.inherited(),
             &self.tls,
-            &current,
+            &running,
         )?;
         let config = &next.generation.config;
         let workers = config.workers;

@@ -27,7 +27,7 @@ pub(crate) enum ReloadOutcome {
 }
 
 /// What runs now, and stays where the new configuration does not change it.
-pub(crate) struct Current<'a> {
+pub(crate) struct Running<'a> {
     pub(crate) generation: &'a Generation,
     pub(crate) fd_limit: FdLimit,
     pub(crate) pid_file: Option<&'a PidFile>,
@@ -35,7 +35,7 @@ pub(crate) struct Current<'a> {
 }
 
 /// What is to replace it, except for the listeners.
-pub(crate) struct Next {
+pub(crate) struct Replacement {
     pub(crate) generation: Generation,
     pub(crate) fd_limit: FdLimit,
     pub(crate) logs: NewLogs,
@@ -45,7 +45,7 @@ pub(crate) struct Next {
     pub(crate) control: Option<Option<ControlServer>>,
 }
 
-impl Next {
+impl Replacement {
     /// Reads the configuration and everything that it names, and opens logs, pid file and control socket.
     ///
     /// # Errors
@@ -54,25 +54,25 @@ impl Next {
         reread: &Reread,
         inherited: &Inherited,
         tls: &SharedTls,
-        current: &Current<'_>,
+        running: &Running<'_>,
     ) -> Result<Self, Error> {
-        let old = current.generation;
+        let old = running.generation;
         let generation = Generation::load(reread()?, inherited, old.window.clone(), tls)?;
         let config = &generation.config;
         let logs = NewLogs::open(&config.logs)?;
         let path = config.pid.as_deref();
-        let pid_file = if path == current.pid_file.map(PidFile::path) {
+        let pid_file = if path == running.pid_file.map(PidFile::path) {
             None
         } else {
             Some(path.map(PidFile::write).transpose()?)
         };
-        let control = match current.control {
+        let control = match running.control {
             Some(control) if control.is_at(config.control.path()) => None,
             // Where the default socket could not be opened, that has been logged.
             None if config.control == old.config.control => None,
             Some(_) | None => Some(ControlServer::open(&config.control)?),
         };
-        let fd_limit = current.fd_limit.with_limit(config.max_descriptors)?;
+        let fd_limit = running.fd_limit.with_limit(config.max_descriptors)?;
         fd_limit.connections(config.endpoints.len())?;
         Ok(Self {
             generation,

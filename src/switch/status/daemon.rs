@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::control::{Failure, Reply, Request, ask};
+use crate::control::{ControlError, ControlRequest, Reply, ask};
 use crate::switch::status::format;
 use crate::switch::text;
 use crate::window::Window;
@@ -39,10 +39,10 @@ pub(super) struct DaemonCounter {
 impl DaemonStatus {
     /// # Errors
     /// There is no daemon, or its reply is an error.
-    pub(super) fn query(socket: &Path) -> Result<Self, Failure> {
-        match ask(socket, Request::Status, TIMEOUT)? {
+    pub(super) fn query(socket: &Path) -> Result<Self, ControlError> {
+        match ask(socket, ControlRequest::Status, TIMEOUT)? {
             Reply::Done(value) => Ok(Self(value)),
-            Reply::Error(what) => Err(Failure::Failed(what)),
+            Reply::Error(what) => Err(ControlError::Failed(what)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::clock;
 use crate::config::switch::Backend;
-use crate::control::Failure;
+use crate::control::ControlError;
 use crate::error::Error;
 use crate::switch::clients::ClientSet;
 use crate::switch::error::SwitchError;
@@ -210,8 +210,8 @@ fn still_live(switch: &mut Switch, clients: Option<&ClientSet>, page: &Traffic) 
 fn daemon(switch: &Switch, warnings: &mut Vec<String>) -> Option<DaemonStatus> {
     let daemon = match DaemonStatus::query(&switch.control) {
         Ok(daemon) => daemon,
-        Err(Failure::NoDaemon(_)) => return None,
-        Err(Failure::Failed(cause)) => {
+        Err(ControlError::NoDaemon(_)) => return None,
+        Err(ControlError::Failed(cause)) => {
             warnings.push(format!("cannot query the daemon: {cause}"));
             return None;
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::config::Config;
-use crate::control::Failure;
+use crate::control::ControlError;
 use crate::error::{Error, reason};
 use crate::switch::status::daemon::DaemonStatus;
 use crate::switch::status::screen;
@@ -117,11 +117,13 @@ fn list(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn describe(socket: &Path, failure: Failure) -> String {
+fn describe(socket: &Path, failure: ControlError) -> String {
     let socket = socket.display();
     match failure {
-        Failure::NoDaemon(cause) => format!("no daemon at \"{socket}\": {cause}; waiting for one"),
-        Failure::Failed(cause) => format!("cannot query the daemon at \"{socket}\": {cause}"),
+        ControlError::NoDaemon(cause) => {
+            format!("no daemon at \"{socket}\": {cause}; waiting for one")
+        }
+        ControlError::Failed(cause) => format!("cannot query the daemon at \"{socket}\": {cause}"),
     }
 }
 
