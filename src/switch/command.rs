@@ -30,7 +30,7 @@ pub(crate) struct Call {
 
 /// What a command printed, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Output {
+pub(crate) struct CommandOutput {
     /// The exit status; `None` if a signal ended it.
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
@@ -67,7 +67,7 @@ impl Call {
     ///
     /// # Errors
     /// It cannot be started, or takes too long.
-    pub(crate) fn run(&self) -> Result<Output, SwitchError> {
+    pub(crate) fn run(&self) -> Result<CommandOutput, SwitchError> {
         let failed = |error: &io::Error| SwitchError::CannotRun {
             program: self.program.clone(),
             cause: reason(error),
@@ -111,7 +111,7 @@ impl Call {
             )
         });
         match status.map_err(|error| failed(&error))? {
-            Some(status) => Ok(Output {
+            Some(status) => Ok(CommandOutput {
                 status: status.code(),
                 stdout,
                 stderr: meaningful(&stderr),
@@ -162,7 +162,7 @@ fn meaningful(stderr: &str) -> String {
         .collect()
 }
 
-impl Output {
+impl CommandOutput {
     /// The output of a command that cannot be run, for callers that treat both errors alike.
     pub(crate) fn not_run(error: SwitchError) -> Self {
         Self {
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_complaint_is_one_line() {
-        let output = Output {
+        let output = CommandOutput {
             status: Some(1),
             stdout: String::new(),
             stderr: meaningful(
@@ -303,9 +303,9 @@ mod tests {
             ),
         };
         assert_eq!(output.complaint(), "\"pfctl: a; pfctl: b\"");
-        let silent = Output {
+        let silent = CommandOutput {
             status: Some(255),
-            ..Output::default()
+            ..CommandOutput::default()
         };
         assert_eq!(silent.complaint(), "exit status 255");
     }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::SwitchError;
 use crate::switch::execute::StepRunner;
 use crate::switch::filter::packet_filter::PacketFilter;
 use crate::switch::host::Host;
-use crate::switch::plan::{Plan, Step};
+use crate::switch::plan::{Plan, PlanStep};
 use crate::switch::text;
 
 /// The lines of a plan.
@@ -18,7 +18,7 @@ pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
     let mut recorder = Recorder::default();
     for step in &plan.0 {
         let lines = recorder.0.len();
-        if let Step::CheckAnyLive {
+        if let PlanStep::CheckAnyLive {
             servers,
             is_required: false,
         } = step
@@ -29,7 +29,7 @@ pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
         }
         // A command prints nothing here, so its step may fail.
         let _ = StepRunner::default().run(step, filter, &mut recorder);
-        if matches!(step, Step::CheckRedirects { .. }) && recorder.0.len() > lines {
+        if matches!(step, PlanStep::CheckRedirects { .. }) && recorder.0.len() > lines {
             let line = "# each address that these rules redirect to must answer with 503";
             recorder.0.push(line.to_owned());
         }
@@ -43,11 +43,11 @@ pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
 struct Recorder(Vec<String>);
 
 impl Host for Recorder {
-    fn run(&mut self, call: &Call) -> Result<Output, SwitchError> {
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         self.0.push(call.to_string());
-        Ok(Output {
+        Ok(CommandOutput {
             status: Some(0),
-            ..Output::default()
+            ..CommandOutput::default()
         })
     }
 

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::SwitchError;
 
 /// A host. [`crate::switch::system::System`] is the real one.
 pub(crate) trait Host {
     /// Runs a command. An exit status other than 0 is no error.
-    fn run(&mut self, call: &Call) -> Result<Output, SwitchError>;
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError>;
 
     /// Reads a small file.
     fn read(&mut self, path: &Path) -> io::Result<String>;

@@ -25,7 +25,7 @@ pub(crate) enum Side {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PlanStep {
     /// The packet filter is enabled. Only pf can be disabled.
     CheckEnabled,
     /// The rules are loaded and use the table (pf), or the table has its sets, chains and redirects (nft).
@@ -90,7 +90,7 @@ pub(crate) enum PlanPhase {
     Kill,
 }
 
-impl Step {
+impl PlanStep {
     pub(crate) const fn phase(&self) -> PlanPhase {
         match self {
             Self::CheckEnabled
@@ -156,15 +156,15 @@ impl LiveRequirement {
         }
     }
 
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self) -> Vec<PlanStep> {
         let any = |servers: &Vec<SocketAddr>, is_required| {
-            vec![Step::CheckAnyLive {
+            vec![PlanStep::CheckAnyLive {
                 servers: servers.clone(),
                 is_required,
             }]
         };
         match self {
-            Self::Each(servers) => servers.iter().copied().map(Step::CheckLive).collect(),
+            Self::Each(servers) => servers.iter().copied().map(PlanStep::CheckLive).collect(),
             Self::Any(servers) => any(servers, true),
             Self::Unknown(servers) => any(servers, false),
         }
@@ -173,7 +173,7 @@ impl LiveRequirement {
 
 /// The steps of one switch, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan(pub(crate) Vec<Step>);
+pub(crate) struct Plan(pub(crate) Vec<PlanStep>);
 
 impl Plan {
     /// Redirects clients to the page, if the responder answers on all of `responders`. Clients on the page that are not in
@@ -182,38 +182,38 @@ impl Plan {
     pub(crate) fn on(clients: &ClientSet, responders: &[SocketAddr], force: bool) -> Self {
         let is_required = !force;
         let mut steps = vec![
-            Step::CheckEnabled,
-            Step::CheckRules { is_required },
-            Step::CheckSelectors,
-            Step::CheckCapacity,
-            Step::CheckRedirects { is_required },
-            Step::CheckFirewalls {
+            PlanStep::CheckEnabled,
+            PlanStep::CheckRules { is_required },
+            PlanStep::CheckSelectors,
+            PlanStep::CheckCapacity,
+            PlanStep::CheckRedirects { is_required },
+            PlanStep::CheckFirewalls {
                 families: clients.families(),
                 is_required,
             },
         ];
-        steps.extend(responders.iter().map(|server| Step::CheckResponder {
+        steps.extend(responders.iter().map(|server| PlanStep::CheckResponder {
             server: *server,
             is_required,
         }));
         steps.extend([
-            Step::ReadClients,
-            Step::ReplaceClients(clients.clone()),
-            Step::VerifyRedirected(clients.clone()),
-            Step::VerifyExcepted(clients.clone()),
-            Step::KillConnections(Side::Live, clients.clone()),
-            Step::VerifyKilled(Side::Live, clients.clone()),
-            Step::VerifyKilled(Side::Maintenance, clients.clone()),
+            PlanStep::ReadClients,
+            PlanStep::ReplaceClients(clients.clone()),
+            PlanStep::VerifyRedirected(clients.clone()),
+            PlanStep::VerifyExcepted(clients.clone()),
+            PlanStep::KillConnections(Side::Live, clients.clone()),
+            PlanStep::VerifyKilled(Side::Live, clients.clone()),
+            PlanStep::VerifyKilled(Side::Maintenance, clients.clone()),
         ]);
         Self(steps)
     }
 
     /// Returns clients to the live site, if it accepts connections where it must.
     pub(crate) fn off(live: &LiveRequirement) -> Self {
-        let mut steps = vec![Step::ReadClients];
+        let mut steps = vec![PlanStep::ReadClients];
         steps.extend(live.steps());
-        steps.push(Step::ReplaceClients(ClientSet::default()));
-        steps.push(Step::VerifyEmpty);
+        steps.push(PlanStep::ReplaceClients(ClientSet::default()));
+        steps.push(PlanStep::VerifyEmpty);
         steps.extend(Self::end_connections().0);
         Self(steps)
     }
@@ -226,8 +226,8 @@ impl Plan {
     /// Ends all connections with the page.
     pub(crate) fn end_connections() -> Self {
         Self(vec![
-            Step::KillConnections(Side::Maintenance, ClientSet::default()),
-            Step::VerifyKilled(Side::Maintenance, ClientSet::default()),
+            PlanStep::KillConnections(Side::Maintenance, ClientSet::default()),
+            PlanStep::VerifyKilled(Side::Maintenance, ClientSet::default()),
         ])
     }
 }
@@ -250,29 +250,29 @@ mod tests {
         assert_eq!(
             steps,
             [
-                Step::CheckEnabled,
-                Step::CheckRules { is_required: true },
-                Step::CheckSelectors,
-                Step::CheckCapacity,
-                Step::CheckRedirects { is_required: true },
-                Step::CheckFirewalls {
+                PlanStep::CheckEnabled,
+                PlanStep::CheckRules { is_required: true },
+                PlanStep::CheckSelectors,
+                PlanStep::CheckCapacity,
+                PlanStep::CheckRedirects { is_required: true },
+                PlanStep::CheckFirewalls {
                     families: vec![Family::Inet, Family::Inet6],
                     is_required: true,
                 },
-                Step::CheckResponder {
+                PlanStep::CheckResponder {
                     server: responders[0],
                     is_required: true,
                 },
-                Step::ReadClients,
-                Step::ReplaceClients(clients.clone()),
-                Step::VerifyRedirected(clients.clone()),
-                Step::VerifyExcepted(clients.clone()),
-                Step::KillConnections(Side::Live, clients.clone()),
-                Step::VerifyKilled(Side::Live, clients.clone()),
-                Step::VerifyKilled(Side::Maintenance, clients),
+                PlanStep::ReadClients,
+                PlanStep::ReplaceClients(clients.clone()),
+                PlanStep::VerifyRedirected(clients.clone()),
+                PlanStep::VerifyExcepted(clients.clone()),
+                PlanStep::KillConnections(Side::Live, clients.clone()),
+                PlanStep::VerifyKilled(Side::Live, clients.clone()),
+                PlanStep::VerifyKilled(Side::Maintenance, clients),
             ]
         );
-        let phases: Vec<PlanPhase> = steps.iter().map(Step::phase).collect();
+        let phases: Vec<PlanPhase> = steps.iter().map(PlanStep::phase).collect();
         assert!(phases.is_sorted_by_key(|phase| *phase as u8), "{phases:?}");
     }
 
@@ -282,12 +282,12 @@ mod tests {
         assert_eq!(
             Plan::off(&LiveRequirement::Each(live.clone())).0,
             [
-                Step::ReadClients,
-                Step::CheckLive(live[0]),
-                Step::ReplaceClients(ClientSet::default()),
-                Step::VerifyEmpty,
-                Step::KillConnections(Side::Maintenance, ClientSet::default()),
-                Step::VerifyKilled(Side::Maintenance, ClientSet::default()),
+                PlanStep::ReadClients,
+                PlanStep::CheckLive(live[0]),
+                PlanStep::ReplaceClients(ClientSet::default()),
+                PlanStep::VerifyEmpty,
+                PlanStep::KillConnections(Side::Maintenance, ClientSet::default()),
+                PlanStep::VerifyKilled(Side::Maintenance, ClientSet::default()),
             ]
         );
     }
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(required(Some(&[])), LiveRequirement::Unknown(all.clone()));
         assert_eq!(required(None), LiveRequirement::Any(all.clone()));
         let any = |is_required| {
-            vec![Step::CheckAnyLive {
+            vec![PlanStep::CheckAnyLive {
                 servers: all.clone(),
                 is_required,
             }]

@@ -15,7 +15,7 @@ pub(crate) struct Servers<'a> {
 }
 
 impl Servers<'_> {
-    /// Where the responder must answer. With pf that follows from the loaded rules, which `Step::CheckRedirects` reads.
+    /// Where the responder must answer. With pf that follows from the loaded rules, which `PlanStep::CheckRedirects` reads.
     pub(crate) fn responders(self) -> Vec<SocketAddr> {
         match self.settings.backend {
             Backend::Pf => Vec::new(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::switch::Backend;
 use crate::config::{BindAddr, Config};
 use crate::error::{Error, reason};
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::SwitchError;
 use crate::switch::host::Host;
 use crate::switch::probe;
@@ -71,7 +71,7 @@ impl System {
 }
 
 impl Host for System {
-    fn run(&mut self, call: &Call) -> Result<Output, SwitchError> {
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         for line in call.to_string().lines() {
             log::debug!("{line}");
         }

@@ -7,7 +7,7 @@ use crate::switch::clients::ClientSet;
 use crate::switch::error::SwitchError;
 use crate::switch::filter::packet_filter::{FirewallCheck, PacketFilter, StateUsage};
 use crate::switch::host::Host;
-use crate::switch::plan::{Direction, Plan, PlanPhase, Side, Step};
+use crate::switch::plan::{Direction, Plan, PlanPhase, PlanStep, Side};
 use crate::switch::text;
 
 /// How often connections are killed until none is left: one that is opened meanwhile escapes the first time.
@@ -65,7 +65,8 @@ pub(crate) fn execute(
     let mut runner = StepRunner::default();
     for step in &plan.0 {
         // A signal stops the plan up to the change. After that it is completed.
-        let may_stop = step.phase() == PlanPhase::Check || matches!(step, Step::ReplaceClients(_));
+        let may_stop =
+            step.phase() == PlanPhase::Check || matches!(step, PlanStep::ReplaceClients(_));
         if may_stop && host.is_interrupted() {
             return Err(PlanError {
                 cause: SwitchError::Interrupted,
@@ -80,7 +81,7 @@ pub(crate) fn execute(
             };
             // The errors of checks say what to do already.
             let cause = match (step, &outcome) {
-                (Step::ReplaceClients(_), FailureOutcome::Unchanged) => {
+                (PlanStep::ReplaceClients(_), FailureOutcome::Unchanged) => {
                     SwitchError::ChangeRefused(Box::new(cause))
                 }
                 _ => cause,
@@ -103,19 +104,19 @@ pub(crate) struct StepRunner {
 impl StepRunner {
     pub(crate) fn run(
         &mut self,
-        step: &Step,
+        step: &PlanStep,
         filter: &dyn PacketFilter,
         host: &mut dyn Host,
     ) -> Result<(), SwitchError> {
         match step {
-            Step::CheckEnabled => self.usage = filter.check_enabled(host)?.or(self.usage),
-            Step::CheckRules { is_required } => {
+            PlanStep::CheckEnabled => self.usage = filter.check_enabled(host)?.or(self.usage),
+            PlanStep::CheckRules { is_required } => {
                 let outdated = filter.check_rules(host, *is_required)?;
                 self.report.warnings.extend(outdated);
             }
-            Step::CheckSelectors => filter.check_selectors(host)?,
-            Step::CheckCapacity => self.usage = filter.state_usage(host).or(self.usage),
-            Step::CheckRedirects { is_required } => {
+            PlanStep::CheckSelectors => filter.check_selectors(host)?,
+            PlanStep::CheckCapacity => self.usage = filter.state_usage(host).or(self.usage),
+            PlanStep::CheckRedirects { is_required } => {
                 let redirects = filter.redirects(host, *is_required)?;
                 for target in redirects.targets {
                     if host.is_interrupted() {
@@ -125,7 +126,7 @@ impl StepRunner {
                 }
                 self.report.warnings.extend(redirects.warnings);
             }
-            Step::CheckFirewalls {
+            PlanStep::CheckFirewalls {
                 families,
                 is_required,
             } => match filter.check_firewalls(host, families, *is_required)? {
@@ -136,14 +137,14 @@ impl StepRunner {
                 }
                 FirewallCheck::Unknown(warning) => self.report.warn(warning),
             },
-            Step::CheckResponder {
+            PlanStep::CheckResponder {
                 server,
                 is_required,
             } => self.check_page(*server, *is_required, host)?,
-            Step::CheckLive(server) => host
+            PlanStep::CheckLive(server) => host
                 .connect(*server)
                 .map_err(|error| SwitchError::LiveRequired(Box::new(error)))?,
-            Step::CheckAnyLive {
+            PlanStep::CheckAnyLive {
                 servers,
                 is_required,
             } => {
@@ -158,13 +159,13 @@ impl StepRunner {
                     ));
                 }
             }
-            Step::ReadClients => self.report.before = filter.clients(host)?,
-            Step::ReplaceClients(clients) => filter.replace_clients(host, clients)?,
-            Step::VerifyRedirected(clients) => filter.verify_redirected(host, clients)?,
-            Step::VerifyExcepted(clients) => filter.verify_excepted(host, clients)?,
-            Step::VerifyEmpty => filter.verify_empty(host)?,
-            Step::KillConnections(side, clients) => filter.kill(host, *side, clients)?,
-            Step::VerifyKilled(side, clients) => {
+            PlanStep::ReadClients => self.report.before = filter.clients(host)?,
+            PlanStep::ReplaceClients(clients) => filter.replace_clients(host, clients)?,
+            PlanStep::VerifyRedirected(clients) => filter.verify_redirected(host, clients)?,
+            PlanStep::VerifyExcepted(clients) => filter.verify_excepted(host, clients)?,
+            PlanStep::VerifyEmpty => filter.verify_empty(host)?,
+            PlanStep::KillConnections(side, clients) => filter.kill(host, *side, clients)?,
+            PlanStep::VerifyKilled(side, clients) => {
                 self.verify_killed(*side, clients, filter, host)?
             }
         }
@@ -225,7 +226,7 @@ impl StepRunner {
 
 /// Redirects the clients of before again, unless they still are: a change that was refused has changed nothing.
 fn revert(
-    step: &Step,
+    step: &PlanStep,
     before: Option<&ClientSet>,
     filter: &dyn PacketFilter,
     host: &mut dyn Host,
@@ -235,7 +236,7 @@ fn revert(
             "it is not known which visitors were redirected before".to_owned(),
         );
     };
-    let may_be_unchanged = matches!(step, Step::ReplaceClients(_) | Step::VerifyEmpty);
+    let may_be_unchanged = matches!(step, PlanStep::ReplaceClients(_) | PlanStep::VerifyEmpty);
     if may_be_unchanged
         && filter
             .clients(host)

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::SwitchConfig;
 use crate::config::network::{Family, Network};
 use crate::config::switch::Backend;
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::execute::*;
 use crate::switch::filter;
 use crate::switch::plan::LiveRequirement;
@@ -47,8 +47,8 @@ fn responder_timeout() -> SwitchError {
     }
 }
 
-fn output(status: i32, stdout: &str, stderr: &str) -> Output {
-    Output {
+fn output(status: i32, stdout: &str, stderr: &str) -> CommandOutput {
+    CommandOutput {
         status: Some(status),
         stdout: stdout.to_owned(),
         stderr: stderr.to_owned(),
@@ -56,7 +56,7 @@ fn output(status: i32, stdout: &str, stderr: &str) -> Output {
 }
 
 impl Host for Script {
-    fn run(&mut self, call: &Call) -> Result<Output, SwitchError> {
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         let text = call.arguments.join(" ");
         self.calls.push(text.clone());
         for (part, from, status, complaint) in &self.failing {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::config::network::{Family, Network};
 use crate::config::switch::SwitchConfig;
 use crate::switch::clients::ClientSet;
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::SwitchError;
 use crate::switch::filter::nft::firewall::{FirewallProblem, Listings, Ruleset, find_problem};
 use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
@@ -81,7 +81,7 @@ impl PacketFilter for Nft {
         families: &[Family],
         is_required: bool,
     ) -> Result<FirewallCheck, SwitchError> {
-        let mut run = |call: &Call| host.run(call).unwrap_or_else(Output::not_run);
+        let mut run = |call: &Call| host.run(call).unwrap_or_else(CommandOutput::not_run);
         let ruleset = run(&self.list_ruleset());
         // The output of a program that is not installed is empty.
         let [v4, v6, legacy4, legacy6] = self.iptables_save.each_ref().map(|program| {

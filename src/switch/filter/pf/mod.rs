@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::network::Family;
 use crate::config::switch::SwitchConfig;
 use crate::switch::clients::ClientSet;
-use crate::switch::command::{Call, Output};
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::{LOAD_PF_RULES, SwitchError};
 use crate::switch::filter::packet_filter::{Count, LoadedRedirects, PacketFilter, StateUsage};
 use crate::switch::filter::pf::interfaces::DefaultInterface;
@@ -97,9 +97,9 @@ impl PacketFilter for Pf {
         let mut warnings = Vec::new();
         let mut text = String::new();
         let calls = self.list_rules();
-        let outputs: Vec<Output> = calls
+        let outputs: Vec<CommandOutput> = calls
             .iter()
-            .map(|call| host.run(call).unwrap_or_else(Output::not_run))
+            .map(|call| host.run(call).unwrap_or_else(CommandOutput::not_run))
             .collect();
         for (call, output) in calls.iter().zip(outputs) {
             text.push_str(&output.stdout);
