@@ -21,7 +21,7 @@ use crate::serve::tls::SharedTls;
 use crate::serve::transport::tls::*;
 use trusting::Trusting;
 
-#[path = "../../../../tests/common/trusting.rs"]
+#[path = "../../../../tests/it/common/trusting.rs"]
 mod trusting;
 
 const PAGE: &[u8] = &[b'x'; 100_000];
