@@ -192,7 +192,6 @@ fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use proptest::prelude::*;
 

@@ -50,7 +50,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> Option<Output> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

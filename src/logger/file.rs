@@ -137,7 +137,6 @@ fn piece_length(lines: &[u8], most: usize) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -201,7 +201,6 @@ fn clock(time: &LocalTime) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

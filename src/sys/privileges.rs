@@ -268,7 +268,6 @@ pub(crate) fn chroot(directory: &CStr) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -29,7 +29,6 @@ pub(crate) fn shared_numbers(count: usize) -> io::Result<&'static [AtomicU64]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use std::sync::atomic::Ordering;

@@ -59,7 +59,6 @@ fn brotli(body: &[u8], quality: i32) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 pub(crate) mod tests {
     use std::io::Read as _;
 

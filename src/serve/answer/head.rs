@@ -199,7 +199,6 @@ pub fn content_type(media_type: &str, charset: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -50,7 +50,6 @@ pub fn refusal(refusal: Refusal, with_body: bool, now: SystemTime) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use crate::serve::answer::compress::tests::unpressed;
 use crate::serve::answer::*;
 use crate::serve::http1::{Parsed, Request, Scan, parse};

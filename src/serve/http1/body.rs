@@ -226,7 +226,6 @@ impl Chunked {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use proptest::prelude::*;
 
 use crate::serve::http1::*;

@@ -153,7 +153,6 @@ fn append(line: &[u8], batch: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::serve::metrics::counters::Counters;

@@ -192,7 +192,6 @@ impl<W: Write> LogPipe<W> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::serve::logs::frames::Frames;

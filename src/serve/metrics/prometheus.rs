@@ -204,7 +204,6 @@ fn connections(text: &mut Text, figures: &Figures) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -84,7 +84,7 @@ impl Samples {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::float_cmp, reason = "a test may")]
+#[allow(clippy::float_cmp, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -293,7 +293,6 @@ pub(crate) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>,
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::tls_provider::provider;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use crate::serve::answer::load::*;
 
 /// A configuration with a page in a directory of these files, the first of which it is.

@@ -55,7 +55,6 @@ pub fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<Within>)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

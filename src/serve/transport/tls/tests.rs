@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
