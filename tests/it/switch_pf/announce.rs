@@ -122,7 +122,7 @@ fn new_visitors_are_told_though_old_connections_stay() {
 fn status_warns_where_the_daemon_announces_something_else() {
     let host = Host::new();
     let warning = format!(
-        "the daemon announces something else than \"{}\" has; switch on again, or off",
+        "the daemon's announcement differs from \"{}\"; switch on again, or off",
         host.path("state/state.json").display()
     );
     let warnings = |host: &Host| {

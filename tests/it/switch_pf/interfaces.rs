@@ -33,7 +33,7 @@ fn assert_refused(host: &Host, what: &str) {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert_eq!(
         ended.stderr,
-        format!("maintd: visitors are to get the page, and do not: {what}\n")
+        format!("maintd: visitors should get the page but do not: {what}\n")
     );
 }
 
@@ -201,12 +201,12 @@ fn visitors_who_are_on_the_live_site_all_the_same_are_told_of() {
         status["warnings"].clone()
     };
     assert_eq!(warnings(), json!([]));
-    let check = "check that the rules are for the interface and the addresses that visitors come in by, and run \"maintd on\" again to end these connections";
+    let check = "check that the rules match the interface and the addresses of visitors, and run \"maintd on\" again to end these connections";
     host.set("states", json!([host.live_state("198.51.100.7")]));
     assert_eq!(
         warnings(),
         json!([format!(
-            "1 connection of a visitor who is to get the page is on the live site; {check}"
+            "1 connection of a redirected visitor is on the live site; {check}"
         )])
     );
     host.set(
@@ -229,7 +229,7 @@ fn visitors_who_are_on_the_live_site_all_the_same_are_told_of() {
     assert_eq!(
         warnings(),
         json!([format!(
-            "2 connections of visitors who are to get the page are on the live site, and the rules \"www-maintenance\" have matched no packet; {check}"
+            "2 connections of redirected visitors are on the live site, and the rules \"www-maintenance\" have matched no packet; {check}"
         )])
     );
     // An excepted visitor belongs there.

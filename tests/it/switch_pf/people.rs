@@ -347,7 +347,7 @@ fn an_end_that_is_none_is_refused() {
     for (words, what) in [
         (
             ["on", "--for", "soon"],
-            "wrong value for --for: \"soon\" is no length of time",
+            "wrong value for --for: \"soon\" is not a duration",
         ),
         (
             ["on", "--for", "31d"],
@@ -355,7 +355,7 @@ fn an_end_that_is_none_is_refused() {
         ),
         (
             ["on", "--until", "tomorrow"],
-            "wrong value for --until: \"tomorrow\" is no time",
+            "wrong value for --until: \"tomorrow\" is not a time",
         ),
         (
             ["on", "--until", "2020-01-01 00:00"],
@@ -423,7 +423,7 @@ fn an_announced_end_that_is_past_switches_nothing() {
     saved["until"] = 1_700_000_000.into();
     fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
     let table = host.done(&["status"]).stdout;
-    assert!(table.contains(" (that is past)\n"), "{table}");
+    assert!(table.contains(" (in the past)\n"), "{table}");
     assert_eq!(host.table(), EVERYBODY);
 }
 

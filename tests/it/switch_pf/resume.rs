@@ -89,7 +89,7 @@ fn a_damaged_file_is_not_resumed() {
         let path = host.path("state/state.json");
         fs::write(&path, text).unwrap();
         let line = format!(
-            "cannot read \"{}\": it is damaged; delete it, and switch anew",
+            "cannot read \"{}\": it is damaged; delete it and switch again",
             path.display()
         );
         host.assert_fault(&["on", "--resume"], &line);
@@ -110,7 +110,7 @@ fn two_do_not_switch_at_once() {
     let first = host.command(&["on"]).spawn().unwrap();
     host.wait_for("waiting");
     let line = format!(
-        "another maintd is switching (process {}); wait for it, or look with \"maintd status\"",
+        "another maintd is switching (process {}); wait for it, or check \"maintd status\"",
         first.id()
     );
     for words in [
@@ -139,7 +139,7 @@ fn a_state_directory_that_cannot_be_made_is_told_and_no_more() {
     let host = Host::new();
     fs::write(host.path("state"), "a file").unwrap();
     let warnings = format!(
-        "maintd: warning: switching without a lock: cannot open \"{}\": {reason}; set state_dir to a directory of root's\n\
+        "maintd: warning: switching without a lock: cannot open \"{}\": {reason}; set state_dir to a directory that root owns\n\
          maintd: warning: cannot save \"{}\": {reason}; a reboot would end the maintenance: free some space, and switch on again\n",
         host.path("state/lock").display(),
         host.path("state/state.json").display(),

@@ -128,7 +128,7 @@ fn partly_where_one_family_is_not_moved_that_is_to_be() {
         assert_eq!(
             rows(&ended, "warning"),
             [
-                "this was not switched on by maintd, and a reboot ends it; switch on by maintd, for the same addresses, to keep it"
+                "maintd did not switch this on, and a reboot ends it; run \"maintd on\" for the same addresses to keep it"
             ]
         );
         assert_eq!(json_of(&host, 4)["state"], "partly");
@@ -154,7 +154,7 @@ fn switched_off_by_hand_is_off_and_told() {
     assert_eq!(
         rows(&status(&host, 3), "warning"),
         [
-            "it was on, and was not switched off by maintd; run \"maintd on --resume\" or \"maintd off\""
+            "it was on, and maintd did not switch it off; run \"maintd on --resume\" or \"maintd off\""
         ]
     );
 }
@@ -169,7 +169,7 @@ fn pf_is_disabled() {
     assert_eq!(ended.status, Some(1));
     assert_eq!(
         ended.stderr,
-        format!("maintd: visitors are to get the page, and do not: {what}\n")
+        format!("maintd: visitors should get the page but do not: {what}\n")
     );
     assert!(ended.stdout.starts_with("maintenance   unknown, since "));
     assert_eq!(rows(&ended, "warning"), [what]);
@@ -190,7 +190,7 @@ fn no_rule_uses_the_table() {
         json!({ "maintenance": { "flags": "-pa----", "entries": EVERYBODY } }),
     );
     let what = "no rule uses table <maintenance>, so nobody is moved; put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
-    let line = format!("visitors are to get the page, and do not: {what}");
+    let line = format!("visitors should get the page but do not: {what}");
     let ended = assert_unknown(&host, &line);
     assert_eq!(rows(&ended, "warning"), [what]);
 }
@@ -214,7 +214,7 @@ fn nothing_is_permitted() {
     let show =
         |what: &str| format!("pfctl fails: {DENIED}; run \"pfctl {what}\" by hand to see why");
     let line = format!(
-        "cannot tell whether visitors get the page: {}",
+        "cannot determine whether visitors get the page: {}",
         show("-s info")
     );
     let ended = assert_unknown(&host, &line);
@@ -245,7 +245,7 @@ fn the_table_alone_cannot_be_seen() {
         format!("pfctl fails: {DENIED}; run \"pfctl -t maintenance -T show\" by hand to see why");
     assert_unknown(
         &host,
-        &format!("cannot tell whether visitors get the page: {what}"),
+        &format!("cannot determine whether visitors get the page: {what}"),
     );
 }
 
@@ -315,7 +315,7 @@ fn a_program_sees_each_place_where_none_accepts() {
         json!({
             "address": format!("{address}:{live}"),
             "answers": false,
-            "error": format!("nobody accepts connections on {address}:{live}"),
+            "error": format!("nothing accepts connections on {address}:{live}"),
         })
     };
     let value = json_of(&host, 3);
@@ -342,7 +342,7 @@ fn a_damaged_file_of_what_is_on_is_told() {
     assert_eq!(
         rows(&status(&host, 0), "warning"),
         [format!(
-            "cannot read \"{}\": it is damaged; delete it, and switch anew",
+            "cannot read \"{}\": it is damaged; delete it and switch again",
             path.display()
         )]
     );

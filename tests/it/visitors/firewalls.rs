@@ -83,7 +83,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     site.new_visitors_get(&live);
     let refused = site.maintd(&["on"]);
     assert_eq!(refused.status, 1, "{}", refused.stderr);
-    let start = "maintd: not switched on: a firewall keeps visitors from the page: ";
+    let start = "maintd: not switched on: a firewall blocks visitors from the page: ";
     assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
@@ -109,7 +109,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let (status, table) = site.status();
     assert_eq!(status, 0, "{table}");
     assert!(
-        table.contains("\nwarning       a firewall keeps visitors from the page: "),
+        table.contains("\nwarning       a firewall blocks visitors from the page: "),
         "{table}"
     );
     let moved = "\nmoved         everybody is redirected to the page\n";
@@ -117,7 +117,10 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let json = site.maintd(&["status", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let warnings = json["warnings"].to_string();
-    assert!(warnings.contains("a firewall keeps visitors"), "{warnings}");
+    assert!(
+        warnings.contains("a firewall blocks visitors"),
+        "{warnings}"
+    );
     site.switch(&["off"]);
     site.new_visitors_get(&live);
     refused
@@ -145,7 +148,7 @@ fn nftables_that_drop_the_page_are_named_and_opened_by_the_line() {
     site.load(ONLY_80_AND_443);
     let said = is_in_the_way(
         &site,
-        "chain \"input\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443;",
+        "chain \"input\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443;",
         &NO_ANSWER,
     );
     for line in lines_to_add(&said) {
@@ -215,7 +218,7 @@ fn what_one_of_many_interfaces_decides_is_found() {
     site.load(&rules);
     is_in_the_way(
         &site,
-        "chain \"input\" of table \"inet filter\" drops what is redirected",
+        "chain \"input\" of table \"inet filter\" drops packets redirected",
         &NO_ANSWER,
     );
 }
@@ -230,7 +233,7 @@ fn a_chain_that_drops_one_family_is_named() {
     site.load(&ONLY_80_AND_443.replacen("tcp dport", v4, 1));
     let said = is_in_the_way(
         &site,
-        "drops what is redirected to ports 8080 and 8443 over IPv6;",
+        "drops packets redirected to ports 8080 and 8443 over IPv6;",
         &[
             Outcome::Page,
             Outcome::Timeout,
@@ -260,7 +263,7 @@ fn rules_of_iptables_are_named_and_opened_by_the_lines() {
         }
         let said = is_in_the_way(
             &site,
-            "chain \"INPUT\" of table \"ip6 filter\" drops what is redirected to ports 8080 and 8443; run \"iptables",
+            "chain \"INPUT\" of table \"ip6 filter\" drops packets redirected to ports 8080 and 8443; run \"iptables",
             &NO_ANSWER,
         );
         let lines = lines_to_add(&said);

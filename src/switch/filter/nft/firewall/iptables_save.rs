@@ -1,15 +1,17 @@
-//! The rules of iptables(8), as `iptables-save` prints them. nft(8) prints only the names of their extensions, and of
-//! iptables-legacy nothing.
+//! Reads the output of iptables-save(8). nft(8) prints only the names of iptables' extensions, and does not list the tables
+//! of iptables-legacy.
 
 use std::collections::HashMap;
 
 use crate::config::network::Network;
-use crate::switch::filter::nft::firewall::{
-    Action, Base, Chain, Condition, Conditions, Hook, Ports, Rule, State, Table, Test, Tool, flags,
-    rule, status,
+use crate::switch::filter::nft::firewall::chain::{
+    BaseChain, FirewallChain, FirewallRule, FirewallTool, Hook, RuleAction, TableId,
+};
+use crate::switch::filter::nft::firewall::condition::{
+    Condition, ConditionBuilder, ConntrackState, Match, PortRanges, conntrack_status, tcp_flags,
 };
 
-/// Extensions of which two uses are never the same condition: each counts by itself.
+/// Extensions with a counter of their own: two uses are never the same condition.
 const COUNTING: [&str; 6] = [
     "connlimit",
     "hashlimit",
@@ -18,11 +20,11 @@ const COUNTING: [&str; 6] = [
     "recent",
     "statistic",
 ];
-/// Extensions that may be about the port, of which the two packets differ.
-const ABOUT_PORTS: [&str; 7] = ["bpf", "multiport", "set", "string", "tcp", "tos", "u32"];
+/// Extensions that may depend on the port, which differs between the page and the live site.
+const PORT_DEPENDENT: [&str; 7] = ["bpf", "multiport", "set", "string", "tcp", "tos", "u32"];
 
-/// Where a built-in chain is called (iptables(8), `linux/netfilter_ipv4.h`).
-pub(crate) fn base(table: &str, chain: &str) -> Option<Base> {
+/// The hook and priority of a built-in chain (iptables(8), `linux/netfilter_ipv4.h`).
+fn base(table: &str, chain: &str) -> Option<BaseChain> {
     let hook = match chain {
         "PREROUTING" => Hook::Prerouting,
         "INPUT" => Hook::Input,
@@ -37,7 +39,7 @@ pub(crate) fn base(table: &str, chain: &str) -> Option<Base> {
         "security" => 50,
         _ => return None,
     };
-    Some(Base {
+    Some(BaseChain {
         hook,
         priority,
         is_nat: table == "nat",
@@ -45,34 +47,34 @@ pub(crate) fn base(table: &str, chain: &str) -> Option<Base> {
     })
 }
 
-/// The chains of all tables.
-pub(crate) fn chains(
+/// Reads the chains of all tables.
+pub(super) fn chains(
     text: &str,
-    tool: Tool,
+    tool: FirewallTool,
     family: &str,
-    conditions: &mut Conditions<'_>,
-) -> Vec<Chain> {
-    let mut chains: Vec<Chain> = Vec::new();
-    let mut table = Table {
+    conditions: &mut ConditionBuilder<'_>,
+) -> Vec<FirewallChain> {
+    let mut chains: Vec<FirewallChain> = Vec::new();
+    let mut table = TableId {
         tool,
         family: family.to_owned(),
         name: String::new(),
     };
-    // The chains of this table.
-    let mut numbers = HashMap::new();
-    for (number, line) in text.lines().enumerate() {
+    // The chains of the current table.
+    let mut indices = HashMap::new();
+    for (line_number, line) in text.lines().enumerate() {
         if let Some(name) = line.strip_prefix('*') {
             name.clone_into(&mut table.name);
-            numbers.clear();
+            indices.clear();
         } else if let Some(line) = line.strip_prefix(':') {
             let mut words = line.split(' ');
             let name = words.next().unwrap_or_default();
-            let base = base(&table.name, name).map(|base| Base {
+            let base = base(&table.name, name).map(|base| BaseChain {
                 policy_drops: words.next() == Some("DROP"),
                 ..base
             });
-            numbers.insert(name.to_owned(), chains.len());
-            chains.push(Chain {
+            indices.insert(name.to_owned(), chains.len());
+            chains.push(FirewallChain {
                 table: table.clone(),
                 name: name.to_owned(),
                 base,
@@ -82,10 +84,10 @@ pub(crate) fn chains(
         } else if let Some(line) = line.strip_prefix("-A ") {
             let words = words(line);
             if let Some((name, words)) = words.split_first()
-                && let Some(chain) = numbers.get(name)
+                && let Some(chain) = indices.get(name)
             {
-                let place = format!("{family} {tool:?} {number}");
-                let rule = read(words, &place, family, conditions, &numbers);
+                let position = format!("{family} {tool:?} {line_number}");
+                let rule = rule(words, &position, family, conditions, &indices);
                 chains[*chain].rules.extend(rule);
             }
         }
@@ -93,39 +95,39 @@ pub(crate) fn chains(
     chains
 }
 
-/// The words of a line, of which some are quoted.
+/// Splits a line into words, of which some are quoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut is_quoted = false;
-    let mut letters = line.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
+    let mut chars = line.chars();
+    while let Some(character) = chars.next() {
+        match character {
             '"' => {
                 is_quoted = !is_quoted;
                 word.get_or_insert_default();
             }
-            '\\' if is_quoted => word.get_or_insert_default().extend(letters.next()),
+            '\\' if is_quoted => word.get_or_insert_default().extend(chars.next()),
             ' ' if !is_quoted => words.extend(word.take()),
-            letter => word.get_or_insert_default().push(letter),
+            character => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
     words
 }
 
-/// One rule; none where it decides nothing.
-fn read(
+/// Parses a rule. None if it has no effect on the verdict.
+fn rule(
     words: &[String],
-    place: &str,
+    position: &str,
     family: &str,
-    conditions: &mut Conditions<'_>,
+    conditions: &mut ConditionBuilder<'_>,
     chains: &HashMap<String, usize>,
-) -> Option<Rule> {
-    let mut tests = Vec::new();
+) -> Option<FirewallRule> {
+    let mut matches = Vec::new();
     let mut action = None;
-    // An extension, and what is required of it that is not understood.
-    let (mut extension, mut rest) = (String::new(), String::new());
+    // The current extension, and its options that are not understood.
+    let (mut extension, mut options) = (String::new(), String::new());
     let mut words = words.iter().map(String::as_str).peekable();
     let mut is_negated = false;
     while let Some(word) = words.next() {
@@ -134,12 +136,11 @@ fn read(
             continue;
         }
         if matches!(word, "-m" | "-j" | "-g") {
-            tests.extend(not_understood(&extension, &mut rest, place, conditions));
+            matches.extend(unknown(&extension, &mut options, position, conditions));
             words.next().unwrap_or_default().clone_into(&mut extension);
             if word != "-m" {
-                let options: Vec<&str> = words.by_ref().collect();
-                action = verdict(word, &extension, &options, chains);
-                rest.clear();
+                let rest: Vec<&str> = words.by_ref().collect();
+                action = verdict(word, &extension, &rest, chains);
                 break;
             }
             continue;
@@ -153,7 +154,7 @@ fn read(
             continue;
         }
         match condition(word, value, &values, family, conditions) {
-            Some(condition) => tests.push(Test {
+            Some(condition) => matches.push(Match {
                 condition,
                 is_negated,
             }),
@@ -164,55 +165,55 @@ fn read(
                     .chain([word])
                     .chain(values)
                 {
-                    rest.push(' ');
-                    rest.push_str(word);
+                    options.push(' ');
+                    options.push_str(word);
                 }
             }
         }
         is_negated = false;
     }
-    rule(tests, action?)
+    FirewallRule::new(matches, action?)
 }
 
-/// The requirement of an extension that cannot be evaluated.
-fn not_understood(
+/// The match of an extension with options that are not understood; takes the options.
+fn unknown(
     extension: &str,
-    rest: &mut String,
-    place: &str,
-    conditions: &mut Conditions<'_>,
-) -> Option<Test> {
-    let rest = std::mem::take(rest);
-    if rest.is_empty() {
+    options: &mut String,
+    position: &str,
+    conditions: &mut ConditionBuilder<'_>,
+) -> Option<Match> {
+    let options = std::mem::take(options);
+    if options.is_empty() {
         return None;
     }
-    // The opposite of one condition is no other condition.
-    let (is_negated, rest) = match rest.strip_prefix(" ! ") {
+    // The negation of a condition has the same key.
+    let (is_negated, options) = match options.strip_prefix(" ! ") {
         Some(plain) if !plain.contains(" ! ") => (true, plain),
-        Some(_) | None => (false, rest.trim_start()),
+        Some(_) | None => (false, options.trim_start()),
     };
-    let mut text = format!("{extension} {rest}");
+    let mut text = format!("{extension} {options}");
     if COUNTING.contains(&extension) {
-        text.push_str(place);
+        text.push_str(position);
     }
     let is_shared =
-        !ABOUT_PORTS.contains(&extension) || extension == "set" && !rest.contains("dst");
-    Some(Test {
+        !PORT_DEPENDENT.contains(&extension) || extension == "set" && !options.contains("dst");
+    Some(Match {
         condition: conditions.unknown(text, is_shared),
         is_negated,
     })
 }
 
-/// What one option requires, where it can be evaluated.
+/// The condition of one option. None if it cannot be evaluated.
 fn condition(
     option: &str,
     value: &str,
     values: &[&str],
     family: &str,
-    conditions: &mut Conditions<'_>,
+    conditions: &mut ConditionBuilder<'_>,
 ) -> Option<Condition> {
     let names = || value.split(',');
     let networks = || -> Option<Vec<Network>> {
-        // An address with a mask that is no prefix is not understood.
+        // A netmask that is not a prefix is not understood.
         let networks = names().map(str::parse).collect::<Result<Vec<Network>, _>>();
         networks.ok()
     };
@@ -225,15 +226,17 @@ fn condition(
         "--dport" | "--dports" => Condition::DestinationPort(ports(value)?),
         "--sport" | "--sports" => Condition::SourcePort(ports(value)?),
         "--ctorigdstport" => Condition::OriginalPort(ports(value)?),
-        "--ctstate" | "--state" => Condition::State(names().filter_map(State::of).collect()),
-        "--ctstatus" => status(names()),
+        "--ctstate" | "--state" => {
+            Condition::State(names().filter_map(ConntrackState::parse).collect())
+        }
+        "--ctstatus" => conntrack_status(names()),
         "--ctdir" => match value {
             "REPLY" => Condition::Reply,
             _ => return None,
         },
-        "--tcp-flags" => Condition::Flags {
-            mask: flags(value.split(','))?,
-            value: Some(flags(values.get(1)?.split(','))?),
+        "--tcp-flags" => Condition::TcpFlags {
+            mask: tcp_flags(value.split(','))?,
+            value: Some(tcp_flags(values.get(1)?.split(','))?),
         },
         "--dst-type" => Condition::Known(names().any(|name| matches!(name, "LOCAL" | "UNSPEC"))),
         "--src-type" => Condition::Known(names().any(|name| matches!(name, "UNICAST" | "UNSPEC"))),
@@ -246,7 +249,7 @@ fn condition(
 }
 
 /// `80`, `1024:65535`, `22,80,443`.
-fn ports(text: &str) -> Option<Ports> {
+fn ports(text: &str) -> Option<PortRanges> {
     let port = |text: &str, default: u16| {
         if text.is_empty() {
             Some(default)
@@ -261,32 +264,32 @@ fn ports(text: &str) -> Option<Ports> {
     text.split(',').map(range).collect()
 }
 
-/// What a target does; none where the next rule decides.
+/// The action of `-j` or `-g`. None if the next rule decides.
 fn verdict(
     option: &str,
     target: &str,
     options: &[&str],
     chains: &HashMap<String, usize>,
-) -> Option<Action> {
+) -> Option<RuleAction> {
     if chains.contains_key(target) {
         return Some(if option == "-g" {
-            Action::Goto(target.to_owned())
+            RuleAction::Goto(target.to_owned())
         } else {
-            Action::Jump(target.to_owned())
+            RuleAction::Jump(target.to_owned())
         });
     }
-    crate::switch::filter::nft::firewall::saved::target(target, options.contains(&"--notrack"))
+    target_action(target, options.contains(&"--notrack"))
 }
 
-/// What a target of iptables does that is no chain. A program that packets are handed to is taken to accept them.
-pub(crate) fn target(name: &str, is_notrack: bool) -> Option<Action> {
+/// The action of a target that is not a chain. A program that gets packets from a queue is assumed to accept them.
+pub(super) fn target_action(name: &str, is_notrack: bool) -> Option<RuleAction> {
     match name {
-        "ACCEPT" | "NFQUEUE" | "QUEUE" => Some(Action::Accept),
-        "DROP" | "REJECT" | "TARPIT" => Some(Action::Drop),
-        "RETURN" => Some(Action::Return),
-        "DNAT" | "REDIRECT" | "TPROXY" | "NETMAP" => Some(Action::Translate),
-        "NOTRACK" => Some(Action::Untrack),
-        "CT" if is_notrack => Some(Action::Untrack),
+        "ACCEPT" | "NFQUEUE" | "QUEUE" => Some(RuleAction::Accept),
+        "DROP" | "REJECT" | "TARPIT" => Some(RuleAction::Drop),
+        "RETURN" => Some(RuleAction::Return),
+        "DNAT" | "REDIRECT" | "TPROXY" | "NETMAP" => Some(RuleAction::Translate),
+        "NOTRACK" => Some(RuleAction::NoTrack),
+        "CT" if is_notrack => Some(RuleAction::NoTrack),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a window, as it is typed and as it is told.
+//! The end time of a maintenance: parses `--for` and `--until`, and formats a time for people.
 
 use std::time::Duration;
 
@@ -6,34 +6,30 @@ use crate::config::nginx::syntax::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
 
-/// The farthest end: more is a slip of the finger.
-const FARTHEST: Duration = Duration::from_hours(24 * 30);
+/// A later end is assumed to be a typing error.
+const MAX_AHEAD: Duration = Duration::from_hours(24 * 30);
 const DAY: u64 = 24 * 60 * 60;
 
-/// The end that `--for` means: a time in nginx's units, such as 2h, 90m or 1h30m.
+/// Parses the value of `--for`, a duration in nginx's units such as 2h, 90m or 1h30m, to an end after `now`.
 ///
 /// # Errors
-/// It is none, or too far away.
-pub(crate) fn after(text: &str, now: u64) -> Result<u64, String> {
+/// It is malformed, 0 or too long.
+pub(crate) fn parse_for(text: &str, now: u64) -> Result<u64, String> {
     let time = crate::config::time(text).filter(|time| !time.is_zero());
-    let time = time.ok_or_else(|| {
-        format!(
-            "{} is no length of time; write one as 2h, 90m or 1h30m",
-            Quoted(text)
-        )
-    })?;
+    let time =
+        time.ok_or_else(|| format!("{} is not a duration; write 2h, 90m or 1h30m", Quoted(text)))?;
     not_too_far(now.saturating_add(time.as_secs().max(1)), now, text)
 }
 
-/// The end that `--until` means: `21:00`, which is the next time that the clock shows so, `2026-11-25 21:00`, or with a
-/// `T`, seconds, and a zone (`Z`, `+01:00`), as RFC 3339 has it. Without a zone it is local.
+/// Parses the value of `--until`: `21:00`, the next time that the clock shows it; or `2026-11-25 21:00`, optionally with `T`,
+/// seconds and a zone (`Z`, `+01:00`) as in RFC 3339. Without a zone it is local time.
 ///
 /// # Errors
-/// It is none, in the past, or too far away.
-pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
+/// It is malformed, in the past or too far ahead.
+pub(crate) fn parse_until(text: &str, now: u64) -> Result<u64, String> {
     let wrong = || {
         format!(
-            "{} is no time; write 21:00, \"2026-11-25 21:00\" or 2026-11-25T21:00:00+01:00",
+            "{} is not a time; write 21:00, \"2026-11-25 21:00\" or 2026-11-25T21:00:00+01:00",
             Quoted(text)
         )
     };
@@ -41,7 +37,7 @@ pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
         Some((date, clock)) => (Some(day(date).ok_or_else(wrong)?), clock),
         None => (None, text),
     };
-    let (clock, zone) = zoned(clock).ok_or_else(wrong)?;
+    let (clock, zone) = split_zone(clock).ok_or_else(wrong)?;
     let (hour, minute, second) = clock_time(clock).ok_or_else(wrong)?;
     let at = |(year, month, day): (i32, usize, i32)| {
         let time = LocalTime {
@@ -55,9 +51,9 @@ pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
         };
         match zone {
             None => sys::seconds_of(&time).filter(|seconds| {
-                // Where the clock is put forward it leaves times out, for which that has others.
-                let shown = sys::local_time(*seconds);
-                (shown.hour, shown.minute) == (hour, minute)
+                // A local time that daylight saving time skips is converted to another one.
+                let local = sys::local_time(*seconds);
+                (local.hour, local.minute) == (hour, minute)
             }),
             Some(ahead) => utc_seconds(&time)?.checked_add_signed(-60 * ahead),
         }
@@ -75,15 +71,15 @@ pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
     };
     if end <= now {
         return Err(format!(
-            "{} is in the past; give a time to come",
+            "{} is in the past; give a later time",
             Quoted(text)
         ));
     }
     not_too_far(end, now, text)
 }
 
-/// The next time after `now` that `at` has for a day, of today and some that follow: one day may leave it out. Days are
-/// counted from noon to noon, since not all of them have 24 hours.
+/// The first time after `now` that `at` returns for today or one of the next two days: one day may skip it. Days are counted
+/// from noon to noon, since not all have 24 hours.
 fn next(
     shift: impl Fn(u64) -> LocalTime,
     now: u64,
@@ -99,7 +95,7 @@ fn next(
 }
 
 fn not_too_far(end: u64, now: u64, text: &str) -> Result<u64, String> {
-    if end - now > FARTHEST.as_secs() {
+    if end - now > MAX_AHEAD.as_secs() {
         return Err(format!(
             "{} is more than 30 days ahead; give an earlier end",
             Quoted(text)
@@ -108,13 +104,13 @@ fn not_too_far(end: u64, now: u64, text: &str) -> Result<u64, String> {
     Ok(end)
 }
 
-/// A number of just so many digits.
+/// Parses a number of exactly `count` digits.
 fn digits(text: &str, count: usize) -> Option<i32> {
     let is_number = text.len() == count && text.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// `2026-11-25` as year, month from 0, day.
+/// Parses `2026-11-25` to year, month from 0, and day.
 fn day(text: &str) -> Option<(i32, usize, i32)> {
     let mut parts = text.split('-');
     let (year, month, day) = (
@@ -126,7 +122,7 @@ fn day(text: &str) -> Option<(i32, usize, i32)> {
     is_day.then_some((year, usize::try_from(month - 1).ok()?, day))
 }
 
-/// `21:00` or `21:00:30`, with a part of a second that does not matter.
+/// Parses `21:00` or `21:00:30`; a fraction of a second is ignored.
 fn clock_time(text: &str) -> Option<(i32, i32, i32)> {
     let mut parts = text.split(':');
     let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
@@ -138,8 +134,8 @@ fn clock_time(text: &str) -> Option<(i32, i32, i32)> {
     is_time.then_some((hour, minute, second))
 }
 
-/// A time and how many minutes its zone is ahead of UTC, where it tells.
-fn zoned(text: &str) -> Option<(&str, Option<i64>)> {
+/// Splits off a zone, if there is one, in minutes ahead of UTC.
+fn split_zone(text: &str) -> Option<(&str, Option<i64>)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock, Some(0)));
     }
@@ -155,9 +151,9 @@ fn zoned(text: &str) -> Option<(&str, Option<i64>)> {
     ))
 }
 
-/// The seconds since 1970 of a time in UTC; nothing before that, or where there is no such day.
+/// A UTC time as seconds since 1970. None if it is earlier, or there is no such day.
 fn utc_seconds(time: &LocalTime) -> Option<u64> {
-    // Days of the civil calendar, with years that begin in March, so that a leap day is a year's last.
+    // Days of the Gregorian calendar. Years begin in March, so that a leap day is the last day of a year.
     let month = i64::try_from(time.month).ok()? + 1;
     let year = i64::from(time.year) - i64::from(month <= 2);
     let of_era = year.rem_euclid(400);
@@ -174,105 +170,90 @@ fn utc_seconds(time: &LocalTime) -> Option<u64> {
     ((same.month, same.day) == (time.month, time.day)).then_some(seconds)
 }
 
-/// A time as RFC 3339 has it, in this host's zone.
-pub(crate) fn rfc3339(seconds: u64) -> String {
+/// `2026-11-25 21:00:00` in this host's zone.
+pub(crate) fn local(seconds: u64) -> String {
     let time = sys::local_time(seconds);
-    let sign = if time.ahead < 0 { '-' } else { '+' };
-    let (hours, minutes) = (time.ahead.abs() / 60, time.ahead.abs() % 60);
     format!(
-        "{}T{}{sign}{hours:02}:{minutes:02}",
-        date(&time),
-        clock(&time)
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        time.year,
+        time.month + 1,
+        time.day,
+        time.hour,
+        time.minute,
+        time.second
     )
-}
-
-/// A time as people read it, in this host's zone.
-pub(crate) fn for_people(seconds: u64) -> String {
-    let time = sys::local_time(seconds);
-    format!("{} {}", date(&time), clock(&time))
-}
-
-fn date(time: &LocalTime) -> String {
-    format!("{:04}-{:02}-{:02}", time.year, time.month + 1, time.day)
-}
-
-fn clock(time: &LocalTime) -> String {
-    format!("{:02}:{:02}:{:02}", time.hour, time.minute, time.second)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     /// 2026-11-24 12:00:00 UTC.
     const NOW: u64 = 1_795_521_600;
 
     #[test]
-    fn a_length_of_time_ends_after_it() {
-        assert_eq!(after("2h", NOW), Ok(NOW + 7200));
-        assert_eq!(after("1h30m", NOW), Ok(NOW + 5400));
-        assert_eq!(after("90", NOW), Ok(NOW + 90));
+    fn a_duration_ends_after_now() {
+        assert_eq!(parse_for("2h", NOW), Ok(NOW + 7200));
+        assert_eq!(parse_for("1h30m", NOW), Ok(NOW + 5400));
+        assert_eq!(parse_for("90", NOW), Ok(NOW + 90));
         for (text, expected) in [
-            ("", "no length of time"),
-            ("0", "no length of time"),
-            ("-2h", "no length of time"),
-            ("soon", "no length of time"),
+            ("", "not a duration"),
+            ("0", "not a duration"),
+            ("-2h", "not a duration"),
+            ("soon", "not a duration"),
             ("31d", "more than 30 days"),
         ] {
-            let what = after(text, NOW).unwrap_err();
+            let what = parse_for(text, NOW).unwrap_err();
             assert!(what.contains(expected), "{text}: {what}");
         }
     }
 
     #[test]
-    fn a_time_with_a_zone_means_the_same_everywhere() {
+    fn a_time_with_a_zone_is_the_same_on_all_hosts() {
         for (text, expected) in [
             ("2026-11-24T13:00:00Z", NOW + 3600),
             ("2026-11-24 13:00Z", NOW + 3600),
             ("2026-11-24T14:00:00.5+01:00", NOW + 3600),
             ("2026-11-24T11:30:00-02:00", NOW + 5400),
             ("12:30Z", NOW + 1800),
-            // Today it is past.
+            // Today it is in the past.
             ("11:30Z", NOW + DAY - 1800),
             ("12:00Z", NOW + DAY),
             ("2026-12-01T00:00Z", NOW + 6 * DAY + DAY / 2),
         ] {
-            assert_eq!(until(text, NOW), Ok(expected), "{text}");
+            assert_eq!(parse_until(text, NOW), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn a_time_without_a_zone_is_local() {
-        let end = until("21:00", NOW).unwrap();
+        let end = parse_until("21:00", NOW).unwrap();
         assert!(end > NOW && end <= NOW + DAY + 3600);
-        assert!(
-            for_people(end).ends_with(" 21:00:00"),
-            "{}",
-            for_people(end)
-        );
-        let end = until("2026-11-26 21:00", NOW).unwrap();
-        assert_eq!(for_people(end), "2026-11-26 21:00:00");
-        assert_eq!(until(&rfc3339(end), NOW), Ok(end));
+        assert!(local(end).ends_with(" 21:00:00"), "{}", local(end));
+        let end = parse_until("2026-11-26 21:00", NOW).unwrap();
+        assert_eq!(local(end), "2026-11-26 21:00:00");
+        assert_eq!(parse_until(&clock::rfc3339(end), NOW), Ok(end));
     }
 
-    /// Runs the test of that name in a process of its own, whose zone is Berlin's; returns whether this is that one.
+    /// Runs the test again in a child process in the zone Europe/Berlin. True in that child.
     fn is_in_berlin(test: &str) -> bool {
         const ZONE: &str = "Europe/Berlin";
         if std::env::var_os("TZ").is_some_and(|zone| zone == ZONE) {
             return true;
         }
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("switch::window::tests::{test}")])
+            .args(["--exact", &format!("switch::end_time::tests::{test}")])
             .env("TZ", ZONE)
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{told}");
-        assert!(told.contains("1 passed"), "{told}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{stdout}");
+        assert!(stdout.contains("1 passed"), "{stdout}");
         false
     }
 
-    /// A time in UTC, however far it is.
+    /// Parses a UTC time without a limit.
     fn utc(text: &str) -> u64 {
         let (date, clock) = text.split_once('T').unwrap();
         let (year, month, day) = day(date).unwrap();
@@ -290,60 +271,64 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_tomorrow_is_that_of_the_next_day_however_long_this_one_is() {
-        if !is_in_berlin("a_time_of_tomorrow_is_that_of_the_next_day_however_long_this_one_is") {
+    fn tomorrow_is_the_next_day_on_days_of_any_length() {
+        if !is_in_berlin("tomorrow_is_the_next_day_on_days_of_any_length") {
             return;
         }
         for (now, text, expected) in [
-            // The day of 25 hours: a day after 00:30 of it is 23:30 of it.
+            // A day of 25 hours: 24 hours after 00:30 it is 23:30 of the same day.
             ("2026-10-24T22:30", "00:15", "2026-10-25T23:15"),
-            // The one of 23 hours: a day after 23:30 of the one before is 00:30 two days on.
+            // A day of 23 hours: 24 hours after 23:30 of the day before it is 00:30 two days later.
             ("2026-03-28T22:30", "21:00", "2026-03-29T19:00"),
             ("2026-11-24T12:00", "12:00", "2026-11-25T11:00"),
             ("2026-12-31T12:00", "12:00", "2027-01-01T11:00"),
         ] {
-            assert_eq!(until(text, utc(now)), Ok(utc(expected)), "{now} {text}");
+            assert_eq!(
+                parse_until(text, utc(now)),
+                Ok(utc(expected)),
+                "{now} {text}"
+            );
         }
     }
 
     #[test]
-    fn a_time_that_the_clock_leaves_out_is_none() {
-        if !is_in_berlin("a_time_that_the_clock_leaves_out_is_none") {
+    fn a_time_skipped_by_daylight_saving_time_is_an_error() {
+        if !is_in_berlin("a_time_skipped_by_daylight_saving_time_is_an_error") {
             return;
         }
-        // At 2:00 it becomes 3:00.
+        // 2:00 becomes 3:00.
         let now = utc("2026-03-28T23:30");
         for text in ["2026-03-29 02:30", "2026-03-29 02:00"] {
-            let what = until(text, now).unwrap_err();
-            assert!(what.contains("no time"), "{text}: {what}");
+            let what = parse_until(text, now).unwrap_err();
+            assert!(what.contains("not a time"), "{text}: {what}");
         }
-        // The next time that it shows that is a day later.
-        assert_eq!(until("02:30", now), Ok(utc("2026-03-30T00:30")));
+        // The next 02:30 is a day later.
+        assert_eq!(parse_until("02:30", now), Ok(utc("2026-03-30T00:30")));
         assert_eq!(
-            until("02:30", utc("2026-03-28T02:00")),
+            parse_until("02:30", utc("2026-03-28T02:00")),
             Ok(utc("2026-03-30T00:30"))
         );
-        assert_eq!(until("03:00", now), Ok(utc("2026-03-29T01:00")));
-        assert_eq!(until("01:59", now), Ok(utc("2026-03-29T00:59")));
+        assert_eq!(parse_until("03:00", now), Ok(utc("2026-03-29T01:00")));
+        assert_eq!(parse_until("01:59", now), Ok(utc("2026-03-29T00:59")));
     }
 
     #[test]
-    fn what_is_no_time_to_come_is_told() {
+    fn times_that_are_malformed_past_or_too_far_ahead_are_errors() {
         for (text, expected) in [
-            ("", "no time"),
-            ("9:00", "no time"),
-            ("24:00", "no time"),
-            ("21:60", "no time"),
-            ("21:00:00:00", "no time"),
-            ("2026-13-01 00:00", "no time"),
-            ("2026-02-30T00:00Z", "no time"),
-            ("2026-11-25", "no time"),
-            ("tomorrow", "no time"),
+            ("", "not a time"),
+            ("9:00", "not a time"),
+            ("24:00", "not a time"),
+            ("21:60", "not a time"),
+            ("21:00:00:00", "not a time"),
+            ("2026-13-01 00:00", "not a time"),
+            ("2026-02-30T00:00Z", "not a time"),
+            ("2026-11-25", "not a time"),
+            ("tomorrow", "not a time"),
             ("2026-11-24T11:59:59Z", "in the past"),
             ("2020-01-01 00:00", "in the past"),
             ("2026-12-25T00:00Z", "more than 30 days"),
         ] {
-            let what = until(text, NOW).unwrap_err();
+            let what = parse_until(text, NOW).unwrap_err();
             assert!(what.contains(expected), "{text}: {what}");
         }
     }

@@ -1,26 +1,26 @@
-//! What is seen: lines of text that fit a terminal, made of nothing but what the daemon tells.
+//! The screen of `maintd status --watch`: the daemon's status as lines that fit a terminal, or as a row of a table.
 
 use std::env;
 
-use crate::switch::status::daemon;
-use crate::switch::status::daemon::{Daemon, Line, rate, short, short_count};
-use crate::switch::window_end;
+use crate::switch::end_time;
+use crate::switch::status::daemon::{DaemonCounter, DaemonStatus};
+use crate::switch::status::format::{prefixed, prefixed_count, rate};
 
-/// The columns of a name.
-const NAME: usize = 13;
-/// The columns of a rate, and of a total.
-const NUMBER: usize = 11;
-/// The heights of a bar.
+/// The width of a name.
+const NAME_WIDTH: usize = 13;
+/// The width of a rate or a total.
+const NUMBER_WIDTH: usize = 11;
+/// Bars of increasing height.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// The same where the terminal shows ASCII alone.
+/// The same for a terminal that shows only ASCII.
 const ASCII_BARS: [char; 8] = ['.', ':', '-', '=', '+', '*', '%', '#'];
-/// The least columns of each half where two lists stand side by side.
-const HALF: usize = 38;
-/// More of them would only part names from their numbers.
-const WIDEST: usize = 60;
+/// The minimum width of a list if two are side by side.
+const MIN_LIST_WIDTH: usize = 38;
+/// The maximum: in a wider list a name would be far from its numbers.
+const MAX_LIST_WIDTH: usize = 60;
 
-/// Whether the terminal shows more than ASCII, as the environment has it (locale(1)).
-pub(crate) fn is_utf8() -> bool {
+/// The locale of the environment is UTF-8 (locale(1)).
+pub(super) fn is_utf8() -> bool {
     let names = ["LC_ALL", "LC_CTYPE", "LANG"];
     let set = names.iter().filter_map(|name| env::var(name).ok());
     let locale = set.into_iter().find(|value| !value.is_empty());
@@ -28,15 +28,15 @@ pub(crate) fn is_utf8() -> bool {
     locale.ends_with("utf-8") || locale.ends_with("utf8")
 }
 
-/// The lines of a screen of this size.
-pub(crate) fn render(
-    seen: &Result<Daemon, String>,
+/// The lines of a screen of this size. Without a status, an error is shown.
+pub(super) fn render(
+    status: &Result<DaemonStatus, String>,
     (width, height): (usize, usize),
     now: u64,
     utf8: bool,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    match seen {
+    match status {
         Ok(daemon) => {
             head(&mut lines, daemon, width, now);
             rates(
@@ -50,12 +50,16 @@ pub(crate) fn render(
             let all: u64 = open.iter().map(|(_, count)| count).sum();
             let states = open.iter().map(|(state, count)| format!("{state} {count}"));
             let states: Vec<String> = states.collect();
-            lines.push(format!("{:<NAME$}{all}: {}", "open now", states.join(", ")));
+            lines.push(format!(
+                "{:<NAME_WIDTH$}{all}: {}",
+                "open now",
+                states.join(", ")
+            ));
             lines.push(String::new());
             lists(&mut lines, daemon, (width, height.saturating_sub(1)));
         }
         Err(what) => {
-            lines.push(beside("maintd", &clock(now), width));
+            lines.push(at_both_ends("maintd", &clock(now), width));
             lines.push(String::new());
             lines.push(what.clone());
         }
@@ -66,143 +70,143 @@ pub(crate) fn render(
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
-fn head(lines: &mut Vec<String>, daemon: &Daemon, width: usize, now: u64) {
-    lines.push(beside(&daemon.title(), &clock(now), width));
+fn head(lines: &mut Vec<String>, daemon: &DaemonStatus, width: usize, now: u64) {
+    lines.push(at_both_ends(&daemon.title(), &clock(now), width));
     lines.extend(daemon.announced(now));
     lines.push(String::new());
 }
 
-/// The rates, with what there was in each of the last seconds as bars.
-fn rates(lines: &mut Vec<String>, daemon: &Daemon, width: usize, bars: [char; 8]) {
-    let room = width.saturating_sub(NAME + 3 * NUMBER + 1);
+/// The rates, with a bar for each of the last seconds.
+fn rates(lines: &mut Vec<String>, daemon: &DaemonStatus, width: usize, bars: [char; 8]) {
+    let space = width.saturating_sub(NAME_WIDTH + 3 * NUMBER_WIDTH + 1);
     lines.push(format!(
-        "{:<NAME$}{:>NUMBER$}{:>NUMBER$}{:>NUMBER$} the last minute",
+        "{:<NAME_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$} the last minute",
         "", "now/s", "minute/s", "total"
     ));
     for name in ["requests", "connections"] {
-        let (line, seconds) = (daemon.line(name), daemon.seconds(name));
+        let (counter, seconds) = (daemon.counter(name), daemon.seconds(name));
         let last = seconds.last().copied().unwrap_or(0);
         lines.push(format!(
-            "{name:<NAME$}{last:>NUMBER$}{:>NUMBER$}{:>NUMBER$} {}",
-            rate(line.rate),
-            line.total,
-            sparkline(&seconds, room, bars)
+            "{name:<NAME_WIDTH$}{last:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$} {}",
+            rate(counter.rate),
+            counter.total,
+            sparkline(&seconds, space, bars)
         ));
     }
-    let sent = daemon.line("sent_bytes");
+    let sent = daemon.counter("sent_bytes");
     lines.push(format!(
-        "{:<NAME$}{:>NUMBER$}{:>NUMBER$}{:>NUMBER$}",
+        "{:<NAME_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}",
         "sent",
         "",
-        format!("{}B", short(sent.rate)),
-        format!("{}B", short_count(sent.total))
+        format!("{}B", prefixed(sent.rate)),
+        format!("{}B", prefixed_count(sent.total))
     ));
-    let (resumed, lost) = (daemon.line("resumptions"), daemon.line("lost_lines"));
+    let (resumed, lost) = (daemon.counter("resumptions"), daemon.counter("lost_lines"));
     let (old, new) = (
         daemon.count(&["totals", "handshakes", "1.2"]),
         daemon.count(&["totals", "handshakes", "1.3"]),
     );
     lines.push(format!(
-        "{:<NAME$}TLS 1.3: {new}, TLS 1.2: {old}, resumed: {}; lost lines of logs: {}",
+        "{:<NAME_WIDTH$}TLS 1.3: {new}, TLS 1.2: {old}, resumed: {}; lost log lines: {}",
         "handshakes", resumed.total, lost.total
     ));
 }
 
-/// The last seconds as bars, the highest of which is as high as there are.
-fn sparkline(seconds: &[u64], room: usize, bars: [char; 8]) -> String {
-    let seen = &seconds[seconds.len().saturating_sub(room)..];
-    let most = seen.iter().max().copied().unwrap_or(0).max(1);
+/// The counts of the last seconds as bars; the highest count has the highest bar.
+fn sparkline(seconds: &[u64], space: usize, bars: [char; 8]) -> String {
+    let shown = &seconds[seconds.len().saturating_sub(space)..];
+    let most = shown.iter().max().copied().unwrap_or(0).max(1);
     let bar = |second: &u64| {
-        // Whatever there was is seen, and nothing is blank.
+        // 0 is blank, and every other count is visible.
         let step = (u128::from(*second) * 7).div_ceil(u128::from(most));
         let step = usize::try_from(step).unwrap_or(0);
         if *second == 0 { ' ' } else { bars[step.min(7)] }
     };
-    seen.iter().map(bar).collect()
+    shown.iter().map(bar).collect()
 }
 
-/// Who is turned away, and the hosts: side by side where there is room for both.
-fn lists(lines: &mut Vec<String>, daemon: &Daemon, (width, height): (usize, usize)) {
-    let room = height.saturating_sub(lines.len());
-    let half = (width.saturating_sub(2) / 2).clamp(HALF, WIDEST);
+/// The rejected connections and the hosts, side by side if the terminal is wide enough.
+fn lists(lines: &mut Vec<String>, daemon: &DaemonStatus, (width, height): (usize, usize)) {
+    let space = height.saturating_sub(lines.len());
+    let half = (width.saturating_sub(2) / 2).clamp(MIN_LIST_WIDTH, MAX_LIST_WIDTH);
     let lists = [
-        list("turned away", &daemon.turned_away(), half),
+        list("rejected", &daemon.rejected(), half),
         list("top hosts", &daemon.hosts(), half),
     ];
-    if width < 2 * HALF + 2 {
+    if width < 2 * MIN_LIST_WIDTH + 2 {
         for list in lists {
-            lines.extend(list.into_iter().take(room / 2));
+            lines.extend(list.into_iter().take(space / 2));
         }
         return;
     }
     let [left, right] = lists;
-    for number in 0..left.len().max(right.len()).min(room) {
+    for number in 0..left.len().max(right.len()).min(space) {
         let of = |list: &[String]| list.get(number).cloned().unwrap_or_default();
         lines.push(format!("{}  {}", pad(&of(&left), half), of(&right)));
     }
 }
 
-fn list(title: &str, all: &[Line], width: usize) -> Vec<String> {
-    let name = width.saturating_sub(2 * NUMBER);
+fn list(title: &str, counters: &[DaemonCounter], width: usize) -> Vec<String> {
+    let name = width.saturating_sub(2 * NUMBER_WIDTH);
     let mut lines = vec![format!(
-        "{}{:>NUMBER$}{:>NUMBER$}",
+        "{}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}",
         pad(title, name),
         "minute/s",
         "total"
     )];
-    for line in all {
+    for counter in counters {
         lines.push(format!(
-            "{}{:>NUMBER$}{:>NUMBER$}",
-            pad(&cut(&line.name, name), name),
-            rate(line.rate),
-            line.total
+            "{}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}",
+            pad(&cut(&counter.name, name), name),
+            rate(counter.rate),
+            counter.total
         ));
     }
-    if all.is_empty() {
-        lines.push("nobody".to_owned());
+    if counters.is_empty() {
+        lines.push("none".to_owned());
     }
     lines
 }
 
-/// A row of the table, with its head where that is wanted.
-pub(crate) fn row(daemon: &Daemon, now: u64, with_head: bool) -> String {
+/// A row of the table, after the column names if `with_head`.
+pub(super) fn row(daemon: &DaemonStatus, now: u64, with_head: bool) -> String {
     let mut text = String::new();
     if with_head {
-        text.push_str("    time  requests/s  connections/s     sent/s  turned away/s   open\n");
+        text.push_str("    time  requests/s  connections/s     sent/s  rejected/s   open\n");
     }
     let last = |name| daemon.seconds(name).last().copied().unwrap_or(0);
-    let lines = daemon.turned_away().into_iter();
-    // The sum of no floats is -0.
-    let away = lines.fold(0.0, |sum, line| sum + line.rate);
+    let rejected = daemon.rejected().into_iter();
+    // `sum` of no floats is -0.
+    let rejected = rejected.fold(0.0, |sum, counter| sum + counter.rate);
     let open: u64 = daemon.open().iter().map(|(_, count)| count).sum();
-    let sent = format!("{}B", short(daemon.line("sent_bytes").rate));
+    let sent = format!("{}B", prefixed(daemon.counter("sent_bytes").rate));
     text.push_str(&format!(
-        "{}  {:>10}  {:>13}  {sent:>9}  {:>13}  {open:>5}\n",
+        "{}  {:>10}  {:>13}  {sent:>9}  {:>10}  {open:>5}\n",
         clock(now),
         last("requests"),
         last("connections"),
-        daemon::rate(away),
+        rate(rejected),
     ));
     text
 }
 
 /// The time of day.
-pub(crate) fn clock(now: u64) -> String {
-    let time = window_end::for_people(now);
+pub(super) fn clock(now: u64) -> String {
+    let time = end_time::local(now);
     time.split(' ').next_back().unwrap_or_default().to_owned()
 }
 
-/// Two texts at both ends of a line.
-fn beside(left: &str, right: &str, width: usize) -> String {
-    let room = width.saturating_sub(right.chars().count() + 1);
-    format!("{} {right}", pad(&cut(left, room), room))
+/// A line with one text at its start and one at its end.
+fn at_both_ends(left: &str, right: &str, width: usize) -> String {
+    let space = width.saturating_sub(right.chars().count() + 1);
+    format!("{} {right}", pad(&cut(left, space), space))
 }
 
-/// As much of a text as has room. Each letter is taken for one column wide, but for those that are known to be two.
+/// The start of a text that fits. A character is one column wide, or two if `is_wide`.
 fn cut(text: &str, width: usize) -> String {
     let mut left = width;
-    let fits = |letter: &char| {
-        let columns = if is_wide(*letter) { 2 } else { 1 };
+    let fits = |character: &char| {
+        let columns = if is_wide(*character) { 2 } else { 1 };
         let fits = columns <= left;
         left = left.saturating_sub(columns);
         fits
@@ -210,9 +214,9 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take_while(fits).collect()
 }
 
-/// Letters of East Asia and pictures, which terminals show two columns wide (Unicode Standard Annex 11).
-const fn is_wide(letter: char) -> bool {
-    matches!(letter, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
+/// East Asian characters and emoji, which terminals show two columns wide (Unicode Standard Annex 11).
+const fn is_wide(character: char) -> bool {
+    matches!(character, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
         | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}'
         | '\u{ffe0}'..='\u{ffe6}' | '\u{1f000}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}')
 }
@@ -220,7 +224,7 @@ const fn is_wide(letter: char) -> bool {
 fn pad(text: &str, width: usize) -> String {
     let columns: usize = text
         .chars()
-        .map(|letter| if is_wide(letter) { 2 } else { 1 })
+        .map(|character| if is_wide(character) { 2 } else { 1 })
         .sum();
     format!("{text}{}", " ".repeat(width.saturating_sub(columns)))
 }
@@ -232,7 +236,7 @@ mod tests {
 
     const NOW: u64 = 1_795_521_600;
 
-    fn busy() -> Daemon {
+    fn busy() -> DaemonStatus {
         let hosts: serde_json::Map<_, _> = (0..64)
             .map(|number| {
                 (
@@ -245,7 +249,7 @@ mod tests {
             "requests": 12_345_678, "connections": 2_345_678, "sent_bytes": 99_999_999_999_u64,
             "hosts": hosts, "refusals": { "400": 3, "431": 0 }, "closes": { "evicted": 7, "answered": 5 },
         });
-        Daemon::test(json!({
+        DaemonStatus::test(json!({
             "pid": 4_000_000, "version": "0.1.0", "uptime": 90_000, "workers": 16,
             "announced": { "until": NOW + 7260, "message": "back 早く\u{1b}[31m".repeat(30) },
             "open": { "handshake": 12_345, "keep_alive": 1_000_000 },
@@ -255,16 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn every_screen_is_as_large_as_its_terminal() {
-        let nobody = Err("no daemon at \"/run/maintd/maintd.sock\"; ".repeat(9));
-        for seen in [Ok(busy()), Ok(Daemon::test(json!({}))), nobody] {
+    fn a_screen_has_the_size_of_its_terminal() {
+        let error = Err("no daemon at \"/run/maintd/maintd.sock\"; ".repeat(9));
+        for status in [Ok(busy()), Ok(DaemonStatus::test(json!({}))), error] {
             for size in [(80, 24), (200, 50), (40, 10), (20, 3), (1, 1), (300, 100)] {
-                let lines = render(&seen, size, NOW, true);
+                let lines = render(&status, size, NOW, true);
                 assert_eq!(lines.len(), size.1);
                 for line in &lines {
                     let columns: usize = line
                         .chars()
-                        .map(|letter| if is_wide(letter) { 2 } else { 1 })
+                        .map(|character| if is_wide(character) { 2 } else { 1 })
                         .sum();
                     assert!(columns <= size.0, "{size:?}: {line}");
                     assert!(!line.contains(char::is_control), "{line:?}");
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matters_is_on_a_small_screen() {
+    fn a_small_screen_shows_the_main_figures() {
         let lines = render(&Ok(busy()), (80, 24), NOW, true);
         let text = lines.join("\n");
         for expected in [
@@ -284,7 +288,7 @@ mod tests {
             "12345678",
             "█",
             "open now     1012345: handshake 12345, head 0, keep-alive 1000000",
-            "full house",
+            "evicted",
             "refused: 400",
         ] {
             assert!(text.contains(expected), "{expected}:\n{text}");
@@ -293,14 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_quiet_daemon_is_noughts() {
-        let row = row(&Daemon::test(json!({})), NOW, false);
+    fn a_row_without_counters_is_zeros() {
+        let row = row(&DaemonStatus::test(json!({})), NOW, false);
         let numbers: Vec<&str> = row.split_whitespace().skip(1).collect();
         assert_eq!(numbers, ["0", "0", "0", "B", "0", "0"]);
     }
 
     #[test]
-    fn the_highest_bar_is_the_most() {
+    fn the_highest_bar_is_the_highest_count() {
         assert_eq!(sparkline(&[0, 1, 50, 100], 10, BARS), " ▂▅█");
         assert_eq!(sparkline(&[0, 1, 50, 100], 2, ASCII_BARS), "+#");
         assert_eq!(sparkline(&[], 10, BARS), "");
