@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::nginx::syntax::Quoted;
+use crate::quote::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
 
@@ -51,7 +51,7 @@ pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
             hour,
             minute,
             second,
-            ahead: 0,
+            utc_offset: 0,
         };
         match zone {
             None => sys::seconds_of(&time).filter(|seconds| {
@@ -174,36 +174,11 @@ fn utc_seconds(time: &LocalTime) -> Option<u64> {
     ((same.month, same.day) == (time.month, time.day)).then_some(seconds)
 }
 
-/// A time as RFC 3339 has it, in this host's zone.
-pub(crate) fn rfc3339(seconds: u64) -> String {
-    let time = sys::local_time(seconds);
-    let sign = if time.ahead < 0 { '-' } else { '+' };
-    let (hours, minutes) = (time.ahead.abs() / 60, time.ahead.abs() % 60);
-    format!(
-        "{}T{}{sign}{hours:02}:{minutes:02}",
-        date(&time),
-        clock(&time)
-    )
-}
-
-/// A time as people read it, in this host's zone.
-pub(crate) fn for_people(seconds: u64) -> String {
-    let time = sys::local_time(seconds);
-    format!("{} {}", date(&time), clock(&time))
-}
-
-fn date(time: &LocalTime) -> String {
-    format!("{:04}-{:02}-{:02}", time.year, time.month + 1, time.day)
-}
-
-fn clock(time: &LocalTime) -> String {
-    format!("{:02}:{:02}:{:02}", time.hour, time.minute, time.second)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+    use crate::clock::{rfc3339, terminal};
 
     /// 2026-11-24 12:00:00 UTC.
     const NOW: u64 = 1_795_521_600;
@@ -246,13 +221,9 @@ mod tests {
     fn a_time_without_a_zone_is_local() {
         let end = until("21:00", NOW).unwrap();
         assert!(end > NOW && end <= NOW + DAY + 3600);
-        assert!(
-            for_people(end).ends_with(" 21:00:00"),
-            "{}",
-            for_people(end)
-        );
+        assert!(terminal(end).ends_with(" 21:00:00"), "{}", terminal(end));
         let end = until("2026-11-26 21:00", NOW).unwrap();
-        assert_eq!(for_people(end), "2026-11-26 21:00:00");
+        assert_eq!(terminal(end), "2026-11-26 21:00:00");
         assert_eq!(until(&rfc3339(end), NOW), Ok(end));
     }
 
@@ -263,7 +234,7 @@ mod tests {
             return true;
         }
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("switch::window::tests::{test}")])
+            .args(["--exact", &format!("switch::window_end::tests::{test}")])
             .env("TZ", ZONE)
             .output()
             .unwrap();
@@ -285,7 +256,7 @@ mod tests {
             hour,
             minute,
             second,
-            ahead: 0,
+            utc_offset: 0,
         })
         .unwrap()
     }

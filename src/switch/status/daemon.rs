@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::config::{Config, ControlSocket};
 use crate::control::{Failure, Reply, Request, ask};
 use crate::switch::filter::means::Tools;
-use crate::switch::{text, window_end};
+use crate::switch::text;
 use crate::window::Window;
 
 /// How long it may take to answer.
@@ -67,7 +68,7 @@ impl Daemon {
     pub(crate) fn json(&self) -> Value {
         let mut value = self.0.clone();
         let until = value["announced"]["until"].as_u64();
-        value["announced"]["until"] = json!(until.map(window_end::rfc3339));
+        value["announced"]["until"] = json!(until.map(clock::rfc3339));
         value
     }
 
@@ -112,7 +113,7 @@ impl Daemon {
                 Some(left) if left > 0 => format!("in {}", text::length(left)),
                 Some(_) | None => "that is past".to_owned(),
             };
-            format!("announced until {} ({left})", window_end::for_people(until))
+            format!("announced until {} ({left})", clock::terminal(until))
         });
         let message = self.at(&["announced", "message"]).as_str();
         let message = message.map(|message| format!("message: {}", text::on_one_line(message)));

@@ -18,7 +18,7 @@ use crate::switch::filter::means::{Count, Finding};
 use crate::switch::plan::{Moved, Required, Side, Step};
 use crate::switch::state::Saved;
 use crate::switch::status::daemon::Daemon;
-use crate::switch::{Switch, text, window_end};
+use crate::switch::{Switch, text};
 
 /// Who is moved, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +349,7 @@ impl Status {
     pub fn json(&self) -> String {
         let texts =
             |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
-        let time = |seconds: Option<u64>| seconds.map(window_end::rfc3339);
+        let time = |seconds: Option<u64>| seconds.map(clock::rfc3339);
         let saved = self.saved.as_ref();
         let traffic = |traffic: &Traffic| {
             json!({
@@ -400,7 +400,7 @@ impl Status {
         let saved = self.saved.as_ref();
         let since = saved.map_or_else(String::new, |saved| {
             let passed = text::length(self.now.saturating_sub(saved.since));
-            format!(", since {} ({passed})", window_end::for_people(saved.since))
+            format!(", since {} ({passed})", clock::terminal(saved.since))
         });
         row("maintenance", &format!("{}{since}", self.state.name()));
         if let Some(until) = saved.and_then(|saved| saved.window.until) {
@@ -410,7 +410,7 @@ impl Status {
             };
             row(
                 "announced",
-                &format!("until {} ({left})", window_end::for_people(until)),
+                &format!("until {} ({left})", clock::terminal(until)),
             );
         }
         if let Some(message) = saved.and_then(|saved| saved.window.message.as_deref()) {

@@ -2,9 +2,9 @@
 
 use std::env;
 
+use crate::clock;
 use crate::switch::status::daemon;
 use crate::switch::status::daemon::{Daemon, Line, rate, short, short_count};
-use crate::switch::window_end;
 
 /// The columns of a name.
 const NAME: usize = 13;
@@ -188,7 +188,7 @@ pub(crate) fn row(daemon: &Daemon, now: u64, with_head: bool) -> String {
 
 /// The time of day.
 pub(crate) fn clock(now: u64) -> String {
-    let time = window_end::for_people(now);
+    let time = clock::terminal(now);
     time.split(' ').next_back().unwrap_or_default().to_owned()
 }
 
