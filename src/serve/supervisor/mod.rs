@@ -112,7 +112,7 @@ impl Supervisor {
         let pid_file = material.config.pid.as_deref().map(PidFile::write);
         let control = Control::open(&material.config.control)?;
         let mut hosts = Hosts::default();
-        let host_places = hosts.places(&material.config.sites);
+        let host_places = hosts.indices(&material.config.sites);
         let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
@@ -378,7 +378,7 @@ impl Supervisor {
             self.control = control;
         }
         self.told = None;
-        self.host_places = self.hosts.places(&material.config.sites);
+        self.host_places = self.hosts.indices(&material.config.sites);
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());
         Ok(())
