@@ -13,7 +13,7 @@ pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A file, a device or a FIFO.
 #[derive(Debug)]
-pub(crate) struct Regular {
+pub(crate) struct LogFile {
     path: PathBuf,
     /// Nothing for a FIFO without a reader.
     file: Option<File>,
@@ -25,7 +25,7 @@ pub(crate) struct Regular {
     tried: Instant,
 }
 
-impl Regular {
+impl LogFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut new = Self {
             path: path.to_owned(),
@@ -200,7 +200,7 @@ mod tests {
         let path = directory.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        let mut fifo = Regular::open(&path).unwrap();
+        let mut fifo = LogFile::open(&path).unwrap();
         assert_eq!(fifo.write(b"one\ntwo\n").0, 2);
         let mut options = OpenOptions::new();
         let mut reader = options

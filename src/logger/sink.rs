@@ -9,7 +9,7 @@ use log::Level;
 
 use crate::config::Target;
 use crate::error::{Error, reason};
-use crate::logger::file::{Regular, write_pieces};
+use crate::logger::file::{LogFile, write_pieces};
 use crate::logger::syslog::{Severity, Syslogd};
 use crate::sys;
 
@@ -31,7 +31,7 @@ enum Output {
     Stderr {
         torn: bool,
     },
-    File(Regular),
+    File(LogFile),
     Syslog(Syslogd),
 }
 
@@ -61,7 +61,7 @@ impl Sink {
     pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Error> {
         let output = match target {
             Target::Stderr => Ok(Output::Stderr { torn: false }),
-            Target::File(path) => Regular::open(path).map(Output::File),
+            Target::File(path) => LogFile::open(path).map(Output::File),
             Target::Syslog(settings) => Syslogd::open(settings).map(Output::Syslog),
         };
         match output {
@@ -108,7 +108,7 @@ impl Sink {
     pub(crate) fn reopen(&mut self) -> Result<(), String> {
         match &mut self.output {
             Output::Stderr { .. } => Ok(()),
-            Output::File(file) => match Regular::open(file.path()) {
+            Output::File(file) => match LogFile::open(file.path()) {
                 Ok(new) => {
                     *file = new;
                     Ok(())

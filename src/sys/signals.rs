@@ -1,4 +1,4 @@
-//! Signals during a command that must not stop half-way: they are recorded, and forwarded to the program that it runs.
+//! Signals during a command that must not stop half-way: they are held, and forwarded to the program that it runs.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -10,12 +10,12 @@ use crate::sys::system;
 /// The signals that end a process by default and can be sent by a user.
 const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
-/// The last signal; 0 for none.
-static RECEIVED: AtomicI32 = AtomicI32::new(0);
+/// The held signal, which is the last one; 0 for none.
+static HELD: AtomicI32 = AtomicI32::new(0);
 /// The process that signals are forwarded to; 0 for none.
 static CHILD: AtomicI32 = AtomicI32::new(0);
 
-/// Records HUP, INT, QUIT and TERM from now on instead of ending this process. A signal that is ignored already, as by
+/// Holds HUP, INT, QUIT and TERM from now on, instead of ending this process. A signal that is ignored already, as by
 /// nohup(1), stays ignored, here and in programs that are run.
 ///
 /// # Errors
@@ -25,8 +25,8 @@ pub(crate) fn hold_signals() -> io::Result<()> {
         if is_ignored(signal)? {
             continue;
         }
-        let record = move |info: &libc::siginfo_t| {
-            RECEIVED.store(signal, Ordering::Relaxed);
+        let hold = move |info: &libc::siginfo_t| {
+            HELD.store(signal, Ordering::Relaxed);
             let child = CHILD.load(Ordering::Relaxed);
             // A terminal sends a signal to the whole process group, so the child already has it.
             if child > 0 && system::is_sent_by_process(info.si_code) {
@@ -35,22 +35,22 @@ pub(crate) fn hold_signals() -> io::Result<()> {
             }
         };
         // SAFETY: the action stores and loads atomics and calls kill, which a signal handler may do.
-        unsafe { signal_hook_registry::register_sigaction(signal, record) }?;
+        unsafe { signal_hook_registry::register_sigaction(signal, hold) }?;
     }
     Ok(())
 }
 
-/// The last signal since the previous call, if there was one.
+/// Takes the held signal, if there is one.
 pub(crate) fn take_held_signal() -> Option<c_int> {
-    Some(RECEIVED.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
+    Some(HELD.swap(0, Ordering::Relaxed)).filter(|signal| *signal != 0)
 }
 
-/// Whether a signal is recorded and not taken.
+/// Whether a signal is held.
 pub(crate) fn is_signal_held() -> bool {
-    RECEIVED.load(Ordering::Relaxed) != 0
+    HELD.load(Ordering::Relaxed) != 0
 }
 
-/// Forwards signals to `child` from now on, also the recorded one; to no process without `child`.
+/// Forwards signals to `child` from now on, also the held one; to no process without `child`.
 pub(crate) fn forward_signals_to(child: Option<u32>) {
     let number = child
         .and_then(|child| c_int::try_from(child).ok())

@@ -44,8 +44,8 @@ impl Inherited {
         if count == 0 {
             return Ok(Self::default());
         }
-        let sockets =
-            sys::take_listening(FIRST, count).map_err(|(number, error)| unfit(number, &error))?;
+        let sockets = sys::take_listening(FIRST, count)
+            .map_err(|(number, error)| unusable(number, &error))?;
         let names = variable("LISTEN_FDNAMES");
         let names = names.split(':').chain(std::iter::repeat(""));
         let activated = (FIRST..)
@@ -84,7 +84,7 @@ impl Inherited {
     ///
     /// # Errors
     /// The first socket without an endpoint.
-    pub(crate) fn all_fit(&self, endpoints: &[&Endpoint]) -> Result<(), Error> {
+    pub(crate) fn check_all_used(&self, endpoints: &[&Endpoint]) -> Result<(), Error> {
         let is_unused = |(at, activated): &(usize, &Activated)| {
             let mut earlier = self.0[..*at].iter();
             !activated.fits(endpoints.iter().copied())
@@ -107,10 +107,12 @@ impl Activated {
     }
 
     fn new(number: RawFd, socket: Socket, name: &str) -> Result<Self, Error> {
-        let local = socket.local_addr().map_err(|error| unfit(number, &error))?;
+        let local = socket
+            .local_addr()
+            .map_err(|error| unusable(number, &error))?;
         let address = bind_addr(&local).ok_or_else(|| {
             let error = io::Error::other("neither an address and port nor a path");
-            unfit(number, &error)
+            unusable(number, &error)
         })?;
         // A socket for both families would conflict with the one for IPv4, or hide that there is none.
         if matches!(&address, BindAddr::Tcp(address) if address.is_ipv6())
@@ -143,7 +145,7 @@ fn bind_addr(address: &SockAddr) -> Option<BindAddr> {
     address.as_socket().map(BindAddr::Tcp).or_else(path)
 }
 
-fn unfit(number: RawFd, error: &io::Error) -> Error {
+fn unusable(number: RawFd, error: &io::Error) -> Error {
     Error::Failed(format!(
         "cannot listen on descriptor {number} of the service manager: {}; \
          give ListenStream in the socket unit",

@@ -67,7 +67,7 @@ impl ListenerSet {
     pub(crate) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Error> {
         let plan = plan(endpoints);
         let planned: Vec<&Endpoint> = plan.iter().map(|(number, _)| &endpoints[*number]).collect();
-        self.inherited.all_fit(&planned)?;
+        self.inherited.check_all_used(&planned)?;
         let mut unused: Vec<bool> = vec![true; self.endpoints.len()];
         let mut find = |endpoint: &Endpoint| {
             let same = |old: &EndpointListeners| {
