@@ -4,9 +4,9 @@ use std::env;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::clock;
 use crate::config::network::Network;
 use crate::switch::command::quoted;
-use crate::switch::end_time;
 use crate::switch::filter::Filter;
 use crate::switch::filter::means::{BecomeRoot, Means};
 use crate::switch::plan::{Moved, Plan, Step};
@@ -59,7 +59,7 @@ pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
         let _ = write!(text, ", but for {}", list(&saved.moved.except));
     }
     if let Some(until) = saved.window.until {
-        let _ = write!(text, "; announced until {}", end_time::local(until));
+        let _ = write!(text, "; announced until {}", clock::terminal(until));
     }
     text
 }

@@ -203,7 +203,7 @@ fn inherited_descriptor_that_does_not_listen_is_a_fault() {
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
     for (descriptor, reason) in [
-        (OwnedFd::from(datagram), "not a stream socket that listens"),
+        (OwnedFd::from(datagram), "not a listening stream socket"),
         (OwnedFd::from(file), "socket operation on non-socket"),
     ] {
         let line = format!(

@@ -55,7 +55,7 @@ impl InProcess {
             .iter()
             .map(|endpoint| Listener::bind(endpoint, false).unwrap())
             .collect();
-        listeners[1].stand_for(1, &config.endpoints[1], &[]);
+        listeners[1].assign(1, &config.endpoints[1], &[]);
         let address = |number: usize| {
             let url = listeners[number].to_string();
             url.split("://").nth(1).unwrap().parse().unwrap()

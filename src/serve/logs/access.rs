@@ -65,7 +65,7 @@ impl AccessLog {
             let second = clock::seconds();
             if self.second != second || self.time.is_empty() {
                 self.second = second;
-                self.time = clock::access(second);
+                self.time = clock::access_log(second);
             }
         }
     }

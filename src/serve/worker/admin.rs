@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use crate::config::nginx::METRICS_PATH;
 use crate::serve::http1;
 use crate::serve::http1::{Parsed, Scan};
-use crate::serve::listeners::listener::Stream;
+use crate::serve::listeners::stream::Stream;
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::prometheus;

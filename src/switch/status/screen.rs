@@ -2,7 +2,7 @@
 
 use std::env;
 
-use crate::switch::end_time;
+use crate::clock;
 use crate::switch::status::daemon::{DaemonCounter, DaemonStatus};
 use crate::switch::status::format::{prefixed, prefixed_count, rate};
 
@@ -192,7 +192,7 @@ pub(super) fn row(daemon: &DaemonStatus, now: u64, with_head: bool) -> String {
 
 /// The time of day.
 pub(super) fn clock(now: u64) -> String {
-    let time = end_time::local(now);
+    let time = clock::terminal(now);
     time.split(' ').next_back().unwrap_or_default().to_owned()
 }
 

@@ -115,11 +115,11 @@ fn a_log_that_cannot_be_opened_ends_the_start_and_not_a_reload() {
     for (directive, fault) in [
         (
             "error_log no/error.log;",
-            "maintd: cannot open error_log \"DIR/no/error.log\": no such file or directory; mend that or change error_log\n",
+            "maintd: cannot open error_log \"DIR/no/error.log\": no such file or directory; fix that or change error_log\n",
         ),
         (
             "access_log DIR;",
-            "maintd: cannot open access_log \"DIR\": is a directory; mend that or change access_log\n",
+            "maintd: cannot open access_log \"DIR\": is a directory; fix that or change access_log\n",
         ),
     ] {
         let output = start(directive);
@@ -177,7 +177,7 @@ fn usr1_opens_the_files_anew() {
         fs::rename(site.path(name), site.path(&format!("{name}.0"))).unwrap();
     }
     server.signal(libc::SIGUSR1);
-    site.wait_for("error.log", "logs opened anew");
+    site.wait_for("error.log", "reopened the logs");
     ask(&server);
     assert_eq!(site.lines("access.log", 1).len(), 1);
     assert_eq!(site.lines("access.log.0", 1).len(), 1);
@@ -185,13 +185,10 @@ fn usr1_opens_the_files_anew() {
     fs::rename(site.path("access.log"), site.path("access.log.1")).unwrap();
     fs::create_dir(site.path("access.log")).unwrap();
     server.signal(libc::SIGUSR1);
-    site.wait_for(
-        "error.log",
-        "anew: is a directory; the old file is written on",
-    );
+    site.wait_for("error.log", "is a directory; writing to the old file");
     ask(&server);
     assert_eq!(
-        site.read("error.log").matches("logs opened anew").count(),
+        site.read("error.log").matches("reopened the logs").count(),
         1,
         "told though one was not"
     );

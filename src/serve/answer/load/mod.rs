@@ -203,7 +203,7 @@ pub(crate) fn contents(config: &Config) -> Result<Vec<Content<'_>>, Error> {
 fn content<'a>(site: &'a SiteConfig, config: &Config, library: &PageFiles) -> Content<'a> {
     let window = &config.window;
     let values = Values {
-        until: window.until.map(clock::told).unwrap_or_default(),
+        until: window.until.map(clock::page).unwrap_or_default(),
         message: window.message.clone().unwrap_or_default(),
         host: site
             .names

@@ -108,7 +108,7 @@ fn a_page_alone_is_accompanied_by_what_is_embedded() {
         body(announced[0].plain.as_ref()),
         format!(
             "503 Service Unavailable\n\n{DOWN}\nBigger <disks>\nExpected back: {}\n",
-            clock::told(END)
+            clock::page(END)
         )
     );
 }

@@ -1,14 +1,14 @@
-//! Memory that forked processes share.
+//! Memory shared with forked processes.
 
 use std::io;
 use std::sync::atomic::AtomicU64;
 
-/// Numbers, all 0, that this process and its later children share, for as long as any of them lives (mmap(2),
-/// `MAP_SHARED` and `MAP_ANON`).
+/// Counters, all 0, that this process shares with its later children (mmap(2), `MAP_SHARED` and `MAP_ANON`). They are never
+/// unmapped.
 ///
 /// # Errors
-/// What mmap(2) says.
-pub(crate) fn shared_numbers(count: usize) -> io::Result<&'static [AtomicU64]> {
+/// Of mmap(2).
+pub(crate) fn shared_counters(count: usize) -> io::Result<&'static [AtomicU64]> {
     // SAFETY: a new mapping at no fixed address touches no memory that is in use.
     let memory = unsafe {
         libc::mmap(
@@ -34,13 +34,13 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     #[test]
-    fn shared_numbers_begin_at_nought() {
-        let numbers = shared_numbers(1000).unwrap();
-        assert_eq!(numbers.len(), 1000);
+    fn shared_counters_begin_at_0() {
+        let counters = shared_counters(1000).unwrap();
+        assert_eq!(counters.len(), 1000);
         assert!(
-            numbers
+            counters
                 .iter()
-                .all(|number| number.load(Ordering::Relaxed) == 0)
+                .all(|counter| counter.load(Ordering::Relaxed) == 0)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets, bound and made ready to listen; and the files of those in the file system.
+//! Binding: TCP and Unix sockets, the file of a Unix socket, and the errors.
 
 use std::fs::Permissions;
 use std::io;
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-use crate::error::reason;
+use crate::config::{BindAddr, Endpoint, EndpointSource, Purpose};
+use crate::error::{Error, reason};
 use crate::sys;
 
-/// The file of a Unix socket of ours, which is removed when this is dropped, unless another one has taken its place.
+/// The file of a Unix socket of ours. Drop removes it, unless another file has replaced it.
 ///
-/// It is to be dropped before its socket, so that nobody finds the way into a queue that is no more; and as long as a socket
-/// is open the system gives its file's number to no other file.
+/// Drop it before its socket: then no client connects to a queue that is about to be closed, and the file system cannot have
+/// given the inode number to another file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -24,8 +25,8 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file that bind(2) has just made.
-    fn made(path: &Path) -> io::Result<Self> {
+    /// The file that bind(2) has just created.
+    fn of(path: &Path) -> io::Result<Self> {
         let data = path.symlink_metadata()?;
         Ok(Self {
             path: path.to_owned(),
@@ -34,8 +35,8 @@ impl SocketFile {
         })
     }
 
-    /// Whether it is there still: somebody may have removed it, or put another one in its place.
-    pub(crate) fn is_there(&self) -> bool {
+    /// Whether the file exists and is still that of this socket.
+    pub(crate) fn exists(&self) -> bool {
         self.path
             .symlink_metadata()
             .is_ok_and(|data| (data.dev(), data.ino()) == (self.device, self.inode))
@@ -44,7 +45,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_there() {
+        if self.exists() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -57,10 +58,10 @@ pub(crate) fn bind_tcp(address: SocketAddr, shares_port: bool) -> io::Result<soc
         Some(Protocol::TCP),
     )?;
     socket.set_nonblocking(true)?;
-    // A restart must not wait for the connections of before to time out.
+    // A restart must not wait for old connections in TIME-WAIT.
     socket.set_reuse_address(true)?;
     if shares_port {
-        sys::share_port(&socket, true)?;
+        sys::share_port(&socket)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -79,9 +80,9 @@ pub(crate) fn listen_tcp(
     prepare_tcp(socket, address)
 }
 
-/// Sets what a listening socket has to have, whoever opened it.
+/// Sets the options of a listening socket, bound or inherited.
 pub(crate) fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::Result<TcpListener> {
-    // Accepted sockets inherit it: the end of a long answer must not wait for the client's delayed ACK.
+    // Accepted sockets inherit it. The end of a long answer must not wait for the client's delayed ACK.
     socket.set_tcp_nodelay(true)?;
     if let Err(error) = sys::defer_accept(&socket) {
         log::debug!(
@@ -92,7 +93,7 @@ pub(crate) fn prepare_tcp(socket: socket2::Socket, address: SocketAddr) -> io::R
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// A socket at `path` with these permissions. One that was left behind by a process that is gone makes room.
+/// Listens at `path` with these permissions. The file of a process that has ended is replaced.
 pub(crate) fn bind_unix(
     path: &Path,
     backlog: i32,
@@ -108,9 +109,9 @@ pub(crate) fn bind_unix(
         }
         bound => bound?,
     }
-    // Removed again where one of the next steps fails.
-    let file = SocketFile::made(path)?;
-    // Nobody can connect before it listens.
+    // Drop removes it if one of the next steps fails.
+    let file = SocketFile::of(path)?;
+    // No client can connect before listen(2).
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((UnixListener::from_std(socket.into()), file))
@@ -121,7 +122,7 @@ pub(crate) fn is_socket(path: &Path) -> bool {
         .is_ok_and(|data| data.file_type().is_socket())
 }
 
-/// Whether a socket's file was left behind by a process that is gone. A server that is too busy to be connected to is not.
+/// Whether a socket file belongs to a process that has ended. A server with a full queue does not refuse connections.
 fn is_stale(path: &Path) -> bool {
     let connect = || {
         let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -132,31 +133,80 @@ fn is_stale(path: &Path) -> bool {
         && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
+/// Warns if the kernel cuts the backlog of an endpoint.
+pub(crate) fn warn_of_short_backlog(endpoints: &[Endpoint]) {
+    let most = endpoints.iter().map(|endpoint| endpoint.backlog).max();
+    if let Some((limit, name)) = sys::backlog_limit()
+        && let Some(backlog) = most.and_then(|most| u32::try_from(most).ok())
+        && limit < backlog
+    {
+        log::warn!("{name} cuts the backlog from {backlog} to {limit}; raise it to hold a flood");
+    }
+}
+
+/// Whether a bind error means that the host lacks the address family.
+pub(crate) fn is_missing_family(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT)
+    )
+}
+
+/// The error for an endpoint that cannot be bound.
+pub(crate) fn bind_error(endpoint: &Endpoint, error: &io::Error) -> Error {
+    let kind = error.kind();
+    let in_use = kind == io::ErrorKind::AddrInUse;
+    let denied = kind == io::ErrorKind::PermissionDenied;
+    let advice = match &endpoint.place {
+        BindAddr::Unix(path) if in_use && !is_socket(path) => {
+            "remove the file in its place or change"
+        }
+        BindAddr::Unix(_) | BindAddr::Tcp(_) if in_use => "stop the other server or change",
+        BindAddr::Unix(_) if denied => "give a directory that may be written to with",
+        BindAddr::Tcp(_) if denied => "start as root, take a port over 1023, or change",
+        BindAddr::Tcp(_) if kind == io::ErrorKind::AddrNotAvailable => {
+            "give an address of this host with"
+        }
+        BindAddr::Unix(_) | BindAddr::Tcp(_) => "change",
+    };
+    let setting = match (endpoint.asked_by, endpoint.secure) {
+        _ if endpoint.purpose == Purpose::Metrics => "\"metrics\"",
+        (EndpointSource::File, _) => "\"listen\"",
+        (EndpointSource::Flag, true) => "--tls-listen",
+        (EndpointSource::Flag, false) => "--listen",
+    };
+    Error::Failed(format!(
+        "cannot listen on {}: {}; {advice} {setting}",
+        endpoint.place,
+        reason(error)
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
 
     #[test]
-    fn a_socket_that_comes_to_nothing_leaves_no_file() {
+    fn a_dropped_socket_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let (socket, file) = bind_unix(&path, 1, 0o600).unwrap();
-        assert!(file.is_there());
+        assert!(file.exists());
         drop((file, socket));
         assert!(!path.exists());
     }
 
     #[test]
-    fn a_file_in_the_place_of_ours_stays() {
+    fn a_file_that_replaces_ours_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let (_socket, file) = bind_unix(&path, 1, 0o600).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(!file.is_there());
+        assert!(!file.exists());
         let (_other, others) = bind_unix(&path, 1, 0o600).unwrap();
-        assert!(others.is_there() && !file.is_there());
+        assert!(others.exists() && !file.exists());
         drop(file);
-        assert!(others.is_there());
+        assert!(others.exists());
     }
 }

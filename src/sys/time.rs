@@ -1,9 +1,6 @@
-//! What logs need: the local time, and whether a write would wait.
+//! The system's clocks: local time, UTC and monotonic time.
 
-use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
-
-/// A time by the clock on the wall.
+/// A date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalTime {
     pub(crate) year: i32,
@@ -13,8 +10,8 @@ pub(crate) struct LocalTime {
     pub(crate) hour: i32,
     pub(crate) minute: i32,
     pub(crate) second: i32,
-    /// How many minutes it is ahead of UTC.
-    pub(crate) ahead: i64,
+    /// The minutes by which it is ahead of UTC.
+    pub(crate) utc_offset: i64,
 }
 
 impl LocalTime {
@@ -27,15 +24,14 @@ impl LocalTime {
             minute: time.tm_min,
             second: time.tm_sec,
             #[allow(clippy::useless_conversion, reason = "not the same type everywhere")]
-            ahead: i64::from(time.tm_gmtoff) / 60,
+            utc_offset: i64::from(time.tm_gmtoff) / 60,
         }
     }
 }
 
-/// What the clock shows so many seconds after 1970 began (localtime_r(3)).
+/// The local time so many seconds after 1970 began (localtime_r(3)); 1970-01-01 where the system has no such time.
 ///
-/// The first call reads the zone's file and later ones do not, so a process that can open no file may call it if its parent
-/// has. Where there is no such time it is the first of January 1970.
+/// The first call reads the zone's file and later ones do not: a worker, which can open no file, inherits it from its parent.
 pub(crate) fn local_time(seconds: u64) -> LocalTime {
     let seconds = libc::time_t::try_from(seconds).unwrap_or(0);
     // SAFETY: all zeroes is a valid tm, numbers and a null pointer.
@@ -47,7 +43,7 @@ pub(crate) fn local_time(seconds: u64) -> LocalTime {
     LocalTime::from_tm(&time)
 }
 
-/// What a clock in UTC shows so many seconds after 1970 began (gmtime_r(3)).
+/// UTC so many seconds after 1970 began (gmtime_r(3)).
 pub(crate) fn utc_time(seconds: u64) -> LocalTime {
     let seconds = libc::time_t::try_from(seconds).unwrap_or(0);
     // SAFETY: all zeroes is a valid tm, numbers and a null pointer.
@@ -57,8 +53,8 @@ pub(crate) fn utc_time(seconds: u64) -> LocalTime {
     LocalTime::from_tm(&time)
 }
 
-/// When the clock on the wall shows this, in seconds since 1970 (mktime(3)); nothing where there is no such day, or it was
-/// before. A time that a clock shows twice in a night is the one that mktime chooses.
+/// The seconds since 1970 of a local time (mktime(3)); nothing for a day that does not exist or is before 1970. For a time
+/// that occurs twice in a night mktime chooses.
 pub(crate) fn seconds_of(time: &LocalTime) -> Option<u64> {
     // SAFETY: all zeroes is a valid tm, numbers and a null pointer.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
@@ -76,20 +72,16 @@ pub(crate) fn seconds_of(time: &LocalTime) -> Option<u64> {
     u64::try_from(seconds).ok().filter(|_| is_same)
 }
 
-/// Whether a write of [`crate::sys::PIPE_BUF`] bytes at most would not wait (poll(2)).
-pub(crate) fn is_writable(file: BorrowedFd<'_>) -> bool {
-    let mut polled = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
+/// Microseconds of the monotonic clock (clock_gettime(2)); 0 on a system without one.
+pub(crate) fn monotonic_micros() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
     };
-    // SAFETY: poll reads and writes one pollfd, and `polled` is one.
-    let ready = unsafe { libc::poll(&raw mut polled, 1, 0) };
-    // What else may be told of it, a write tells too, and at once.
-    ready > 0
-}
-
-/// Whether a file that could not be opened is a FIFO that nobody reads (open(2), `O_NONBLOCK`).
-pub(crate) fn has_no_reader(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENXIO)
+    // SAFETY: clock_gettime writes one timespec, and `now` is one.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) } != 0 {
+        return 0;
+    }
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(now.tv_nsec / 1000).unwrap_or(0)
 }

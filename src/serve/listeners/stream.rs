@@ -1,4 +1,4 @@
-//! What a listener accepts.
+//! Accepted sockets: TCP or Unix.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -13,33 +13,33 @@ use crate::sys;
 /// An accepted socket.
 #[derive(Debug)]
 pub enum Stream {
-    /// Of a TCP connection.
+    /// A TCP connection.
     Tcp(TcpStream),
-    /// Of a connection through the file system.
+    /// A connection to a Unix socket.
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Tells `registry` what to wait for, the first time or anew.
+    /// Registers with `registry`, or changes a registration.
     ///
     /// # Errors
-    /// Those of the poll.
+    /// Of epoll(7) or kqueue(2).
     pub fn watch(
         &mut self,
         registry: &Registry,
         token: Token,
         interest: Interest,
-        anew: bool,
+        is_registered: bool,
     ) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) if anew => registry.reregister(stream, token, interest),
-            Self::Unix(stream) if anew => registry.reregister(stream, token, interest),
+            Self::Tcp(stream) if is_registered => registry.reregister(stream, token, interest),
+            Self::Unix(stream) if is_registered => registry.reregister(stream, token, interest),
             Self::Tcp(stream) => registry.register(stream, token, interest),
             Self::Unix(stream) => registry.register(stream, token, interest),
         }
     }
 
-    /// The bytes that the system has taken and the client has not: what tells a slow client from one that has gone.
+    /// The bytes written that the client has not acknowledged: they distinguish a slow client from one that is gone.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         match self {
@@ -81,7 +81,7 @@ impl Write for Stream {
 impl transport::Socket for Stream {
     fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            // As std's own writes: no signal where the client has gone.
+            // No SIGPIPE after the client has closed, as with std's writes.
             Self::Tcp(stream) => SockRef::from(&*stream)
                 .send_with_flags(bytes, sys::MORE_FOLLOWS | libc::MSG_NOSIGNAL),
             Self::Unix(stream) => stream.write(bytes),
@@ -89,7 +89,7 @@ impl transport::Socket for Stream {
     }
 
     fn shutdown(&mut self) {
-        // It fails only where the client has gone, and then there is nothing to close.
+        // It fails only after the client has closed.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),

@@ -1,4 +1,4 @@
-//! The addresses of this host.
+//! This host: its name and addresses.
 
 use std::ffi::CStr;
 use std::io;
@@ -6,11 +6,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::sys::system::RoutingDomain;
 
-/// The addresses at which this host is reached from outside (getifaddrs(3)): of interfaces that are up and in the routing
-/// domain of this process, without those of loopback and of a single link.
+/// The name of this host (gethostname(3)), if it has one.
+pub(crate) fn host_name() -> Option<String> {
+    let mut name = [0_u8; 256];
+    // SAFETY: gethostname writes no more bytes than the given length, which is that of `name`.
+    if unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } != 0 {
+        return None;
+    }
+    let end = name.iter().position(|byte| *byte == 0)?;
+    let name = std::str::from_utf8(&name[..end]).ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The addresses of this host that other hosts can reach (getifaddrs(3)): of interfaces that are up and in the routing domain
+/// of this process, without loopback and link-local addresses.
 ///
 /// # Errors
-/// What getifaddrs(3) says, or the system about its routing domains.
+/// Of getifaddrs(3), or of the query for the routing domain.
 pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     let domain = RoutingDomain::own()?;
     let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
@@ -23,7 +35,7 @@ pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     while !next.is_null() {
         // SAFETY: each element of the list is valid until it is freed below.
         let entry = unsafe { &*next };
-        // The flags are unsigned and of 32 bits on all systems; the constants need not be.
+        // The flags are unsigned 32-bit numbers on all systems; the constants need not be.
         let is_up = i64::from(entry.ifa_flags) & i64::from(libc::IFF_UP) != 0;
         // SAFETY: the name of each element ends in NUL, and is valid as long as the list.
         let interface = unsafe { CStr::from_ptr(entry.ifa_name) };
@@ -37,7 +49,7 @@ pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     }
     // SAFETY: the list is getifaddrs's, and no reference into it is left.
     unsafe { libc::freeifaddrs(first) };
-    addresses.retain(is_outside);
+    addresses.retain(is_reachable_from_outside);
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses)
@@ -48,11 +60,11 @@ fn address(pointer: *const libc::sockaddr) -> Option<IpAddr> {
     if pointer.is_null() {
         return None;
     }
-    // SAFETY: it is a sockaddr at least, and its family says of which kind.
+    // SAFETY: every address begins with a sockaddr, whose family is the type of the whole.
     let family = libc::c_int::from(unsafe { (*pointer).sa_family });
     match family {
         libc::AF_INET => {
-            // SAFETY: of this family it is a sockaddr_in; it may stand at any address, so it is copied.
+            // SAFETY: of this family it is a sockaddr_in; it may be unaligned, so it is copied.
             let socket = unsafe { pointer.cast::<libc::sockaddr_in>().read_unaligned() };
             Some(Ipv4Addr::from(u32::from_be(socket.sin_addr.s_addr)).into())
         }
@@ -65,7 +77,7 @@ fn address(pointer: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
-const fn is_outside(address: &IpAddr) -> bool {
+const fn is_reachable_from_outside(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             !address.is_loopback() && !address.is_link_local() && !address.is_unspecified()
@@ -81,10 +93,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_addresses_are_those_that_others_reach() {
+    fn own_addresses_are_reachable_from_outside() {
         for address in own_addresses().unwrap() {
             assert!(!address.is_loopback(), "{address}");
-            // They are this host's: a socket can be bound to them.
+            // A socket can be bound to them, so they are this host's.
             std::net::UdpSocket::bind((address, 0)).unwrap();
         }
     }
