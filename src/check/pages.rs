@@ -10,6 +10,7 @@ use crate::config::{Config, Endpoint, PageSource, SiteConfig};
 use crate::serve::answer::charset;
 use crate::serve::answer::charset::Remark;
 use crate::serve::answer::load::{PageFiles, Source};
+use crate::serve::answer::media_type;
 use crate::template;
 use crate::template::Escape;
 
@@ -45,10 +46,10 @@ pub(crate) fn check(config: &Config, library: &PageFiles) -> Findings {
             names: &site.names,
             has_tls: secure.any(is_at),
         };
-        for source in library.sources(site) {
+        for source in library.sources(site).all() {
             check_placeholders(&mut findings, config, &source);
             check_charset(&mut findings, site, &source);
-            if Escape::of(source.media_type) == Escape::Html {
+            if media_type::escape(source.media_type) == Escape::Html {
                 check_markup(&mut findings, config, site, origins, &source);
             }
         }
@@ -86,7 +87,7 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
 
 fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>) {
     // JSON has no charset, and the embedded page is always sent as UTF-8.
-    if Escape::of(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
+    if media_type::escape(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
         return;
     }
     let name = name(site, source);

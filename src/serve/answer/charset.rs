@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::html;
-use crate::serve::answer::essence;
+use crate::serve::answer::media_type::essence;
 
 /// A declaration that begins behind these bytes is not looked for (HTML Standard, 4.2.5.4).
 const DECLARED_WITHIN: usize = 1024;
