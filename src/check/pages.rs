@@ -73,7 +73,7 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
     };
     let path = path.display();
     if charset::is_utf_16(source.bytes) {
-        if template::are_in(charset::text(source.bytes).as_bytes()) {
+        if template::has_placeholders(charset::text(source.bytes).as_bytes()) {
             findings.warn(format!(
                 "page \"{path}\" is UTF-16, in which no placeholder is filled; save it as UTF-8"
             ));
@@ -118,7 +118,7 @@ fn check_markup(
     let policies = fields.map(|(_, policy)| policy.as_str());
     let is_filled = config.placeholders && !charset::is_utf_16(source.bytes);
     let mut lacks = csp::lacks(&page, policies.clone(), |code| {
-        !(is_filled && template::are_in(code.as_bytes()))
+        !(is_filled && template::has_placeholders(code.as_bytes()))
     });
     if site.page == PageSource::Embedded {
         lacks.extend(csp::lacks_requests(policies, origins));

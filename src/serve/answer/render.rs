@@ -20,36 +20,32 @@ pub(crate) const SHORT: usize = 11 * 1024;
 #[derive(Default)]
 pub(crate) struct Renderer {
     bodies: Vec<Vec<u8>>,
-    /// The indices of a body in all codings, first the uncompressed one.
-    codings: Vec<[usize; CODINGS.len()]>,
+    /// The indices of each body in its codings: the uncompressed one, and the others if compression saves anything.
+    codings: Vec<Vec<usize>>,
     compressor: Compressor,
 }
 
 impl Renderer {
     /// Stores a body and returns its index.
-    fn store(&mut self, body: &[u8]) -> usize {
-        let stored = self.bodies.iter().position(|other| other == body);
+    fn store(&mut self, body: Vec<u8>) -> usize {
+        let stored = self.bodies.iter().position(|other| *other == body);
         stored.unwrap_or_else(|| {
-            self.bodies.push(body.to_vec());
+            self.bodies.push(body);
             self.bodies.len() - 1
         })
     }
 
-    /// Stores a body in each coding. The indices are equal if compression saves nothing.
-    fn store_codings(&mut self, body: &[u8]) -> [usize; CODINGS.len()] {
-        let index = self.store(body);
+    /// Stores a body in its codings and returns their indices.
+    fn store_codings(&mut self, body: &[u8]) -> Vec<usize> {
+        let index = self.store(body.to_vec());
         if let Some(stored) = self.codings.iter().find(|codings| codings[0] == index) {
-            return *stored;
+            return stored.clone();
         }
-        let codings = match self.compressor.compress(body) {
-            Some(compressed) => [
-                index,
-                self.store(&compressed.gzip),
-                self.store(&compressed.brotli),
-            ],
-            None => [index; CODINGS.len()],
-        };
-        self.codings.push(codings);
+        let mut codings = vec![index];
+        if let Some(compressed) = self.compressor.compress(body) {
+            codings.extend([compressed.gzip, compressed.brotli].map(|body| self.store(body)));
+        }
+        self.codings.push(codings.clone());
         codings
     }
 
@@ -58,68 +54,38 @@ impl Renderer {
         let pages = &content.pages[..content.pages.len().min(MAX_LANGUAGES)];
         let mut all: Vec<(Form, Option<&Representation>)> =
             pages.iter().map(|page| (Form::Page, Some(page))).collect();
-        let mut add = |form, representation: Option<_>| {
+        let mut add = |form, representation| {
             all.push((form, representation));
             index(all.len() - 1)
         };
-        let json = content
-            .json
-            .as_ref()
-            .map_or(0, |json| add(Form::Json, Some(json)));
-        let plain = content
-            .plain
-            .as_ref()
-            .map_or(0, |plain| add(Form::Plain, Some(plain)));
+        let json = content.json.as_ref();
+        let json = json.map_or(0, |json| add(Form::Json, Some(json)));
+        let plain = content.plain.as_ref();
+        let plain = plain.map_or(0, |plain| add(Form::Plain, Some(plain)));
         let empty = add(Form::Empty, None);
-        let bodies: Vec<[usize; CODINGS.len()]> = all
+        let bodies: Vec<Vec<usize>> = all
             .iter()
             .map(|(_, it)| self.store_codings(it.map_or(&[], |it| &it.body)))
             .collect();
-        let mut groups = Vec::with_capacity(all.len());
         let mut stride = 0;
-        for codings in &bodies {
-            let is_compressed = codings[0] != codings[1];
-            groups.push(Group {
-                first: index(stride),
-                is_compressed,
-            });
-            stride += if is_compressed { CODINGS.len() } else { 1 };
-        }
-        let variants = self.variants(content, &all, &bodies, &groups);
-        let languages = pages.iter().filter(|_| pages.len() > 1);
-        SiteAnswers {
-            variants,
-            stride: index(stride),
-            groups: groups.into_boxed_slice(),
-            languages: languages
-                .map(|page| page.language.as_deref().unwrap_or_default().into())
-                .collect(),
-            json,
-            plain,
-            empty,
-            cors: content.cors.clone(),
-        }
-    }
-
-    /// Renders the variants of each representation, first without an origin and then for each listed one.
-    fn variants(
-        &self,
-        content: &Content<'_>,
-        all: &[(Form, Option<&Representation>)],
-        bodies: &[[usize; CODINGS.len()]],
-        groups: &[Group],
-    ) -> Box<[Variant]> {
+        let groups: Box<[Group]> = bodies
+            .iter()
+            .map(|codings| {
+                let first = index(stride);
+                stride += codings.len();
+                let is_compressed = codings.len() > 1;
+                Group {
+                    first,
+                    is_compressed,
+                }
+            })
+            .collect();
         let template = HeadTemplate::new(content, groups.iter().any(|group| group.is_compressed));
         let mut variants = Vec::new();
         let origins = content.origins().iter().map(|origin| Some(origin.as_str()));
         for origin in std::iter::once(None).chain(origins) {
-            for (((form, representation), codings), group) in all.iter().zip(bodies).zip(groups) {
-                let count = if group.is_compressed {
-                    CODINGS.len()
-                } else {
-                    1
-                };
-                for (coding, body) in CODINGS.iter().zip(codings).take(count) {
+            for ((form, representation), codings) in all.iter().zip(&bodies) {
+                for (coding, body) in CODINGS.iter().zip(codings) {
                     let length = self.bodies[*body].len();
                     let head = |persistence| {
                         template.head(*representation, *coding, length, origin, persistence)
@@ -133,7 +99,19 @@ impl Renderer {
                 }
             }
         }
-        variants.into_boxed_slice()
+        let languages = pages.iter().filter(|_| pages.len() > 1);
+        SiteAnswers {
+            variants: variants.into_boxed_slice(),
+            stride: index(stride),
+            groups,
+            languages: languages
+                .map(|page| page.language.as_deref().unwrap_or_default().into())
+                .collect(),
+            json,
+            plain,
+            empty,
+            cors: content.cors.clone(),
+        }
     }
 
     /// Seals all bodies.

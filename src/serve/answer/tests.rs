@@ -163,49 +163,29 @@ fn every_form_language_and_coding_has_its_head_and_body() {
         ..content(b"", &[])
     };
     let answers = Answers::of_sites(&[content]).unwrap();
+    let html = Some("text/html; charset=utf-8");
+    let [gzip, br, en, de] = ["gzip", "br", "en", "de"].map(Some);
+    let json = Some("application/problem+json");
+    let plain = Some("text/plain; charset=utf-8");
     for (lines, content_type, coding, language, body) in [
-        (
-            "",
-            Some("text/html; charset=utf-8"),
-            None,
-            Some("en"),
-            &page[..],
-        ),
-        (
-            "Accept-Encoding: gzip\r\n",
-            Some("text/html; charset=utf-8"),
-            Some("gzip"),
-            Some("en"),
-            &page,
-        ),
+        ("", html, None, en, &page[..]),
+        ("Accept-Encoding: gzip\r\n", html, gzip, en, &page),
         (
             "Accept-Encoding: gzip, br\r\nAccept-Language: fr, de;q=0.5\r\n",
-            Some("text/html; charset=utf-8"),
-            Some("br"),
-            Some("de"),
+            html,
+            br,
+            de,
             &german,
         ),
-        (
-            "Accept-Language: fr\r\n",
-            Some("text/html; charset=utf-8"),
-            None,
-            Some("en"),
-            &page,
-        ),
+        ("Accept-Language: fr\r\n", html, None, en, &page),
         (
             "Accept: application/json\r\nAccept-Encoding: br\r\nAccept-Language: de\r\n",
-            Some("application/problem+json"),
+            json,
             None,
             None,
             b"{}",
         ),
-        (
-            "Accept: text/plain\r\n",
-            Some("text/plain; charset=utf-8"),
-            None,
-            None,
-            b"soon\n",
-        ),
+        ("Accept: text/plain\r\n", plain, None, None, b"soon\n"),
         (
             "Accept: text/html\r\nSec-Fetch-Dest: image\r\nAccept-Encoding: gzip\r\n",
             None,

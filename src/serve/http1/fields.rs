@@ -20,6 +20,13 @@ pub(crate) struct RequestFields<'a> {
     pub(crate) keep_alive: bool,
     /// `Expect: 100-continue`.
     pub(crate) expects_continue: bool,
+    /// The fields that select the answer.
+    pub(crate) selecting: SelectingFields<'a>,
+}
+
+/// The fields that select one of the answers.
+#[derive(Default)]
+pub(crate) struct SelectingFields<'a> {
     accept: Accept,
     accept_encoding: AcceptEncoding,
     /// The first Accept-Language.
@@ -52,7 +59,7 @@ impl<'a> RequestFields<'a> {
                     fields.framing.add_content_length(line.value)?;
                 }
                 Some(b'c') if is(line, "content-type") => {
-                    fields.sends_json |= negotiate::is_json(line.value);
+                    fields.selecting.sends_json |= negotiate::is_json(line.value);
                 }
                 Some(b't') if is(line, "transfer-encoding") => {
                     fields.framing.add_transfer_encoding(line.value);
@@ -60,21 +67,23 @@ impl<'a> RequestFields<'a> {
                 Some(b'e') if is(line, "expect") => {
                     fields.expects_continue |= has_member(line.value, "100-continue");
                 }
-                Some(b'a') => fields.read_accept(line),
+                Some(b'a') => fields.selecting.read(line),
                 Some(b's') if line.name.len() == 14 && is(line, "sec-fetch-dest") => {
-                    fields.destination = line.value;
+                    fields.selecting.destination = line.value;
                 }
-                Some(b'o') if fields.origin.is_empty() && is(line, "origin") => {
-                    fields.origin = trim(line.value);
+                Some(b'o') if fields.selecting.origin.is_empty() && is(line, "origin") => {
+                    fields.selecting.origin = trim(line.value);
                 }
                 _ => {}
             }
         }
         Ok(fields)
     }
+}
 
+impl<'a> SelectingFields<'a> {
     /// Reads a line whose name begins with an A.
-    fn read_accept(&mut self, line: &httparse::Header<'a>) {
+    fn read(&mut self, line: &httparse::Header<'a>) {
         match line.name.len() {
             6 if is(line, "accept") => self.accept.read(line.value),
             15 if is(line, "accept-encoding") => self.accept_encoding.read(line.value),

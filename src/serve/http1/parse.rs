@@ -226,7 +226,7 @@ fn request(input: &[u8], head: &httparse::Request<'_, '_>) -> Result<Request, Re
         expects_continue: fields.expects_continue && version == Version::V1_1,
         body: fields.framing.body(version)?,
         host: Span::within(input, host),
-        preferences: fields.preferences(input, head.method),
+        preferences: fields.selecting.preferences(input, head.method),
     })
 }
 

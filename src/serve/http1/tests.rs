@@ -60,6 +60,15 @@ const GET: Request = Request {
     },
 };
 
+fn refusal(input: impl AsRef<[u8]>) -> Refusal {
+    match whole(input.as_ref()) {
+        Parsed::Refusal(refusal) => refusal,
+        other @ (Parsed::Partial | Parsed::Request(..)) => {
+            unreachable!("{other:?} for {}", input.as_ref().escape_ascii())
+        }
+    }
+}
+
 /// A head with the given field lines.
 fn with(lines: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
@@ -162,15 +171,11 @@ fn a_later_minor_version_is_treated_as_1_1() {
 fn another_major_version_is_refused() {
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
         let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
-        assert_eq!(
-            whole(head),
-            Parsed::Refusal(Refusal::UnknownVersion),
-            "{version}"
-        );
+        assert_eq!(refusal(head), Refusal::UnknownVersion, "{version}");
     }
     assert_eq!(
-        whole("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        Parsed::Refusal(Refusal::UnknownVersion)
+        refusal("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        Refusal::UnknownVersion
     );
 }
 
@@ -211,21 +216,13 @@ fn an_ambiguous_head_is_refused() {
         "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n".to_owned(),
     ] {
-        assert_eq!(
-            whole(&head),
-            Parsed::Refusal(Refusal::Malformed),
-            "{head:?}"
-        );
+        assert_eq!(refusal(&head), Refusal::Malformed, "{head:?}");
     }
     for length in [
         "", "+5", "-1", "0x5", "5 5", "5,5", "5, 6", "5a", "a", "\u{b}5", "1.0",
     ] {
         let head = with(&format!("Content-Length: {length}\r\n"));
-        assert_eq!(
-            whole(&head),
-            Parsed::Refusal(Refusal::Malformed),
-            "{head:?}"
-        );
+        assert_eq!(refusal(&head), Refusal::Malformed, "{head:?}");
     }
 }
 
@@ -277,7 +274,7 @@ fn a_body_has_the_length_of_its_framing_fields() {
 /// RFC 9112 6.1 and 6.3.
 #[test]
 fn an_unknown_coding_is_distinguished_from_chunked_that_is_not_last() {
-    for (codings, refusal) in [
+    for (codings, expected) in [
         (&["gzip, chunked"][..], Refusal::UnknownTransferCoding),
         (&["gzip,deflate\t, chunked"], Refusal::UnknownTransferCoding),
         (&["gzip", "chunked"], Refusal::UnknownTransferCoding),
@@ -302,42 +299,30 @@ fn an_unknown_coding_is_distinguished_from_chunked_that_is_not_last() {
             .iter()
             .map(|coding| format!("Transfer-Encoding: {coding}\r\nX: y\r\n"))
             .collect();
-        assert_eq!(whole(with(&lines)), Parsed::Refusal(refusal), "{codings:?}");
+        assert_eq!(refusal(with(&lines)), expected, "{codings:?}");
     }
 }
 
 #[test]
 fn keep_alive_depends_on_the_version() {
-    for (head, keep_alive) in [
-        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    for (version, lines, keep_alive) in [
+        ("1.1", "", true),
+        ("1.1", "Connection: close\r\n", false),
+        ("1.1", "Connection: foo , CLOSE\r\n", false),
         (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
             false,
         ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo , CLOSE\r\n\r\n",
-            false,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
-            false,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-            true,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",
-            true,
-        ),
-        ("GET / HTTP/1.0\r\n\r\n", false),
-        ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
-        (
-            "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
-            false,
-        ),
+        ("1.1", "Connection: upgrade\r\nUpgrade: websocket\r\n", true),
+        ("1.1", "Connection: closed\r\n", true),
+        ("1.0", "", false),
+        ("1.0", "Connection: Keep-Alive\r\n", true),
+        ("1.0", "Connection: keep-alive, close\r\n", false),
     ] {
-        assert_eq!(request(head).keep_alive, keep_alive, "{head:?}");
+        let host = if version == "1.1" { "Host: a\r\n" } else { "" };
+        let head = format!("GET / HTTP/{version}\r\n{host}{lines}\r\n");
+        assert_eq!(request(&head).keep_alive, keep_alive, "{head:?}");
     }
 }
 
@@ -363,8 +348,8 @@ fn limits_are_exact() {
     };
     assert_eq!(request(line(MAX_REQUEST_LINE)), GET);
     assert_eq!(
-        whole(line(MAX_REQUEST_LINE + 1)),
-        Parsed::Refusal(Refusal::RequestLineTooLong)
+        refusal(line(MAX_REQUEST_LINE + 1)),
+        Refusal::RequestLineTooLong
     );
     let head = |length: usize| {
         let rest = "GET / HTTP/1.1\r\nHost: a\r\nA: \r\n\r\n".len();
@@ -374,10 +359,7 @@ fn limits_are_exact() {
         )
     };
     assert_eq!(request(head(MAX_HEAD)), GET);
-    assert_eq!(
-        whole(head(MAX_HEAD + 1)),
-        Parsed::Refusal(Refusal::HeadTooLarge)
-    );
+    assert_eq!(refusal(head(MAX_HEAD + 1)), Refusal::HeadTooLarge);
     let fields = |count: usize| {
         format!(
             "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
@@ -385,10 +367,7 @@ fn limits_are_exact() {
         )
     };
     assert_eq!(request(fields(MAX_FIELDS)), GET);
-    assert_eq!(
-        whole(fields(MAX_FIELDS + 1)),
-        Parsed::Refusal(Refusal::HeadTooLarge)
-    );
+    assert_eq!(refusal(fields(MAX_FIELDS + 1)), Refusal::HeadTooLarge);
     for (input, expected) in [
         (
             line(MAX_REQUEST_LINE),
@@ -422,10 +401,7 @@ fn endless_input_is_refused_at_its_limit() {
 
 #[test]
 fn a_tls_client_hello_is_refused_at_once() {
-    assert_eq!(
-        whole(b"\x16\x03\x01\x02\x00\x01\x00"),
-        Parsed::Refusal(Refusal::Malformed)
-    );
+    assert_eq!(refusal(b"\x16\x03\x01\x02\x00\x01\x00"), Refusal::Malformed);
 }
 
 #[test]
