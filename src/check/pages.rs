@@ -8,7 +8,7 @@ use crate::check::references;
 use crate::config::server_name::Hosts;
 use crate::config::{Config, Endpoint, PageSource, SiteConfig};
 use crate::serve::answer::charset;
-use crate::serve::answer::charset::Remark;
+use crate::serve::answer::charset::CharsetDifference;
 use crate::serve::answer::load::{PageFiles, Source};
 use crate::serve::answer::media_type;
 use crate::template;
@@ -91,9 +91,9 @@ fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>
         return;
     }
     let name = name(site, source);
-    match charset::remark(source.bytes, source.media_type, site.charset.as_deref()) {
-        Some(Remark::Wrong(what)) => findings.warn(format!("{name} {what}")),
-        Some(Remark::Other(what)) => findings.summarize(format!("{name} {what}")),
+    match charset::compare(source.bytes, source.media_type, site.charset.as_deref()) {
+        Some(CharsetDifference::Contradiction(what)) => findings.warn(format!("{name} {what}")),
+        Some(CharsetDifference::NotUtf8(what)) => findings.summarize(format!("{name} {what}")),
         None => {}
     }
 }

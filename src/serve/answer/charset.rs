@@ -157,20 +157,24 @@ fn from_utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 
 /// A difference between a page and the charset that is sent with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Remark {
+pub(crate) enum CharsetDifference {
     /// The charset is not UTF-8.
-    Other(String),
+    NotUtf8(String),
     /// The page's bytes or its declaration contradict the charset.
-    Wrong(String),
+    Contradiction(String),
 }
 
 /// Compares the charset that is sent with a page with the page's bytes and its declaration.
-pub(crate) fn remark(page: &[u8], media_type: &str, configured: Option<&str>) -> Option<Remark> {
+pub(crate) fn compare(
+    page: &[u8],
+    media_type: &str,
+    configured: Option<&str>,
+) -> Option<CharsetDifference> {
     let configured = parameter(media_type).or(configured.filter(|charset| *charset != "off"));
     let declared = declared(page, media_type);
     let sent = of(page, media_type, configured);
     let is_valid = std::str::from_utf8(page).is_ok();
-    let wrong = |what: String| Some(Remark::Wrong(what));
+    let wrong = |what: String| Some(CharsetDifference::Contradiction(what));
     let zeros = page.iter().filter(|byte| **byte == 0).count();
     if zeros > page.len() / 8 && !is_utf_16(page) {
         return wrong(
@@ -195,7 +199,7 @@ pub(crate) fn remark(page: &[u8], media_type: &str, configured: Option<&str>) ->
             "is sent with charset={sent}, but is valid UTF-8; correct the charset, or save the page in {sent}"
         )),
         (_, _, Some(sent)) if !is_utf_8(Some(sent)) => {
-            Some(Remark::Other(format!("is sent with charset={sent}")))
+            Some(CharsetDifference::NotUtf8(format!("is sent with charset={sent}")))
         }
         (_, _, Some(_) | None) => None,
     }
@@ -377,16 +381,19 @@ mod tests {
                 "from the configuration, but declares utf-16",
             ),
         ] {
-            let remarked = match remark(&page, "text/html", configured) {
+            let difference = match compare(&page, "text/html", configured) {
                 None => String::new(),
-                Some(Remark::Other(what)) => what,
-                Some(Remark::Wrong(what)) => format!("! {what}"),
+                Some(CharsetDifference::NotUtf8(what)) => what,
+                Some(CharsetDifference::Contradiction(what)) => format!("! {what}"),
             };
-            assert!(remarked.contains(expected), "{configured:?}: {remarked}");
+            assert!(
+                difference.contains(expected),
+                "{configured:?}: {difference}"
+            );
             assert_eq!(
-                remarked.is_empty(),
+                difference.is_empty(),
                 expected.is_empty(),
-                "{configured:?}: {remarked}"
+                "{configured:?}: {difference}"
             );
         }
     }
@@ -399,7 +406,7 @@ mod tests {
             for media_type in ["text/html", "text/xml"] {
                 let charset = of(page.as_bytes(), media_type, None).unwrap_or_default();
                 prop_assert!(charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)));
-                let _ = remark(page.as_bytes(), media_type, None);
+                let _ = compare(page.as_bytes(), media_type, None);
             }
         }
     }

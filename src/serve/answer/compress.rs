@@ -59,26 +59,28 @@ fn brotli(body: &[u8], quality: i32) -> Option<Vec<u8>> {
     Some(smaller)
 }
 
+/// The body before compression by this coding.
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
-pub(crate) mod tests {
+pub(crate) fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
     use std::io::Read as _;
-
-    use super::*;
-
-    pub(crate) fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
-        let mut whole = Vec::new();
-        match coding {
-            "gzip" => drop(
-                flate2::read::GzDecoder::new(body)
-                    .read_to_end(&mut whole)
-                    .unwrap(),
-            ),
-            "br" => brotli::BrotliDecompress(&mut &body[..], &mut whole).unwrap(),
-            _ => whole.extend_from_slice(body),
-        }
-        whole
+    let mut whole = Vec::new();
+    match coding {
+        "gzip" => drop(
+            flate2::read::GzDecoder::new(body)
+                .read_to_end(&mut whole)
+                .unwrap(),
+        ),
+        "br" => brotli::BrotliDecompress(&mut &body[..], &mut whole).unwrap(),
+        _ => whole.extend_from_slice(body),
     }
+    whole
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_compressed_body_can_be_decompressed() {

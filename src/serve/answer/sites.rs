@@ -63,7 +63,7 @@ impl Sites {
             with_body: !request.is_head,
             site,
             variant: self.answers.choose(site, request.preferences, head),
-            turn: self.countdown.as_ref().map_or(0, Countdown::take),
+            retry_after: self.countdown.as_ref().map_or(0, Countdown::take),
         }
     }
 
@@ -71,10 +71,9 @@ impl Sites {
     #[must_use]
     pub fn bytes(&self, ready: Ready) -> [&[u8]; 3] {
         let [head, body] = self.answers.bytes(ready);
-        let end = self
-            .countdown
-            .as_ref()
-            .map_or(&[][..], |countdown| countdown.end_of_head(ready.turn));
+        let end = self.countdown.as_ref().map_or(&[][..], |countdown| {
+            countdown.end_of_head(ready.retry_after)
+        });
         [head, end, body]
     }
 

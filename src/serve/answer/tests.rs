@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Cors;
-use crate::serve::answer::compress::tests::decompressed;
+use crate::serve::answer::compress::decompressed;
 use crate::serve::answer::render::SHORT;
 use crate::serve::answer::*;
 use crate::serve::http1::{Parsed, Request, Scan, parse};
@@ -22,7 +22,7 @@ const READY: Ready = Ready {
     with_body: true,
     site: 0,
     variant: 0,
-    turn: 0,
+    retry_after: 0,
 };
 
 fn head(answers: &Answers, ready: Ready) -> String {

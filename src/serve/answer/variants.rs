@@ -18,7 +18,7 @@ pub struct Ready {
     /// The index of the variant: form, language, coding and origin.
     pub variant: u16,
     /// The index of the Retry-After value, if that counts down.
-    pub turn: u8,
+    pub retry_after: u8,
 }
 
 /// The rendered answers of one site.

@@ -133,14 +133,14 @@ fn parse_head(input: &[u8]) -> Parsed {
             Err(refusal) => Parsed::Refusal(refusal),
         },
         Err(httparse::Error::TooManyHeaders) => Parsed::Refusal(Refusal::HeadTooLarge),
-        Err(error) => parse_odd_request_line(input, error),
+        Err(error) => parse_unusual_request_line(input, error),
     }
 }
 
 /// Parses a head that httparse rejects though its request line is valid: because of a later minor version (RFC 9110 2.5:
 /// 1.2 is treated as the 1.1 that it extends), or of a target with bytes over 0x7f that are not UTF-8, as old browsers send
 /// it. Parses a copy in which both are replaced.
-fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
+fn parse_unusual_request_line(input: &[u8], error: httparse::Error) -> Parsed {
     let malformed = Parsed::Refusal(Refusal::Malformed);
     let line = request_line(input);
     let start = line.as_ptr().addr() - input.as_ptr().addr();
@@ -151,12 +151,12 @@ fn parse_odd_request_line(input: &[u8], error: httparse::Error) -> Parsed {
         return malformed;
     };
     // An invalid method is the same error and comes first.
-    let odd_target = is_token(method)
+    let is_legacy_target = is_token(method)
         && target
             .iter()
             .all(|byte| matches!(byte, b'!'..=b'~' | 0x80..))
         && str::from_utf8(target).is_err();
-    if error != httparse::Error::Version && !(error == httparse::Error::Token && odd_target) {
+    if error != httparse::Error::Version && !(error == httparse::Error::Token && is_legacy_target) {
         return malformed;
     }
     if !input[end..].contains(&b'\n') {
