@@ -15,6 +15,7 @@ use crate::serve::answer::variants::Ready;
 use crate::serve::http1::{Request, Span};
 use crate::serve::tls;
 use crate::serve::tls::SharedTls;
+use crate::window::Window;
 
 /// What the connections of one endpoint are answered with.
 #[derive(Debug)]
@@ -94,12 +95,13 @@ pub struct Service {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// Loads the pages and certificates of a configuration. Returns a service for each endpoint, in their order.
+/// Loads the pages, which announce `window`, and the certificates of a configuration. Returns a service for each endpoint, in
+/// their order.
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub fn load(config: &Config, shared: &SharedTls) -> Result<Vec<Service>, Error> {
-    let answers = Arc::new(answers(config)?);
+pub fn load(config: &Config, window: &Window, shared: &SharedTls) -> Result<Vec<Service>, Error> {
+    let answers = Arc::new(answers(config, window)?);
     let settings = tls::settings(config, shared)?;
     let services = config.endpoints.iter().zip(settings);
     Ok(services
@@ -109,19 +111,19 @@ pub fn load(config: &Config, shared: &SharedTls) -> Result<Vec<Service>, Error> 
                 hosts: endpoint.hosts.clone(),
                 max_requests: config.max_requests,
                 draining: false,
-                countdown: config.window.until.map(Countdown::new),
+                countdown: window.until.map(Countdown::new),
             },
             tls,
         })
         .collect())
 }
 
-/// Reads the pages and renders the answers of all sites.
+/// Reads the pages and renders the answers of all sites, which announce `window`.
 ///
 /// # Errors
 /// A page cannot be read, or memory for it cannot be mapped.
-pub fn answers(config: &Config) -> Result<Answers, Error> {
-    Answers::of_sites(&load::contents(config)?).map_err(|error| {
+pub fn answers(config: &Config, window: &Window) -> Result<Answers, Error> {
+    Answers::of_sites(&load::contents(config, window)?).map_err(|error| {
         Error::Failed(format!(
             "cannot keep the page in memory: {}",
             reason(&error)

@@ -203,20 +203,24 @@ fn language(page: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub(crate) fn contents(config: &Config) -> Result<Vec<Content<'_>>, Error> {
+pub(crate) fn contents<'a>(config: &'a Config, window: &Window) -> Result<Vec<Content<'a>>, Error> {
     let (files, errors) = PageFiles::read(config);
     match errors.into_iter().next() {
         Some(error) => Err(error),
         None => {
-            let content = |site| content(site, config, &files);
+            let content = |site| content(site, config, window, &files);
             Ok(config.sites.iter().map(content).collect())
         }
     }
 }
 
 /// What a site answers.
-fn content<'a>(site: &'a SiteConfig, config: &Config, files: &PageFiles) -> Content<'a> {
-    let window = &config.window;
+fn content<'a>(
+    site: &'a SiteConfig,
+    config: &Config,
+    window: &Window,
+    files: &PageFiles,
+) -> Content<'a> {
     let values = Values {
         until: window.until.map(clock::told).unwrap_or_default(),
         message: window.message.clone().unwrap_or_default(),

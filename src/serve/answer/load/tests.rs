@@ -24,6 +24,13 @@ fn body(representation: Option<&Representation>) -> &str {
 
 const END: u64 = 1_795_521_600;
 
+fn message(text: &str) -> Window {
+    Window {
+        until: None,
+        message: Some(text.to_owned()),
+    }
+}
+
 fn window() -> Window {
     Window {
         until: Some(END),
@@ -47,9 +54,8 @@ fn files_next_to_the_page_replace_the_defaults() {
         ("down.html.orig", "orig"),
         ("other.json", "{{other}}"),
     ];
-    let mut config = config(directory.path(), &files);
-    config.window.message = Some("\"<b>\"".to_owned());
-    let contents = contents(&config).unwrap();
+    let config = config(directory.path(), &files);
+    let contents = contents(&config, &message("\"<b>\"")).unwrap();
     let [content] = contents.as_slice() else {
         unreachable!()
     };
@@ -82,8 +88,8 @@ fn files_next_to_the_page_replace_the_defaults() {
 #[test]
 fn a_page_alone_gets_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = config(directory.path(), &[("page.html", "<p>page")]);
-    let alone = contents(&config).unwrap();
+    let config = config(directory.path(), &[("page.html", "<p>page")]);
+    let alone = contents(&config, &Window::default()).unwrap();
     assert_eq!(alone[0].pages.len(), 1);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(alone[0].json.as_ref())).unwrap(),
@@ -93,9 +99,7 @@ fn a_page_alone_gets_the_defaults() {
         body(alone[0].plain.as_ref()),
         format!("503 Service Unavailable\n\n{SHORTLY}\n")
     );
-    drop(alone);
-    config.window = window();
-    let announced = contents(&config).unwrap();
+    let announced = contents(&config, &window()).unwrap();
     assert_eq!(announced[0].retry_after, None);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
@@ -115,7 +119,7 @@ fn a_page_that_is_json_or_text_needs_no_such_file() {
     let directory = tempfile::tempdir().unwrap();
     for (name, json, plain) in [("a.json", None, true), ("b.txt", Some(true), false)] {
         let config = config(directory.path(), &[(name, "x")]);
-        let contents = contents(&config).unwrap();
+        let contents = contents(&config, &Window::default()).unwrap();
         assert_eq!(contents[0].json.is_some(), json.is_some(), "{name}");
         assert_eq!(contents[0].plain.is_some(), plain, "{name}");
     }
@@ -127,8 +131,7 @@ fn braces_of_other_programs_are_sent_as_they_are() {
     let page = "<p>{{who}} {{ message }} {{#host}} {{^until}}{{message}}{{/until}}";
     let files = [("page.html", page), ("page.json", "{{#each}}{{message}}")];
     let mut config = config(directory.path(), &files);
-    config.window.message = Some("a".to_owned());
-    let filled = contents(&config).unwrap();
+    let filled = contents(&config, &message("a")).unwrap();
     assert_eq!(
         body(filled[0].pages.first()),
         "<p>{{who}} {{ message }} {{#host}} a"
@@ -140,7 +143,7 @@ fn braces_of_other_programs_are_sent_as_they_are() {
         ..SiteConfig::default()
     });
     config.sites.push(SiteConfig::default());
-    let contents = contents(&config).unwrap();
+    let contents = contents(&config, &message("a")).unwrap();
     assert_eq!(body(contents[0].pages.first()), page);
     assert_eq!(body(contents[0].json.as_ref()), "{{#each}}{{message}}");
     assert!(body(contents[0].plain.as_ref()).contains("\na\n"));
@@ -167,7 +170,7 @@ fn a_file_that_cannot_be_used_is_an_error() {
             path.display()
         )]
     );
-    assert!(contents(&config).is_err());
+    assert!(contents(&config, &Window::default()).is_err());
 }
 
 #[test]
@@ -186,13 +189,13 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     );
     write("page.uk.html", b"<p>\xcf");
     write("page.txt", b"\xcf {{message}}");
-    config.window.message = Some("\u{416}".to_owned());
     let types = |content: &Content<'_>| -> Vec<String> {
         let all = content.pages.iter().chain(content.plain.as_ref());
         all.map(|it| it.content_type.replace("; charset=", " "))
             .collect()
     };
-    let contents_now = contents(&config).unwrap();
+    let window = message("\u{416}");
+    let contents_now = contents(&config, &window).unwrap();
     assert_eq!(
         types(&contents_now[0]),
         [
@@ -210,7 +213,7 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     // The charset has no such letter.
     assert_eq!(contents_now[0].plain.as_ref().unwrap().body, b"\xcf ?");
     config.sites[0].charset = Some("koi8-r".to_owned());
-    let configured = contents(&config).unwrap();
+    let configured = contents(&config, &window).unwrap();
     assert!(
         types(&configured[0])
             .iter()
@@ -271,13 +274,9 @@ fn a_message_is_escaped_for_the_type_in_any_spelling() {
                 site(PageSource::Text("{{message}}".to_owned())),
                 site(PageSource::File(file)),
             ],
-            window: Window {
-                until: None,
-                message: Some(MESSAGE.to_owned()),
-            },
             ..Config::default()
         };
-        for content in contents(&config).unwrap() {
+        for content in contents(&config, &message(MESSAGE)).unwrap() {
             assert_eq!(body(content.pages.first()), expected, "{default_type}");
             let is_plain = expected == MESSAGE;
             assert_eq!(content.plain.is_none(), is_plain, "{default_type}");
