@@ -16,6 +16,7 @@ pub mod config;
 mod control;
 pub mod error;
 mod html;
+mod http_field;
 mod logger;
 mod quote;
 pub mod serve;

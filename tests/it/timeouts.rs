@@ -63,7 +63,8 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-        let mut services = sites::load(&config, &SharedTls::new().unwrap()).unwrap();
+        let mut services =
+            sites::load(&config, &config.window, &SharedTls::new().unwrap()).unwrap();
         let answers = Arc::new(answers);
         for service in &mut services {
             service.sites.answers = Arc::clone(&answers);

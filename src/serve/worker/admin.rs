@@ -244,16 +244,6 @@ fn response(
     body: &str,
     with_body: bool,
 ) -> Vec<u8> {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let length = body.len();
-    let sent = if with_body { body } else { "" };
-    format!(
-        "HTTP/1.1 {status}\r\n\
-         Date: {date}\r\n\
-         Content-Type: {content_type}\r\n\
-         Content-Length: {length}\r\n\
-         Cache-Control: no-store\r\n\
-         {fields}Connection: close\r\n\r\n{sent}"
-    )
-    .into_bytes()
+    let now = SystemTime::now();
+    http1::response::response(status, content_type, fields, body, with_body, now)
 }
