@@ -41,7 +41,6 @@ pub(crate) fn chroot(directory: &std::ffi::CStr) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -122,7 +122,6 @@ pub(crate) fn option(descriptor: RawFd, name: libc::c_int) -> io::Result<libc::c
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use std::os::fd::AsFd as _;

@@ -319,7 +319,6 @@ fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<CoveredEndpoint>)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
