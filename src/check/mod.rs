@@ -72,7 +72,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Error> {
     faults.extend(serve::tls::faults(config));
     let (library, wrong) = serve::answer::load::PageFiles::read(config);
     faults.extend(wrong);
-    faults.extend(serve::logs::collector::look(&config.logs));
+    faults.extend(serve::logs::collector::check(&config.logs));
     look_at_certificates(config);
     let pages = pages::check(config, &library);
     for summary in &pages.summaries {

@@ -12,7 +12,7 @@ use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
 use crate::switch;
-use crate::switch::{Ending, Switch, Syntax, Tools, Wish};
+use crate::switch::{Ending, Switch, Syntax, Tools, Wish, status};
 
 /// What all of these commands take.
 #[derive(Args, Debug)]
@@ -174,16 +174,16 @@ impl Status {
     pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         if self.watch {
-            return switch::watch(&config, tools).map(|()| 0);
+            return status::watch(&config, tools).map(|()| 0);
         }
-        let status = Switch::new(&config, tools)?.status()?;
+        let status = status::query(&mut Switch::new(&config, tools)?)?;
         print(&if self.json {
-            status.json()
+            status::to_json(&status)
         } else {
-            status.table()
+            status::to_table(&status)
         })?;
-        if let Some(fault) = status.fault() {
-            log::error!("{fault}");
+        if let Some(error) = status.error() {
+            log::error!("{error}");
         }
         Ok(status.exit_status())
     }

@@ -423,7 +423,6 @@ fn default_endpoints() -> Vec<Endpoint> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

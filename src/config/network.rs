@@ -254,7 +254,6 @@ impl fmt::Display for Network {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

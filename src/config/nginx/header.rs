@@ -6,6 +6,7 @@ use crate::config::nginx::Reader;
 use crate::config::nginx::block::Header;
 use crate::config::nginx::syntax::{Directive, Quoted};
 use crate::config::{Cors, SiteConfig};
+use crate::http_field::is_token;
 
 /// Fields by which caches keep an answer. They are meant for the pages of the live site, and nginx sends none of them
 /// with a 503 unless they have `always`.
@@ -37,9 +38,7 @@ impl Reader {
                 return None;
             }
         };
-        let token =
-            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
-        if name.text.is_empty() || !name.text.chars().all(token) {
+        if !is_token(name.text.as_bytes()) {
             self.wrong_value(directive, 0, "the name of a field");
             return None;
         }

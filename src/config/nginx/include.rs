@@ -214,7 +214,6 @@ fn is_in(set: &str, letter: char) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -109,7 +109,6 @@ fn syslog_server(text: &str) -> Result<SyslogServer, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

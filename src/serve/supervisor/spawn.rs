@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mio::unix::pipe;
 
 use crate::error::Error;
-use crate::serve::listeners::set::ListenerSet;
+use crate::serve::listeners::listener_set::ListenerSet;
 use crate::serve::logs::log_pipe;
 use crate::serve::metrics::counters::Counters;
 use crate::serve::supervisor::fd_limit::FdLimit;

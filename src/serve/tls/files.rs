@@ -14,6 +14,7 @@ use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
 use crate::config::CertificateFiles;
 use crate::error::{Error, reason};
+use crate::quote::Quoted;
 use crate::serve::tls::chain::{Chain, Listed};
 use crate::serve::tls::pem;
 use crate::serve::tls::pem::Block;
@@ -82,7 +83,7 @@ fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Er
         return Err(unreadable(file, Kind::Key, cause));
     }
     let unusable = |cause: String| {
-        let file = Quoted(file);
+        let file = Quoted(file.display());
         Error::Failed(format!("cannot use key {file}: {cause}"))
     };
     let key = PrivateKeyDer::from_pem_slice(block.labelled(&block.label).as_bytes());
@@ -135,7 +136,7 @@ fn pair(
     let Some(public_key) = key.public_key() else {
         return Ok(Arc::new(CertifiedKey::new(chain.sent(), key)));
     };
-    let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
+    let (chain_file, key_file) = (Quoted(files.chain.display()), Quoted(files.key.display()));
     Err(Error::Failed(match chain.find(&public_key) {
         Some((0, _)) => return Ok(Arc::new(CertifiedKey::new(chain.sent(), key))),
         Some((position, listed)) => format!(
@@ -152,7 +153,7 @@ fn pair(
             match all.iter().find(is_its) {
                 Some(other) => format!(
                     "key {key_file} belongs to certificate {}, not to {chain_file}; give each certificate its own key",
-                    Quoted(&other.chain)
+                    Quoted(other.chain.display())
                 ),
                 None => format!(
                     "key {key_file} is not the key of certificate {chain_file} (\"{}\"); give the two that were made together",
@@ -254,23 +255,13 @@ fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Error {
 }
 
 fn unreadable(file: &Path, kind: Kind, cause: &str) -> Error {
-    let (what, file) = (kind.name(), Quoted(file));
+    let (what, file) = (kind.name(), Quoted(file.display()));
     Error::Failed(format!("cannot read {what} {file}: {cause}"))
 }
 
 /// What is wrong with a line of a file.
 fn at(file: &Path, line: usize, what: &str) -> Error {
     Error::Failed(format!("{}:{line}: {what}", file.display()))
-}
-
-/// A file's name as messages have it.
-#[derive(Clone, Copy)]
-struct Quoted<'a>(&'a Path);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "\"{}\"", self.0.display())
-    }
 }
 
 /// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.
@@ -293,7 +284,6 @@ pub(crate) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>,
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::tls_provider::provider;

@@ -217,7 +217,6 @@ impl ResolvesServerCert for Certificates {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::config::{Endpoint, SiteConfig};

@@ -6,7 +6,7 @@
 mod lexer;
 mod printing;
 
-pub(crate) use crate::config::nginx::syntax::printing::Quoted;
+pub(crate) use crate::quote::Quoted;
 
 use crate::config::nginx::syntax::lexer::{Lexer, Token};
 
