@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maintd::config::nginx::{self, syntax};
 use maintd::config::server_name::{Hosts, ServerName};
-use maintd::config::{Config, PageSource, SiteConfig};
+use maintd::config::{Config, PageSource, SiteConfig, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
 use maintd::serve::answer::sites::Sites;
-use maintd::serve::connection::Connection;
+use maintd::serve::connection::{Connection, Next, Observer, Timer};
 use maintd::serve::http1::{Parsed, Scan, parse};
+use maintd::serve::metrics::counters::Counters;
 use maintd::serve::transport::{Buffers, Transport};
-use maintd::serve::worker::deadlines::{Deadlines, Timeouts, Timer};
-use maintd::serve::{AccessLog, Journal, Peer};
+use maintd::serve::worker::Recorder;
+use maintd::serve::worker::deadlines::Deadlines;
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 const BROWSER: &str = "GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.org\r\n\
@@ -73,6 +74,10 @@ impl Transport for OneRequest {
         self.0.is_empty()
     }
 
+    fn take_sent(&mut self) -> usize {
+        0
+    }
+
     fn shutdown(&mut self) {}
 
     fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -89,18 +94,24 @@ fn connections(criterion: &mut Criterion) {
     let sites = Sites::one(answers.expect("memory"), 1000);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
     for (name, request) in [("small", SMALL), ("browser", BROWSER)] {
-        let mut request = |journal: Option<&mut Journal<'_>>| {
-            let mut io = OneRequest(request.as_bytes());
-            Connection::new(false).advance(&mut io, &sites, &mut buffer, journal)
-        };
         criterion.bench_function(&format!("one connection: {name}"), |bench| {
-            bench.iter(|| request(None));
+            bench.iter(|| connection(request, &sites, &mut buffer, &mut ()));
         });
-        let mut log = AccessLog::default();
+        let mut recorder = Recorder::new(Counters::private(), vec![0], true);
         criterion.bench_function(&format!("one connection with its line: {name}"), |bench| {
-            bench.iter(|| request(Some(&mut Journal::new(&mut log, Peer::Unix))));
+            bench.iter(|| connection(request, &sites, &mut buffer, &mut recorder));
         });
     }
+}
+
+fn connection(
+    request: &'static str,
+    sites: &Sites,
+    buffer: &mut [u8],
+    observer: &mut impl Observer,
+) -> Next {
+    let mut io = OneRequest(request.as_bytes());
+    Connection::new(false).advance(&mut io, sites, buffer, observer)
 }
 
 /// The choice among a hundred sites, by an exact name and by one below another.

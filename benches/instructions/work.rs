@@ -9,7 +9,7 @@ use maintd::config::Config;
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
 use maintd::serve::answer::sites::Sites;
-use maintd::serve::connection::{Connection, Want};
+use maintd::serve::connection::{Connection, Next};
 use maintd::serve::tls::{self, SharedTls};
 use maintd::serve::transport::{Buffers, Plain, Socket, Tls, TlsStream};
 use rustls::client::Resumption;
@@ -151,10 +151,10 @@ fn counted_connection(
     buffers: &mut Buffers,
     sites: &Sites,
     buffer: &mut [u8],
-) -> Want {
+) -> Next {
     let mut connection = Connection::new(false);
     let mut io = Plain::new(socket, buffers, false);
-    connection.advance(&mut io, sites, buffer, None)
+    connection.advance(&mut io, sites, buffer, &mut ())
 }
 
 /// One turn of a connection that is there.
@@ -165,9 +165,9 @@ fn counted_turn(
     buffers: &mut Buffers,
     sites: &Sites,
     buffer: &mut [u8],
-) -> Want {
+) -> Next {
     let mut io = Plain::new(socket, buffers, false);
-    connection.advance(&mut io, sites, buffer, None)
+    connection.advance(&mut io, sites, buffer, &mut ())
 }
 
 /// It is a 503 with the body that it promises, in whatever coding.
@@ -231,7 +231,7 @@ fn counted_server() -> (Tls, Connection) {
 }
 
 #[inline(never)]
-fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Want {
+fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Next {
     let mut io = TlsStream::new(
         &mut server.socket,
         &mut server.tls,
@@ -241,7 +241,7 @@ fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Want {
     );
     server
         .connection
-        .advance(&mut io, &shared.sites, &mut shared.buffer, None)
+        .advance(&mut io, &shared.sites, &mut shared.buffer, &mut ())
 }
 
 #[inline(never)]
@@ -264,7 +264,7 @@ fn exchange(
         if server.socket.input.is_empty() {
             return Ok(());
         }
-        while counted_tls_turn(server, shared) == Want::Turn {}
+        while counted_tls_turn(server, shared) == Next::Requeue {}
         let output = std::mem::take(&mut server.socket.output);
         let mut output = output.as_slice();
         while !output.is_empty() {

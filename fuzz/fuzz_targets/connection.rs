@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::{Connection, Want};
+use maintd::serve::connection::{Connection, Next};
 use maintd::serve::answer::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
 
@@ -114,13 +114,13 @@ fn play(input: &[u8], cut: usize, room: usize, ends: bool) -> u32 {
     while idle < 2 {
         let before = (client.input.len(), client.output.len());
         client.begin_turn();
-        match connection.advance(&mut client, &SITES, &mut buffer, None) {
-            Want::Close(_) => break,
-            Want::Turn => idle = 0,
-            Want::Input | Want::Room if before == (client.input.len(), client.output.len()) => {
+        match connection.advance(&mut client, &SITES, &mut buffer, &mut ()) {
+            Next::Close(_) => break,
+            Next::Requeue => idle = 0,
+            Next::Read | Next::Write if before == (client.input.len(), client.output.len()) => {
                 idle += 1
             }
-            Want::Input | Want::Room => idle = 0,
+            Next::Read | Next::Write => idle = 0,
         }
     }
     assert_eq!(pages(&client.output, &connection), connection.answered());

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::clock;
+use crate::config::Timeouts;
 use crate::config::server_name::{Hosts, ServerName};
 use crate::serve::answer::retry_after::Countdown;
 use crate::serve::answer::{Answers, Content};
 use crate::serve::connection::tests::script::{Event, Script};
 use crate::serve::connection::*;
-use crate::serve::worker::deadlines::{Deadlines, Timeouts};
+use crate::serve::worker::deadlines::Deadlines;
 
 const PAGE: &str = "<p>Back soon</p>\n";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -29,22 +30,22 @@ fn site_with(page: &[u8]) -> Sites {
 }
 
 /// Runs a connection until it closes or waits for what does not come.
-fn run(site: &Sites, io: &mut Script) -> (Connection, Want) {
+fn run(site: &Sites, io: &mut Script) -> (Connection, Next) {
     let mut connection = Connection::new(false);
-    let want = go_on(&mut connection, site, io);
-    (connection, want)
+    let next = go_on(&mut connection, site, io);
+    (connection, next)
 }
 
-fn go_on(connection: &mut Connection, site: &Sites, io: &mut Script) -> Want {
+fn go_on(connection: &mut Connection, site: &Sites, io: &mut Script) -> Next {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         io.begin_turn();
-        let want = connection.advance(io, site, &mut buffer, None);
-        match want {
-            Want::Close(_) => return want,
-            Want::Turn => {}
-            Want::Input | Want::Room if io.has_more() => {}
-            Want::Input | Want::Room => return want,
+        let next = connection.advance(io, site, &mut buffer, &mut ());
+        match next {
+            Next::Close(_) => return next,
+            Next::Requeue => {}
+            Next::Read | Next::Write if io.has_more() => {}
+            Next::Read | Next::Write => return next,
         }
     }
 }
@@ -123,8 +124,8 @@ fn a_head_that_is_counted_down_is_whole_through_any_room() {
     for room in [1, 7, 100, 250] {
         let mut io = Script::new(vec![Event::Input(GET.repeat(3)), Event::Room(room)]);
         io.room = 0;
-        let (mut connection, want) = run(&announcing(end), &mut io);
-        assert_eq!(want, Want::Room);
+        let (mut connection, next) = run(&announcing(end), &mut io);
+        assert_eq!(next, Next::Write);
         io.room = usize::MAX;
         let later = announcing(end + 1_000_000);
         go_on(&mut connection, &later, &mut io);
@@ -145,25 +146,25 @@ fn a_head_that_is_counted_down_is_whole_through_any_room() {
 #[test]
 fn a_request_is_answered_and_the_connection_stays() {
     let mut io = Script::reading(&[GET]);
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Input);
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Read);
     assert_eq!(statuses(&io.output), [503]);
     assert!(io.output.ends_with(PAGE.as_bytes()));
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::KeepAliveTimeout)
+        Next::Close(CloseReason::KeepAliveTimeout)
     );
 }
 
 #[test]
 fn one_read_and_one_write_are_enough() {
     let mut io = Script::reading(&[CLOSE]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::Answered));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::Answered));
     assert_eq!((io.reads, io.writes, io.shut), (1, 1, false));
     let mut io = Script::reading(&[GET]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!((io.reads, io.writes), (1, 1));
 }
 
@@ -176,8 +177,8 @@ fn an_answer_that_needs_the_clients_help_to_arrive_is_lingered_over() {
             Event::Input("\r\n".into()),
         ]);
         io.room = room;
-        let (_, want) = run(&site_with(page), &mut io);
-        assert_eq!((want, io.shut), (Want::Input, true));
+        let (_, next) = run(&site_with(page), &mut io);
+        assert_eq!((next, io.shut), (Next::Read, true));
         assert_eq!(statuses(&io.output), [503]);
     }
 }
@@ -188,8 +189,8 @@ fn who_is_lingered_over_is_read_once_more_where_the_end_is_known() {
         Event::Input(CLOSE.into()),
         Event::InputAndEnd("\r\n".into()),
     ]);
-    let (_, want) = run(&site_with(&[b'x'; 20_000]), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::Answered));
+    let (_, next) = run(&site_with(&[b'x'; 20_000]), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::Answered));
     assert_eq!((io.reads, io.shut), (2, true));
 }
 
@@ -236,8 +237,8 @@ fn a_pipeline_is_answered_in_order_and_by_few_writes() {
 fn a_long_pipeline_is_answered_whole() {
     let requests = GET.repeat(500);
     let mut io = Script::reading(&[&requests]);
-    let (connection, want) = run(&site(), &mut io);
-    assert_eq!((connection.answered(), want), (500, Want::Input));
+    let (connection, next) = run(&site(), &mut io);
+    assert_eq!((connection.answered(), next), (500, Next::Read));
     assert_eq!(statuses(&io.output), [503; 500]);
 }
 
@@ -247,8 +248,8 @@ fn a_turn_is_a_bounded_share_of_work() {
     let mut io = Script::reading(&[&requests]);
     io.begin_turn();
     let mut connection = Connection::new(false);
-    let want = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024], None);
-    assert_eq!(want, Want::Turn);
+    let next = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024], &mut ());
+    assert_eq!(next, Next::Requeue);
     assert!(connection.answered() < 1000);
 }
 
@@ -259,8 +260,8 @@ fn the_last_request_of_a_connection_is_told_so() {
         ..site()
     };
     let mut io = Script::reading(&[&GET.repeat(3)]);
-    let (_, want) = run(&site, &mut io);
-    assert_eq!(want, Want::Input);
+    let (_, next) = run(&site, &mut io);
+    assert_eq!(next, Next::Read);
     assert_eq!(statuses(&io.output), [503, 503]);
     let text = String::from_utf8(io.output).unwrap();
     let (first, last) = text.split_at(text.rfind("HTTP/1.1").unwrap());
@@ -277,16 +278,16 @@ fn a_half_closed_client_gets_the_whole_answer() {
         Event::Room(10_000),
     ]);
     io.room = 10;
-    let (_, want) = run(&site(), &mut io);
+    let (_, next) = run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [503]);
-    assert_eq!(want, Want::Close(CloseReason::ClientClosed));
+    assert_eq!(next, Next::Close(CloseReason::ClientClosed));
 }
 
 #[test]
 fn a_client_that_goes_within_a_head_is_let_go() {
     let mut io = Script::new(vec![Event::Input("GET / HT".into()), Event::End]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::ClientClosed));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::ClientClosed));
     assert!(io.output.is_empty());
 }
 
@@ -304,8 +305,8 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
             Event::Room(100_000),
         ]);
         io.room = room;
-        let (connection, want) = run(&site(), &mut io);
-        assert_eq!((connection.answered(), want), (3, Want::Input), "{room}");
+        let (connection, next) = run(&site(), &mut io);
+        assert_eq!((connection.answered(), next), (3, Next::Read), "{room}");
         assert_eq!(statuses(&io.output), [503; 3], "{room}");
     }
 }
@@ -314,16 +315,16 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
 fn a_blocked_answer_is_on_the_write_timer_until_it_is_out() {
     let mut io = Script::reading(&[GET]);
     io.room = 3;
-    let (mut connection, want) = run(&site(), &mut io);
+    let (mut connection, next) = run(&site(), &mut io);
     assert_eq!(
-        (want, connection.take_timer()),
-        (Want::Room, Some(Timer::Write))
+        (next, connection.take_timer()),
+        (Next::Write, Some(Timer::Write))
     );
     io.script.push_back(Event::Room(4));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Room);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Write);
     assert_eq!(connection.take_timer(), Some(Timer::Write));
     io.script.push_back(Event::Room(10_000));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
     assert_eq!(statuses(&io.output), [503]);
 }
@@ -335,7 +336,7 @@ fn a_client_that_never_takes_its_answer_is_given_up() {
     let (mut connection, _) = run(&site(), &mut io);
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::WriteTimeout)
+        Next::Close(CloseReason::WriteTimeout)
     );
 }
 
@@ -345,12 +346,12 @@ fn a_body_up_to_the_limit_is_skipped_and_beyond_it_is_not() {
         |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     let kept = format!("{}{}{GET}", post(65_536), "x".repeat(65_536));
     let mut io = Script::reading(&[&kept]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!(statuses(&io.output), [503, 503]);
     assert!(!io.shut);
     let closed = format!("{}{}{GET}", post(65_537), "x".repeat(65_537));
     let mut io = Script::reading(&[&closed]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!(statuses(&io.output), [503]);
     assert!(io.shut && String::from_utf8_lossy(&io.output).contains("Connection: close\r\n"));
 }
@@ -358,18 +359,18 @@ fn a_body_up_to_the_limit_is_skipped_and_beyond_it_is_not() {
 #[test]
 fn the_answer_does_not_wait_for_the_body() {
     let mut io = Script::reading(&["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"]);
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!((want, statuses(&io.output)), (Want::Input, vec![503]));
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!((next, statuses(&io.output)), (Next::Read, vec![503]));
     assert_eq!(connection.take_timer(), Some(Timer::Body));
-    assert_eq!(connection.expire(&mut io), Want::Turn);
+    assert_eq!(connection.expire(&mut io), Next::Requeue);
     assert!(io.shut);
     assert_eq!(connection.take_timer(), Some(Timer::Linger));
     io.script.push_back(Event::Input(GET.into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     io.script.push_back(Event::End);
     assert_eq!(
         go_on(&mut connection, &site(), &mut io),
-        Want::Close(CloseReason::BodyTimeout)
+        Next::Close(CloseReason::BodyTimeout)
     );
     assert_eq!(statuses(&io.output), [503]);
 }
@@ -380,10 +381,10 @@ fn more_of_a_body_does_not_prolong_its_time() {
     let (mut connection, _) = run(&site(), &mut io);
     assert_eq!(connection.take_timer(), Some(Timer::Body));
     io.script.push_back(Event::Input("12345".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), None);
     io.script.push_back(Event::Input("67890".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
 }
 
@@ -394,15 +395,15 @@ fn more_of_a_head_does_not_prolong_its_time() {
     assert_eq!(connection.take_timer(), Some(Timer::Head));
     for piece in ["GET ", "/ HTTP/1.1\r\n", "Host: a\r\n"] {
         io.script.push_back(Event::Input(piece.into()));
-        assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+        assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
         assert_eq!(connection.take_timer(), None);
     }
     io.script.push_back(Event::Input("\r\nGET".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Head));
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::HeadTimeout)
+        Next::Close(CloseReason::HeadTimeout)
     );
 }
 
@@ -414,9 +415,9 @@ fn nothing_after_a_refusal_is_answered() {
         Event::Input(GET.into()),
         Event::End,
     ]);
-    let (_, want) = run(&site(), &mut io);
+    let (_, next) = run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [503, 400]);
-    assert_eq!(want, Want::Close(CloseReason::Refused));
+    assert_eq!(next, Next::Close(CloseReason::Refused));
     assert!(io.shut);
 }
 
@@ -465,11 +466,11 @@ fn a_client_that_only_sends_is_listened_to_while_its_answer_waits() {
     script.extend((0..30).map(|_| Event::Input("x".repeat(60_000))));
     let mut io = Script::new(script);
     io.room = 50;
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Room);
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Write);
     assert!(!io.has_more(), "all of it was read");
     io.script.push_back(Event::Room(100_000));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(statuses(&io.output), [503]);
 }
 
@@ -490,7 +491,7 @@ fn a_slow_upload_is_read_to_its_end() {
             for _ in 0..20 {
                 io.script.push_back(Event::Input("x".repeat(50_000)));
             }
-            assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+            assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
             if let Some(timer) = connection.take_timer() {
                 deadlines.arm(0, timer, now);
             }
@@ -498,7 +499,7 @@ fn a_slow_upload_is_read_to_its_end() {
         io.script.push_back(Event::End);
         assert_eq!(
             go_on(&mut connection, &site(), &mut io),
-            Want::Close(CloseReason::BodyUnread)
+            Next::Close(CloseReason::BodyUnread)
         );
         assert_eq!(statuses(&io.output), [503]);
     }
@@ -517,11 +518,11 @@ fn a_client_that_sends_without_end_is_read_up_to_a_limit() {
     let (connection, _) = run(&site(), &mut io);
     let mut connection = near_the_limit(connection);
     io.script.push_back(piece());
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     io.script.push_back(piece());
     assert_eq!(
         go_on(&mut connection, &site(), &mut io),
-        Want::Close(CloseReason::BodyUnread)
+        Next::Close(CloseReason::BodyUnread)
     );
     // While the answer is blocked: no more is read, so that the client comes to a stop.
     let mut io = Script::reading(&[head]);
@@ -530,15 +531,15 @@ fn a_client_that_sends_without_end_is_read_up_to_a_limit() {
     let mut connection = near_the_limit(connection);
     let before = io.reads;
     io.script.extend([piece(), piece(), piece()]);
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Room);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Write);
     assert_eq!(io.reads, before + 2);
 }
 
 #[test]
 fn a_broken_protocol_is_followed_by_a_close_and_no_reset() {
     let mut io = Script::new(vec![Event::Broken, Event::End]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::TlsFault));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::TlsFault));
     assert!(io.shut && io.output.is_empty());
 }
 
@@ -547,12 +548,12 @@ fn a_handshake_has_its_own_time_and_then_the_head_has() {
     let mut io = Script::reading(&[]);
     io.handshaking = true;
     let mut connection = Connection::new(true);
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Handshake));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), None);
     io.handshaking = false;
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(go_on(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Head));
 }
 
@@ -629,8 +630,8 @@ proptest! {
         script.push(Event::Room(1_000_000));
         script.push(Event::End);
         let mut io = Script::new(script);
-        let (_, want) = run(&site(), &mut io);
-        prop_assert!(matches!(want, Want::Close(_)), "{:?}", want);
+        let (_, next) = run(&site(), &mut io);
+        prop_assert!(matches!(next, Next::Close(_)), "{:?}", next);
         prop_assert_eq!(statuses(&io.output), expected);
     }
 }

@@ -14,10 +14,10 @@ use rustls::{
 use crate::config::Config;
 use crate::serve::answer::Answers;
 use crate::serve::answer::sites::Sites;
-use crate::serve::connection::{Connection, Want};
-use crate::serve::metrics::counters::CloseReason;
+use crate::serve::connection::{CloseReason, Connection, Next};
 use crate::serve::tls as tls_settings;
 use crate::serve::tls::SharedTls;
+use crate::serve::transport::tls::session::MAX_RECORD;
 use crate::serve::transport::tls::*;
 use trusting::Trusting;
 
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    fn advance(&mut self) -> Want {
+    fn advance(&mut self) -> Next {
         let mut buffer = vec![0; Buffers::PLAINTEXT];
         loop {
             let Self {
@@ -110,16 +110,16 @@ impl Server {
                 sites,
             } = self;
             let mut io = TlsStream::new(socket, tls, buffers, settings, false);
-            match connection.advance(&mut io, sites, &mut buffer, None) {
-                Want::Turn => {}
-                want @ (Want::Input | Want::Room | Want::Close(_)) => return want,
+            match connection.advance(&mut io, sites, &mut buffer, &mut ()) {
+                Next::Requeue => {}
+                next @ (Next::Read | Next::Write | Next::Close(_)) => return next,
             }
         }
     }
 
     /// Brings in what the client sends, `piece` bytes at a time, and hands it what comes back.
-    fn exchange(&mut self, client: &mut Client, piece: usize) -> Want {
-        let mut want = self.advance();
+    fn exchange(&mut self, client: &mut Client, piece: usize) -> Next {
+        let mut next = self.advance();
         loop {
             let mut sent = Vec::new();
             while client.tls.wants_write() {
@@ -127,11 +127,11 @@ impl Server {
             }
             for piece in sent.chunks(piece) {
                 self.socket.input.extend(piece);
-                want = self.advance();
+                next = self.advance();
             }
             let output = std::mem::take(&mut self.socket.output);
             if output.is_empty() && sent.is_empty() {
-                return want;
+                return next;
             }
             let mut output = output.as_slice();
             while !output.is_empty() {
@@ -206,7 +206,7 @@ fn a_request_is_answered_however_its_records_are_cut() {
             let mut client = client(versions, &server);
             for _ in 0..3 {
                 client.send(GET);
-                assert_eq!(server.exchange(&mut client, piece), Want::Input);
+                assert_eq!(server.exchange(&mut client, piece), Next::Read);
                 assert_eq!(pages(&client.received()), 1);
             }
             assert!(server.tls.partial.is_empty() && server.tls.unsent.is_empty());
@@ -224,7 +224,7 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
         client.send(&GET.repeat(2));
         let mut plaintext = Vec::new();
         server.socket.room = room;
-        while server.exchange(&mut client, usize::MAX) == Want::Room {
+        while server.exchange(&mut client, usize::MAX) == Next::Write {
             assert!(
                 server.tls.unsent.len() <= 2 * MAX_RECORD,
                 "what is encrypted ahead is bounded"
@@ -242,7 +242,7 @@ fn a_close_is_told_by_tls_and_waits_for_the_clients() {
     let mut server = Server::new();
     let mut client = client(rustls::ALL_VERSIONS, &server);
     client.send(b"GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(server.exchange(&mut client, usize::MAX), Want::Input);
+    assert_eq!(server.exchange(&mut client, usize::MAX), Next::Read);
     assert_eq!(pages(&client.received()), 1);
     assert!(
         client
@@ -252,12 +252,12 @@ fn a_close_is_told_by_tls_and_waits_for_the_clients() {
             .is_ok_and(|length| length == 0),
         "a close_notify"
     );
-    assert!(server.socket.shut && matches!(server.tls.phase, Phase::Over));
+    assert!(server.socket.shut && matches!(server.tls.phase, TlsPhase::Closed));
     client.tls.send_close_notify();
     server.exchange(&mut client, usize::MAX);
     server.socket.ended = true;
     // The end comes with an event of its own.
-    assert_eq!(server.advance(), Want::Close(CloseReason::Answered));
+    assert_eq!(server.advance(), Next::Close(CloseReason::Answered));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_client_that_closes_its_half_gets_its_answer() {
     client.tls.send_close_notify();
     assert_eq!(
         server.exchange(&mut client, usize::MAX),
-        Want::Close(CloseReason::ClientClosed)
+        Next::Close(CloseReason::ClientClosed)
     );
     assert_eq!(pages(&client.received()), 1);
 }
@@ -311,11 +311,11 @@ fn half_a_handshake_message_behind_a_request_does_no_harm() {
     ];
     let records = records(&mut server, &messages);
     server.socket.input.extend(records[..2].concat());
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     assert!(server.socket.output.len() > PAGE.len());
     assert!(!server.tls.partial.is_empty());
     server.socket.input.extend(&records[2]);
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     assert!(server.tls.partial.is_empty());
 }
 
@@ -333,7 +333,7 @@ fn a_handshake_message_that_never_ends_is_given_up() {
     }
     assert!(server.socket.shut);
     server.socket.ended = true;
-    assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+    assert_eq!(server.advance(), Next::Close(CloseReason::TlsFault));
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_close_within_a_handshake_message_does_no_harm() {
     ];
     let records = records(&mut server, &messages);
     server.socket.input.extend(records.concat());
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     let Server {
         socket,
         tls,
@@ -354,8 +354,8 @@ fn a_close_within_a_handshake_message_does_no_harm() {
         settings,
         ..
     } = &mut server;
-    let want = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
-    assert_eq!(want, Want::Close(CloseReason::KeepAliveTimeout));
+    let next = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
+    assert_eq!(next, Next::Close(CloseReason::KeepAliveTimeout));
 }
 
 /// What a client with the right keys may send, though none would.
@@ -400,7 +400,7 @@ proptest! {
         }
         for piece in input.chunks(piece) {
             server.socket.input.extend(piece);
-            if let Want::Close(_) = server.advance() {
+            if let Next::Close(_) = server.advance() {
                 return Ok(());
             }
         }
@@ -418,10 +418,10 @@ fn what_only_looks_like_tls_is_closed_without_a_reset() {
     ] {
         let mut server = Server::new();
         server.socket.input.extend(nonsense);
-        assert_eq!(server.advance(), Want::Input);
+        assert_eq!(server.advance(), Next::Read);
         assert!(server.socket.shut);
         server.socket.ended = true;
-        assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+        assert_eq!(server.advance(), Next::Close(CloseReason::TlsFault));
     }
 }
 
@@ -429,7 +429,7 @@ fn what_only_looks_like_tls_is_closed_without_a_reset() {
 fn no_session_is_made_of_less_than_a_record() {
     let mut server = Server::new();
     server.socket.input.extend(b"\x16\x03\x01\x02\x00\x01");
-    assert_eq!(server.advance(), Want::Input);
-    assert!(matches!(server.tls.phase, Phase::Greeting));
+    assert_eq!(server.advance(), Next::Read);
+    assert!(matches!(server.tls.phase, TlsPhase::FirstRecord));
     assert_eq!(server.tls.partial.capacity(), 6);
 }
