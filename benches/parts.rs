@@ -1,5 +1,5 @@
-//! The pure parts, without a socket: parsing a head, choosing and writing the answer, one connection from its first byte to
-//! its close, the deadlines of a full house, and reading a configuration.
+//! Benchmarks without a socket: parsing a head, selecting and writing an answer, one connection from its first byte to its
+//! close, the deadlines of many connections, and reading a configuration.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a bench may")]
 
@@ -46,7 +46,7 @@ fn heads(criterion: &mut Criterion) {
     }
 }
 
-/// A socket that has one request in it and room for its answer.
+/// A transport with one request as its input.
 struct OneRequest(&'static [u8]);
 
 impl Read for OneRequest {
@@ -98,7 +98,7 @@ fn connections(criterion: &mut Criterion) {
             bench.iter(|| connection(request, &sites, &mut buffer, &mut ()));
         });
         let mut recorder = Recorder::new(Counters::private(), vec![0], true);
-        criterion.bench_function(&format!("one connection with its line: {name}"), |bench| {
+        criterion.bench_function(&format!("one connection with an access log: {name}"), |bench| {
             bench.iter(|| connection(request, &sites, &mut buffer, &mut recorder));
         });
     }
@@ -114,7 +114,7 @@ fn connection(
     Connection::new(false).advance(&mut io, sites, buffer, observer)
 }
 
-/// The choice among a hundred sites, by an exact name and by one below another.
+/// Finding one of a hundred sites, by an exact name and by a wildcard name.
 fn names(criterion: &mut Criterion) {
     let sites: Vec<Vec<ServerName>> = (0..100)
         .map(|number| {
@@ -133,7 +133,7 @@ fn names(criterion: &mut Criterion) {
     }
 }
 
-/// The answer to a request that is parsed: whose it is, and its bytes.
+/// Selecting the answer to a parsed request, and its bytes.
 fn answers(criterion: &mut Criterion) {
     let names: Vec<Vec<ServerName>> = (0..100)
         .map(|number| {
@@ -173,7 +173,7 @@ fn answers(criterion: &mut Criterion) {
     }
 }
 
-/// A house with 100,000 connections: what each of its turns costs.
+/// The operations on the deadlines of 100,000 connections.
 fn deadlines(criterion: &mut Criterion) {
     const ENTRIES: usize = 100_000;
     let start = Instant::now();
@@ -184,17 +184,17 @@ fn deadlines(criterion: &mut Criterion) {
         }
         deadlines
     };
-    // Far apart, as connections come to speak.
+    // Far apart in memory, as active connections are.
     let mut entries = (0..ENTRIES).cycle().step_by(7919);
     let mut next = || entries.next().unwrap_or(0);
     let mut all = full();
-    criterion.bench_function("100,000 deadlines: arm one anew", |bench| {
+    criterion.bench_function("100,000 deadlines: arm one again", |bench| {
         bench.iter(|| all.arm(next(), Timer::KeepAlive, start));
     });
     criterion.bench_function("100,000 deadlines: the next one", |bench| {
         bench.iter(|| black_box(&all).next());
     });
-    criterion.bench_function("100,000 deadlines: whom to evict", |bench| {
+    criterion.bench_function("100,000 deadlines: the one to evict", |bench| {
         bench.iter(|| black_box(&all).idlest(start));
     });
     let late = start + Duration::from_secs(3600);

@@ -68,7 +68,7 @@ impl Socket for Pipe {
     }
 }
 
-/// A server's side of one connection.
+/// The server side of one connection.
 struct Server {
     socket: Pipe,
     tls: Tls,
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Brings in what the client sends, `piece` bytes at a time, and hands it what comes back.
+    /// Passes the client's bytes to the server, `piece` bytes at a time, and the server's to the client.
     fn exchange(&mut self, client: &mut Client, piece: usize) -> Next {
         let mut next = self.advance();
         loop {
@@ -137,14 +137,14 @@ impl Server {
             while !output.is_empty() {
                 client.tls.read_tls(&mut output).unwrap();
                 client.tls.process_new_packets().unwrap();
-                // The end is `WouldBlock`, or a `close_notify`.
+                // It ends by `WouldBlock` or a `close_notify`.
                 let _ = client.tls.reader().read_to_end(&mut client.plaintext);
             }
         }
     }
 }
 
-/// A client, and what it has received and not looked at.
+/// A client, and the plaintext it has received.
 struct Client {
     tls: ClientConnection,
     plaintext: Vec<u8>,
@@ -160,7 +160,7 @@ impl Client {
     }
 }
 
-/// A client that trusts nobody, and so is told to trust the one it meets.
+/// A client that accepts any certificate.
 fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Server) -> Client {
     let mut provider = rustls::crypto::CryptoProvider::clone(server.settings.crypto_provider());
     provider
@@ -193,13 +193,13 @@ fn pages(plaintext: &[u8]) -> usize {
         answers
             .iter()
             .all(|answer| answer.as_bytes().ends_with(PAGE)),
-        "a page is not whole"
+        "a page is incomplete"
     );
     answers.len()
 }
 
 #[test]
-fn a_request_is_answered_however_its_records_are_cut() {
+fn a_request_is_answered_however_its_records_are_split() {
     for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
         for piece in [1, 2, 7, 100, usize::MAX] {
             let mut server = Server::new();
@@ -215,7 +215,7 @@ fn a_request_is_answered_however_its_records_are_cut() {
 }
 
 #[test]
-fn a_blocked_answer_goes_on_where_it_stopped() {
+fn a_blocked_answer_resumes_where_it_stopped() {
     for room in [1, 100, 5000, 16_385, 40_000] {
         let mut server = Server::new();
         let mut client = client(rustls::ALL_VERSIONS, &server);
@@ -227,7 +227,7 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
         while server.exchange(&mut client, usize::MAX) == Next::Write {
             assert!(
                 server.tls.unsent.len() <= 2 * MAX_RECORD,
-                "what is encrypted ahead is bounded"
+                "the ciphertext kept is bounded"
             );
             plaintext.extend(client.received());
             server.socket.room = room.max(1000);
@@ -238,7 +238,7 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_close_is_told_by_tls_and_waits_for_the_clients() {
+fn a_close_begins_with_close_notify_and_waits_for_the_client() {
     let mut server = Server::new();
     let mut client = client(rustls::ALL_VERSIONS, &server);
     client.send(b"GET / HTTP/1.0\r\n\r\n");
@@ -256,7 +256,7 @@ fn a_close_is_told_by_tls_and_waits_for_the_clients() {
     client.tls.send_close_notify();
     server.exchange(&mut client, usize::MAX);
     server.socket.ended = true;
-    // The end comes with an event of its own.
+    // The end of the stream has its own event.
     assert_eq!(server.advance(), Next::Close(CloseReason::Answered));
 }
 
@@ -274,17 +274,17 @@ fn a_client_that_closes_its_half_gets_its_answer() {
     assert_eq!(pages(&client.received()), 1);
 }
 
-/// Ends the handshake, and returns records of the client's as it would not send them.
+/// Completes the handshake, and returns these messages as records of the client, which rustls itself would not send.
 fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8>> {
     let mut client = client(&[&rustls::version::TLS13], server);
     server.exchange(&mut client, usize::MAX);
     let Some(SupportedCipherSuite::Tls13(suite)) = client.tls.negotiated_cipher_suite() else {
-        unreachable!("TLS 1.3 was asked for");
+        unreachable!("the client offers only TLS 1.3");
     };
     let (first, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) =
         client.tls.dangerous_extract_secrets().unwrap().tx
     else {
-        unreachable!("only ChaCha20 was offered");
+        unreachable!("the client offers only ChaCha20");
     };
     let mut encrypter = suite.aead_alg.encrypter(key, iv);
     let mut record = |(number, (typ, payload)): (u64, &(ContentType, &[u8]))| {
@@ -299,13 +299,13 @@ fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8
     (first..).zip(messages).map(&mut record).collect()
 }
 
-/// rustls remembers where in our buffer the parts of a handshake message lie, and would panic if they were gone.
+/// rustls keeps offsets of the parts of a handshake message in our buffer, and would panic if they were gone.
 #[test]
-fn half_a_handshake_message_behind_a_request_does_no_harm() {
+fn a_partial_handshake_message_after_a_request_is_kept() {
     let mut server = Server::new();
     let messages = [
         (ContentType::ApplicationData, GET),
-        // A key update that asks for none in return (RFC 8446 4.6.3), in two parts.
+        // A key update that requests none in return (RFC 8446 4.6.3), in two parts.
         (ContentType::Handshake, &[24, 0, 0]),
         (ContentType::Handshake, &[1, 0]),
     ];
@@ -319,9 +319,9 @@ fn half_a_handshake_message_behind_a_request_does_no_harm() {
     assert!(server.tls.partial.is_empty());
 }
 
-/// A message that never gets whole, in records that hold one byte of it each: without a limit they would all be kept.
+/// A message that is never complete, in records of one byte each: without a limit they would all be kept.
 #[test]
-fn a_handshake_message_that_never_ends_is_given_up() {
+fn a_handshake_message_that_never_ends_is_rejected() {
     let mut server = Server::new();
     let mut messages = vec![(ContentType::Handshake, &[24, 0, 255, 255][..])];
     messages.extend([(ContentType::Handshake, &[0][..]); 5000]);
@@ -337,7 +337,7 @@ fn a_handshake_message_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn a_close_within_a_handshake_message_does_no_harm() {
+fn a_connection_can_expire_within_a_handshake_message() {
     let mut server = Server::new();
     let messages = [
         (ContentType::ApplicationData, GET),
@@ -358,7 +358,7 @@ fn a_close_within_a_handshake_message_does_no_harm() {
     assert_eq!(next, Next::Close(CloseReason::KeepAliveTimeout));
 }
 
-/// What a client with the right keys may send, though none would.
+/// A message that a client with the right keys can send.
 fn any_message() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
     let typ = prop::sample::select(vec![
         ContentType::ApplicationData,
@@ -371,7 +371,7 @@ fn any_message() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
     let payload = prop_oneof![
         Just(GET.to_vec()),
         Just(GET[..9].to_vec()),
-        // A key update, whole, in parts and with one asked for in return; a close_notify; a warning.
+        // A key update, complete, in parts and with one requested in return; a close_notify; a warning.
         Just(vec![24, 0, 0, 1, 0]),
         Just(vec![24, 0, 0, 1, 1]),
         Just(vec![24, 0, 0]),
@@ -386,7 +386,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_records_bring_it_down(
+    fn no_records_cause_a_panic(
         messages in prop::collection::vec(any_message(), 1..8),
         damaged in any::<bool>(),
         piece in 1_usize..200,
@@ -410,14 +410,14 @@ proptest! {
 }
 
 #[test]
-fn what_only_looks_like_tls_is_closed_without_a_reset() {
-    for nonsense in [
+fn malformed_records_are_closed_without_a_reset() {
+    for malformed in [
         &b"\x16\x03\x01\x00\x04\x01\x02\x03\x04"[..],
         b"\x80\x2e\x01\x03\x01",
         b"\x16\x03\x01\xff\xff",
     ] {
         let mut server = Server::new();
-        server.socket.input.extend(nonsense);
+        server.socket.input.extend(malformed);
         assert_eq!(server.advance(), Next::Read);
         assert!(server.socket.shut);
         server.socket.ended = true;

@@ -1,4 +1,4 @@
-//! What is counted: connections over memory.
+//! The workloads: connections over memory.
 
 use std::hint::black_box;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -29,24 +29,24 @@ const BROWSER: &[u8] = b"GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.or
     Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
     Sec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n";
 
-/// One kind of connection or request.
+/// A kind of connection or request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum Workload {
     /// A connection with one small request.
     ClearNew,
-    /// The same with a browser's head.
+    /// A connection with a browser's request.
     ClearBrowser,
-    /// A request on a connection that stays.
+    /// A request on a persistent connection.
     ClearKeep,
     /// A full TLS 1.3 handshake, P-256 and X25519, with one request and the close.
     TlsFull,
-    /// The same, resumed.
+    /// A resumed TLS 1.3 handshake, with one request and the close.
     TlsResumed,
-    /// A request on a TLS connection that stays.
+    /// A request on a persistent TLS connection.
     TlsKeep,
 }
 
-impl Work {
+impl Workload {
     pub(crate) const ALL: [Self; 6] = [
         Self::ClearNew,
         Self::ClearBrowser,
@@ -67,7 +67,7 @@ impl Work {
         }
     }
 
-    /// How often it is done for a number.
+    /// The repetitions for one number.
     pub(crate) const fn times(self) -> u32 {
         match self {
             Self::ClearNew | Self::ClearBrowser | Self::ClearKeep => 1000,
@@ -98,7 +98,7 @@ impl Work {
 #[derive(Default)]
 struct Memory {
     input: Vec<u8>,
-    /// What has been read of it.
+    /// The bytes of `input` that are read.
     read: usize,
     output: Vec<u8>,
 }
@@ -144,7 +144,7 @@ impl Socket for Memory {
     fn shutdown(&mut self) {}
 }
 
-/// One connection from accept to its close or its wait.
+/// One connection from accept until it is closed or waits.
 #[inline(never)]
 fn counted_connection(
     socket: &mut Memory,
@@ -157,7 +157,7 @@ fn counted_connection(
     connection.advance(&mut io, sites, buffer, &mut ())
 }
 
-/// One turn of a connection that is there.
+/// One turn of an open connection.
 #[inline(never)]
 fn counted_turn(
     connection: &mut Connection,
@@ -170,7 +170,7 @@ fn counted_turn(
     connection.advance(&mut io, sites, buffer, &mut ())
 }
 
-/// It is a 503 with the body that it promises, in whatever coding.
+/// It is a 503 whose body has the length of its Content-Length.
 fn is_page(answer: &[u8]) -> bool {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let Some((head, body)) = end.map(|end| answer.split_at(end + 4)) else {
@@ -210,14 +210,14 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
     Ok(())
 }
 
-/// The server's side of one TLS connection.
+/// The server side of one TLS connection.
 struct Server {
     socket: Memory,
     tls: Tls,
     connection: Connection,
 }
 
-/// What all of them share.
+/// What all server sides share.
 struct Shared {
     buffers: Buffers,
     settings: Arc<ServerConfig>,
@@ -249,7 +249,7 @@ fn counted_drop(server: Server) {
     drop(server);
 }
 
-/// A client's connection, a request on it, and what both parties have to say until nobody has more.
+/// Passes bytes between client and server until neither has more to send.
 fn exchange(
     client: &mut ClientConnection,
     server: &mut Server,
@@ -274,7 +274,7 @@ fn exchange(
     }
 }
 
-/// Takes the answer, which must be whole.
+/// Takes the answer, which must be complete.
 fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
     let mut answer = vec![0; 64 * 1024];
     let mut length = 0;
