@@ -98,9 +98,12 @@ fn connections(criterion: &mut Criterion) {
             bench.iter(|| connection(request, &sites, &mut buffer, &mut ()));
         });
         let mut recorder = Recorder::new(Counters::private(), vec![0], true);
-        criterion.bench_function(&format!("one connection with an access log: {name}"), |bench| {
-            bench.iter(|| connection(request, &sites, &mut buffer, &mut recorder));
-        });
+        criterion.bench_function(
+            &format!("one connection with an access log: {name}"),
+            |bench| {
+                bench.iter(|| connection(request, &sites, &mut buffer, &mut recorder));
+            },
+        );
     }
 }
 

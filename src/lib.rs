@@ -17,6 +17,7 @@ mod control;
 pub mod error;
 mod html;
 mod logger;
+mod named_enum;
 pub mod serve;
 mod spelling;
 pub mod switch;

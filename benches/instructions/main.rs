@@ -57,8 +57,11 @@ fn main() -> ExitCode {
 /// Runs a workload; called under valgrind.
 fn repeat(name: &str, times: &str) -> io::Result<()> {
     let times = times.parse().map_err(io::Error::other)?;
-    let workload = Workload::ALL.into_iter().find(|workload| workload.name() == name);
-    workload.ok_or_else(|| io::Error::other("no such workload"))?
+    let workload = Workload::ALL
+        .into_iter()
+        .find(|workload| workload.name() == name);
+    workload
+        .ok_or_else(|| io::Error::other("no such workload"))?
         .repeat(times)
 }
 

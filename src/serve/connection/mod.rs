@@ -40,6 +40,9 @@ pub enum Next {
     Close(CloseReason),
 }
 
+/// Whether a turn continues.
+type Flow = ControlFlow<Next>;
+
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -131,38 +134,30 @@ impl Connection {
         buffer: &mut [u8],
         observer: &mut impl Observer,
     ) -> Next {
-        let next = self.take_steps(io, sites, buffer, observer);
+        let next = 'turn: {
+            for _ in 0..STEPS_PER_TURN {
+                let step = match &mut self.state {
+                    ConnectionState::Handshake
+                    | ConnectionState::ReadHead(_)
+                    | ConnectionState::SkipBody(_) => self.read_input(io, sites, buffer, observer),
+                    ConnectionState::WriteAnswer(_) => self.write_blocked(io, sites, buffer),
+                    ConnectionState::Linger(reason) => {
+                        let reason = *reason;
+                        self.linger(io, buffer, reason)
+                    }
+                };
+                if let Break(next) = step {
+                    break 'turn next;
+                }
+            }
+            // Bytes that TLS has staged do not outlive the turn.
+            match flush(io) {
+                Next::Read | Next::Write | Next::Requeue => Next::Requeue,
+                broken @ Next::Close(_) => broken,
+            }
+        };
         observer.sent(io.take_sent());
         next
-    }
-
-    fn take_steps(
-        &mut self,
-        io: &mut impl Transport,
-        sites: &Sites,
-        buffer: &mut [u8],
-        observer: &mut impl Observer,
-    ) -> Next {
-        for _ in 0..STEPS_PER_TURN {
-            let step = match &mut self.state {
-                ConnectionState::Handshake
-                | ConnectionState::ReadHead(_)
-                | ConnectionState::SkipBody(_) => self.read_input(io, sites, buffer, observer),
-                ConnectionState::WriteAnswer(_) => self.write_blocked(io, sites, buffer),
-                ConnectionState::Linger(reason) => {
-                    let reason = *reason;
-                    self.linger(io, buffer, reason)
-                }
-            };
-            if let Break(next) = step {
-                return next;
-            }
-        }
-        // Bytes that TLS has staged do not outlive the turn.
-        match flush(io) {
-            Next::Read | Next::Write | Next::Requeue => Next::Requeue,
-            broken @ Next::Close(_) => broken,
-        }
     }
 
     /// Ends the wait whose timer has expired.
@@ -192,7 +187,7 @@ impl Connection {
         sites: &Sites,
         buffer: &mut [u8],
         observer: &mut impl Observer,
-    ) -> ControlFlow<Next> {
+    ) -> Flow {
         if self.has_unseen_input() {
             return self.answer_input(io, sites, &[], observer);
         }
@@ -228,7 +223,7 @@ impl Connection {
         }
     }
 
-    fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> ControlFlow<Next> {
+    fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> Flow {
         let kind = error.kind();
         if kind == ErrorKind::WouldBlock {
             Break(flush(io))
@@ -249,7 +244,7 @@ impl Connection {
         sites: &Sites,
         fresh: &[u8],
         observer: &mut impl Observer,
-    ) -> ControlFlow<Next> {
+    ) -> Flow {
         let mut batch = Batch::default();
         let (scan, body) = match &self.state {
             ConnectionState::ReadHead(scan) => (*scan, None),
@@ -292,7 +287,7 @@ impl Connection {
         sites: &Sites,
         batch: Batch,
         after: AfterAnswer,
-    ) -> ControlFlow<Next> {
+    ) -> Flow {
         if batch.is_empty() {
             return self.follow(io, after, false);
         }
@@ -308,7 +303,7 @@ impl Connection {
     }
 
     /// Keeps answers that the socket had no room for.
-    fn block(&mut self, unsent: Unsent, after: AfterAnswer) -> ControlFlow<Next> {
+    fn block(&mut self, unsent: Unsent, after: AfterAnswer) -> Flow {
         // More input may arrive before they are sent.
         let after = match after {
             AfterAnswer::Close(reason) => AfterAnswer::Linger(reason),
@@ -320,12 +315,7 @@ impl Connection {
     }
 
     /// Continues answers that the socket had no room for.
-    fn write_blocked(
-        &mut self,
-        io: &mut impl Transport,
-        sites: &Sites,
-        buffer: &mut [u8],
-    ) -> ControlFlow<Next> {
+    fn write_blocked(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Flow {
         let ConnectionState::WriteAnswer(blocked) = &mut self.state else {
             return Continue(());
         };
@@ -354,12 +344,7 @@ impl Connection {
     }
 
     /// Enters the state after the answers, or after input that had none (`answered` is false).
-    fn follow(
-        &mut self,
-        io: &mut impl Transport,
-        after: AfterAnswer,
-        answered: bool,
-    ) -> ControlFlow<Next> {
+    fn follow(&mut self, io: &mut impl Transport, after: AfterAnswer, answered: bool) -> Flow {
         match after {
             AfterAnswer::ReadHead(scan) => {
                 self.state = ConnectionState::ReadHead(scan);
@@ -402,12 +387,7 @@ impl Connection {
     }
 
     /// Discards input after our close until the client closes. Input restarts the timer.
-    fn linger(
-        &mut self,
-        io: &mut impl Transport,
-        buffer: &mut [u8],
-        reason: CloseReason,
-    ) -> ControlFlow<Next> {
+    fn linger(&mut self, io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Flow {
         if io.is_drained() {
             return Break(Next::Read);
         }
@@ -429,11 +409,7 @@ impl Connection {
     }
 
     /// Discards input while the last answer is blocked. Beyond the limit it stays in the socket, which stops the client.
-    fn discard_while_blocked(
-        &mut self,
-        io: &mut impl Transport,
-        buffer: &mut [u8],
-    ) -> ControlFlow<Next> {
+    fn discard_while_blocked(&mut self, io: &mut impl Transport, buffer: &mut [u8]) -> Flow {
         if io.is_drained() || self.discarded >= MAX_DISCARDED {
             return Break(Next::Write);
         }

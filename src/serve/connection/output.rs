@@ -137,20 +137,20 @@ impl Unsent {
     /// All answers of a batch except the first `sent` bytes.
     fn after(sent: usize, ready: &[Ready], own: Vec<u8>, sites: &Sites) -> Self {
         let mut unsent = Self::default();
-        let mut gone = 0;
+        let mut end = 0;
         for ready in ready {
             let [head, tail, body] = sites.bytes(*ready);
-            gone += head.len() + tail.len();
-            if gone > sent {
+            end += head.len() + tail.len();
+            if end > sent {
                 unsent.pieces.push_back(Piece::Own([head, tail].concat()));
             }
-            gone += body.len();
-            if gone > sent && !body.is_empty() {
+            end += body.len();
+            if end > sent && !body.is_empty() {
                 unsent.pieces.push_back(Piece::Body(*ready));
             }
         }
-        gone += own.len();
-        if gone > sent && !own.is_empty() {
+        end += own.len();
+        if end > sent && !own.is_empty() {
             unsent.pieces.push_back(Piece::Own(own));
         }
         let kept: usize = unsent
@@ -158,7 +158,7 @@ impl Unsent {
             .iter()
             .map(|piece| piece.bytes(sites).len())
             .sum();
-        unsent.sent = sent - (gone - kept);
+        unsent.sent = sent - (end - kept);
         unsent
     }
 

@@ -82,13 +82,10 @@ impl AdminConnections {
     }
 
     pub(crate) fn accept(&mut self, mut stream: Stream, registry: &Registry, now: Instant) {
-        let free = self.connections.iter().position(Option::is_none);
-        let oldest = || {
-            let all = self.connections.iter().enumerate();
-            let all = all.filter_map(|(number, one)| Some((one.as_ref()?.deadline, number)));
-            all.min().map_or(0, |(_, number)| number)
-        };
-        let number = free.unwrap_or_else(oldest);
+        // A free slot comes before the oldest connection.
+        let slots = self.connections.iter().enumerate();
+        let slot = slots.min_by_key(|(_, slot)| slot.as_ref().map(|one| one.deadline));
+        let number = slot.map_or(0, |(number, _)| number);
         let token = Token(FIRST_TOKEN + number);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if stream.watch(registry, token, interest, false).is_ok() {

@@ -167,14 +167,14 @@ impl Board {
 
     /// Moves the counters of a worker that has ended to the supervisor's row.
     pub fn give_back(&mut self, row: usize) {
-        let (past, gone) = (self.supervisor(), self.row(row));
+        let (sums, ended) = (self.supervisor(), self.row(row));
         self.numbers[MOVES].fetch_add(1, Ordering::AcqRel);
-        for (index, gone) in gone.0.iter().enumerate() {
+        for (index, counter) in ended.0.iter().enumerate() {
             // The connections of a worker are closed with it.
             if !(OPEN..FORM).contains(&index) {
-                Counter(&past.0[index]).add(gone.load(Ordering::Relaxed));
+                Counter(&sums.0[index]).add(counter.load(Ordering::Relaxed));
             }
-            gone.store(0, Ordering::Relaxed);
+            counter.store(0, Ordering::Relaxed);
         }
         self.numbers[MOVES].fetch_add(1, Ordering::Release);
         self.free.push(row);
@@ -272,9 +272,9 @@ mod tests {
         }
         board.give_back(row);
         let left = board.figures().0;
-        let gone: Vec<usize> = (0..WIDTH).filter(|index| left[*index] == 0).collect();
+        let dropped: Vec<usize> = (0..WIDTH).filter(|index| left[*index] == 0).collect();
         let open = Timer::ALL.map(|timer| Series::Open(timer).index());
-        assert_eq!(gone, open);
+        assert_eq!(dropped, open);
     }
 
     #[test]

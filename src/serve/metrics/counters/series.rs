@@ -1,43 +1,33 @@
 //! What is counted: one counter for each series, and its index in the memory of a process.
 
+use crate::named_enum::named_enum;
 use crate::serve::connection::close_reason::CloseReason;
 use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 
-/// A request's method, of those that are counted separately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET.
-    Get,
-    /// HEAD.
-    Head,
-    /// POST.
-    Post,
-    /// PUT.
-    Put,
-    /// PATCH.
-    Patch,
-    /// DELETE.
-    Delete,
-    /// OPTIONS.
-    Options,
-    /// Any other.
-    Other,
+named_enum! {
+    /// A request's method, of those that are counted separately.
+    Method {
+        /// GET.
+        Get = "GET",
+        /// HEAD.
+        Head = "HEAD",
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+        /// PATCH.
+        Patch = "PATCH",
+        /// DELETE.
+        Delete = "DELETE",
+        /// OPTIONS.
+        Options = "OPTIONS",
+        /// Any other.
+        Other = "other",
+    }
 }
 
 impl Method {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Self; 8] = [
-        Self::Get,
-        Self::Head,
-        Self::Post,
-        Self::Put,
-        Self::Patch,
-        Self::Delete,
-        Self::Options,
-        Self::Other,
-    ];
-
     /// The method of a head, which may begin with empty lines. Methods are case-sensitive (RFC 9110 9.1).
     #[must_use]
     pub fn of(head: &[u8]) -> Self {
@@ -51,21 +41,6 @@ impl Method {
             [b'D', b'E', b'L', b'E', b'T', b'E', b' ', ..] => Self::Delete,
             [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', ..] => Self::Options,
             _ => Self::Other,
-        }
-    }
-
-    /// The name in metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
-            Self::Other => "other",
         }
     }
 }
