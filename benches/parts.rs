@@ -227,8 +227,8 @@ fn configuration(criterion: &mut Criterion) {
             bench.iter(|| syntax::parse(black_box(&text), 0));
         });
         std::fs::write(&file, &text).expect("a file");
-        let faults = nginx::read(&file).map(|checked| checked.faults);
-        assert!(faults.is_ok_and(|faults| faults.is_empty()));
+        let errors = nginx::read(&file).map(|checked| checked.faults);
+        assert!(errors.is_ok_and(|errors| errors.is_empty()));
         criterion.bench_function(&format!("read a configuration: {sites} sites"), |bench| {
             bench.iter(|| nginx::read(black_box(&file)));
         });

@@ -183,7 +183,7 @@ fn is_page(answer: &[u8]) -> bool {
     head.starts_with("HTTP/1.1 503 ") && !body.is_empty() && length == Some(&body.len().to_string())
 }
 
-fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<()> {
+fn clear(request: &[u8], times: u32, is_persistent: bool, sites: &Sites) -> io::Result<()> {
     let mut socket = Memory::default();
     socket.output.reserve(8192);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
@@ -192,7 +192,7 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
     for _ in 0..times {
         socket.put(request);
         socket.output.clear();
-        black_box(if stays {
+        black_box(if is_persistent {
             counted_turn(
                 &mut connection,
                 &mut socket,
@@ -293,10 +293,10 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
     }
 }
 
-fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
+fn tls(times: u32, resumed: bool, is_persistent: bool, sites: Sites) -> io::Result<()> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
-    let lasting = SharedTls::new().map_err(|fault| failed(&fault))?;
-    let all = tls::settings(&Config::default(), &lasting).map_err(|fault| failed(&fault))?;
+    let shared_tls = SharedTls::new().map_err(|error| failed(&error))?;
+    let all = tls::settings(&Config::default(), &shared_tls).map_err(|error| failed(&error))?;
     let settings = all.into_iter().flatten().next();
     let settings = settings.ok_or_else(|| failed(&"no TLS endpoint"))?;
     let client_settings = Arc::new(client_settings(&settings, resumed)?);
@@ -306,7 +306,7 @@ fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
         sites,
         buffer: vec![0; Buffers::PLAINTEXT],
     };
-    let request = if stays { KEEP } else { CLOSE };
+    let request = if is_persistent { KEEP } else { CLOSE };
     let mut kept = None;
     for number in 0..=times {
         let (mut client, mut server) = match kept.take() {
@@ -334,7 +334,7 @@ fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
         if client.handshake_kind() != Some(expected) {
             return Err(io::Error::other("the wrong kind of handshake"));
         }
-        if stays {
+        if is_persistent {
             kept = Some((client, server));
         } else {
             counted_drop(server);

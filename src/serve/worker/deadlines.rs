@@ -272,8 +272,8 @@ impl Deadlines {
         all.into_iter().flatten().min()
     }
 
-    /// The connection to evict: the one that has waited longest of the first timer in the eviction order. A connection that
-    /// has waited for less than [`GRACE`] is taken only if all have: a flood of partial handshakes must not evict
+    /// The connection to evict: the one that has waited longest of the first timer in the eviction order. One that has
+    /// waited for less than [`GRACE`] is evicted only if there is no other: a flood of partial handshakes must not evict
     /// connections that have just completed theirs.
     ///
     /// A lingering connection waits from its start: input does not protect it.
