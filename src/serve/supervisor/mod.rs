@@ -42,7 +42,7 @@ use crate::serve::supervisor::signals::{Signal, Signals};
 use crate::serve::supervisor::spawn::{Fork, Inheritance, WorkerPipes};
 use crate::serve::supervisor::workers::WorkerPool;
 use crate::serve::tls::SharedTls;
-use crate::serve::worker::event_loop::Inspection;
+use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 use crate::sys::{ChildChange, Source};
 use crate::window::Window;
@@ -240,7 +240,7 @@ impl Supervisor {
     }
 
     fn run_worker(self, slot: usize, row: usize, pipes: WorkerPipes) -> ! {
-        let inspection = self.inspection();
+        let admin = self.admin_endpoint();
         if let Some(control) = self.control {
             control.close_copy();
         }
@@ -253,18 +253,18 @@ impl Supervisor {
             fd_limit: self.fd_limit,
             counters: self.board.row(row),
             host_places: self.host_places,
-            inspection,
+            admin,
         };
         spawn::run_worker(inheritance, pipes)
     }
 
     /// What a worker needs for the metrics and health listener, if there is one.
-    fn inspection(&self) -> Option<Inspection> {
+    fn admin_endpoint(&self) -> Option<AdminEndpoint> {
         let config = &self.generation.config;
         let metrics = config.metrics.as_ref()?;
         let mut endpoints = config.endpoints.iter();
         let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
-        Some(Inspection {
+        Some(AdminEndpoint {
             endpoint,
             health: metrics.health.clone(),
             board: self.board.clone(),
