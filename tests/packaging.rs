@@ -237,14 +237,14 @@ fn honoured() -> BTreeSet<String> {
         fs::write(&path, text).unwrap();
         let checked = nginx::read(&path).unwrap();
         for (number, name) in (2..).zip(&names) {
-            let mut told = checked.faults.iter().chain(&checked.remarks);
+            let mut told = checked.errors.iter().chain(&checked.remarks);
             let nothing = told.any(|message| {
-                message.place.line == number
+                message.position.line == number
                     && (message.what == format!("{name} is ignored")
                         || message.what.starts_with(&format!("{name} is not possible"))
                         || message
                             .what
-                            .starts_with(&format!("{name} stands at the top level"))
+                            .starts_with(&format!("{name} belongs at the top level"))
                         || message.what.starts_with("unknown directive"))
             });
             if !nothing {
@@ -272,7 +272,7 @@ fn manual_knows_every_directive_of_the_switch_and_no_other() {
     let path = directory.path().join("test.conf");
     fs::write(&path, "switch { nothing; }").unwrap();
     let checked = nginx::read(&path).unwrap();
-    let fault = checked.faults.iter().map(|fault| fault.what.as_str());
+    let fault = checked.errors.iter().map(|error| error.what.as_str());
     let known = fault
         .filter_map(|what| what.split_once("; write one of "))
         .flat_map(|(_, names)| names.split(", ").map(str::to_owned))

@@ -9,13 +9,13 @@ fn print(directives: &[Directive]) -> String {
 }
 
 fuzz_target!(|text: &str| {
-    let (directives, faults) = parse(text, 0);
-    for fault in faults {
-        let line = text.split('\n').nth(fault.place.line as usize - 1);
-        assert!(line.is_some(), "a fault beyond the end");
+    let (directives, errors) = parse(text, 0);
+    for error in errors {
+        let line = text.split('\n').nth(error.position.line as usize - 1);
+        assert!(line.is_some(), "an error beyond the end");
     }
     let printed = print(&directives);
-    let (again, faults) = parse(&printed, 0);
-    assert!(faults.is_empty(), "{faults:?}");
+    let (again, errors) = parse(&printed, 0);
+    assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(print(&again), printed);
 });

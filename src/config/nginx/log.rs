@@ -1,251 +1,233 @@
-//! `error_log`, `access_log`, `log_format` and `pid`.
+//! `error_log`, `access_log` and `log_format`.
 
 use log::LevelFilter;
 
 use crate::config::logs::Target;
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::{AccessLog, Server};
-use crate::config::nginx::syntax::{Directive, Quoted, Word};
-use crate::config::nginx::syslog::syslog;
+use crate::config::nginx::context::Context;
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{Directive, Position, Quoted, Word};
+use crate::config::nginx::syslog::parse_syslog;
 
-impl Reader {
-    /// A directive about logs or the pid file, outside of servers.
-    pub(crate) fn log_directive(&mut self, http: &mut Server, directive: &Directive) -> bool {
-        match directive.name.text.as_str() {
-            "error_log" => self.error_log(directive),
-            "access_log" => self.access_log(http, directive),
-            "log_format" => self.log_format(directive),
-            "pid" => self.pid(directive),
-            _ => return false,
-        }
-        true
-    }
+/// The target and level of the first `error_log`: maintd has one for all its messages.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorLog(Option<(Target, LevelFilter)>);
 
-    fn pid(&mut self, directive: &Directive) {
-        if self.config.pid.is_some() {
-            self.fault(
-                directive.name.place,
-                "pid for a second time; delete one of them",
-            );
-        } else if let Some(path) = self.argument(directive) {
-            self.config.pid = Some(self.directory.join(path));
-        }
-    }
-
-    fn error_log(&mut self, directive: &Directive) {
-        let Some((first, options)) = directive.arguments.split_first() else {
-            self.fault(
-                directive.name.place,
-                "error_log without a target; write error_log FILE;",
-            );
+impl ErrorLog {
+    /// The first directive wins: in nginx the main level precedes `http`.
+    pub(crate) fn set(&mut self, directive: &Directive, context: &mut Context) {
+        let Some((first, level)) = parse_level(directive, &mut context.diagnostics) else {
             return;
-        };
-        let level = match options {
-            // nginx's own default.
-            [] => Some(LevelFilter::Error),
-            [word] => level(&word.text),
-            // nginx's levels for debugging a part of it may stand together.
-            all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
-            [_, more, ..] => {
-                self.fault(
-                    more.place,
-                    "error_log takes a target and a level; write error_log FILE LEVEL;",
-                );
-                return;
-            }
-        };
-        let Some(level) = level else {
-            return self.wrong_value(
-                directive,
-                1,
-                "one of debug, info, notice, warn, error, crit, alert and emerg",
-            );
         };
         if first.text.starts_with("memory:") {
-            self.remark(first.place, "error_log to memory is ignored");
+            let what = "error_log to memory is ignored";
+            context.diagnostics.remark(first.position, what);
             return;
         }
-        let Some(target) = self.target_of_log(first) else {
+        let Some(target) = parse_target(first, context) else {
             return;
         };
-        let chosen = (target, Some(level));
-        let logs = &mut self.config.logs;
-        // What is said first holds: nginx's main level comes before http.
-        match self.error_log_is_set {
-            false => {
-                (logs.error, logs.level) = chosen;
-                self.error_log_is_set = true;
-            }
-            true if (&logs.error, &logs.level) == (&chosen.0, &chosen.1) => {}
-            true => self.remark(
-                first.place,
+        let chosen = (target, level);
+        if *self.0.get_or_insert_with(|| chosen.clone()) != chosen {
+            context.diagnostics.remark(
+                first.position,
                 "a second error_log is ignored: maintd has one for all its messages, the first",
-            ),
+            );
         }
     }
 
-    /// `access_log`, of `http` or of one server.
-    pub(crate) fn access_log(&mut self, server: &mut Server, directive: &Directive) {
-        let Some((first, rest)) = directive.arguments.split_first() else {
-            self.fault(
-                directive.name.place,
-                "access_log without a target; write access_log FILE; or access_log off;",
+    pub(crate) fn take(self) -> Option<(Target, LevelFilter)> {
+        self.0
+    }
+}
+
+/// The word of the target, and the level.
+fn parse_level<'a>(
+    directive: &'a Directive,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'a Word, LevelFilter)> {
+    let Some((first, options)) = directive.arguments.split_first() else {
+        diagnostics.error(
+            directive.name.position,
+            "error_log without a target; write error_log FILE;",
+        );
+        return None;
+    };
+    let level = match options {
+        // The default of nginx.
+        [] => Some(LevelFilter::Error),
+        [word] => level(&word.text),
+        // nginx accepts several levels that debug a part of it.
+        all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
+        [_, more, ..] => {
+            diagnostics.error(
+                more.position,
+                "error_log takes a target and a level; write error_log FILE LEVEL;",
             );
-            return;
-        };
-        let place = first.place;
-        if first.text == "off" {
-            if let Some(more) = rest.first() {
-                self.fault(
-                    more.place,
-                    "access_log off takes nothing else; write access_log off;",
-                );
-            }
-            // nginx's way: it takes back what stands beside it.
-            server.access_log = Some(AccessLog {
-                target: None,
-                place,
+            return None;
+        }
+    };
+    if level.is_none() {
+        let levels = "one of debug, info, notice, warn, error, crit, alert and emerg";
+        diagnostics.wrong_value(directive, 1, levels);
+    }
+    Some((first, level?))
+}
+
+/// An `access_log` directive.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessLog {
+    /// The target; `None` is `off`.
+    target: Option<Target>,
+    position: Position,
+}
+
+/// Applies an `access_log` directive to those that precede it at the same level.
+pub(crate) fn set_access_log(
+    current: &mut Option<AccessLog>,
+    directive: &Directive,
+    context: &mut Context,
+) {
+    let Some((first, rest)) = directive.arguments.split_first() else {
+        context.diagnostics.error(
+            directive.name.position,
+            "access_log without a target; write access_log FILE; or access_log off;",
+        );
+        return;
+    };
+    let position = first.position;
+    if first.text == "off" {
+        if let Some(more) = rest.first() {
+            context.diagnostics.error(
+                more.position,
+                "access_log off takes no options; write access_log off;",
+            );
+        }
+        // As in nginx, it cancels the others of its level.
+        *current = Some(AccessLog {
+            target: None,
+            position,
+        });
+        return;
+    }
+    let Some(target) = parse_target(first, context) else {
+        return;
+    };
+    let options = match rest.split_first() {
+        Some((format, options)) if !is_option(format) => {
+            check_format(format, context);
+            options
+        }
+        Some(_) | None => rest,
+    };
+    let diagnostics = &mut context.diagnostics;
+    for option in options {
+        let text = Quoted(&option.text);
+        if is_option(option) {
+            diagnostics.remark(option.position, format!("{text} is ignored"));
+        } else {
+            let what = format!("unknown option {text} of access_log; delete it");
+            diagnostics.error(option.position, what);
+        }
+    }
+    match current {
+        Some(AccessLog {
+            target: Some(other),
+            ..
+        }) if *other != target => diagnostics.remark(
+            position,
+            "a second access_log is ignored: every request is logged once, to the first",
+        ),
+        Some(_) => {}
+        None => {
+            *current = Some(AccessLog {
+                target: Some(target),
+                position,
             });
-            return;
-        }
-        let Some(target) = self.target_of_log(first) else {
-            return;
-        };
-        let options = match rest.split_first() {
-            Some((format, options)) if !is_option(format) => {
-                self.format(format);
-                options
-            }
-            Some(_) | None => rest,
-        };
-        for option in options {
-            if is_option(option) {
-                let option_text = Quoted(&option.text).to_string();
-                self.remark(option.place, format!("{option_text} is ignored"));
-            } else {
-                self.fault(
-                    option.place,
-                    format!(
-                        "unknown option {} of access_log; delete it",
-                        Quoted(&option.text)
-                    ),
-                );
-            }
-        }
-        match &server.access_log {
-            Some(AccessLog {
-                target: Some(other),
-                ..
-            }) if *other != target => self.remark(
-                place,
-                "a second access_log is ignored: every request is written once, to the first",
-            ),
-            Some(_) => {}
-            None => {
-                server.access_log = Some(AccessLog {
-                    target: Some(target),
-                    place,
-                });
-            }
-        }
-    }
-
-    /// The format of an access log: we have one.
-    fn format(&mut self, word: &Word) {
-        if word.text == "combined" {
-            return;
-        }
-        let name = Quoted(&word.text).to_string();
-        if self.log_formats.contains(&word.text) {
-            self.remark(
-                word.place,
-                format!("log_format {name} is ignored: requests are written as combined"),
-            );
-        } else {
-            self.fault(
-                word.place,
-                format!("unknown log format {name}; give combined"),
-            );
-        }
-    }
-
-    fn log_format(&mut self, directive: &Directive) {
-        match directive.arguments.first() {
-            Some(name) => self.log_formats.push(name.text.clone()),
-            None => self.fault(
-                directive.name.place,
-                "log_format without a name; write log_format NAME '...'; or delete it",
-            ),
-        }
-    }
-
-    /// Makes one access log of those of the servers.
-    pub(crate) fn take_access_log(&mut self, servers: &[Server], http: &Server) {
-        let said = |server: &Server| server.access_log.clone().or(http.access_log.clone());
-        let logs: Vec<_> = servers.iter().map(said).collect();
-        let first = logs.iter().flatten().find(|log| log.target.is_some());
-        let target = first.and_then(|log| log.target.clone());
-        let mut told = Vec::new();
-        for (server, other) in servers.iter().zip(&logs) {
-            let (place, what) = match other {
-                _ if other.as_ref().and_then(|log| log.target.as_ref()) == target.as_ref() => {
-                    continue;
-                }
-                Some(AccessLog {
-                    target: Some(_),
-                    place,
-                }) => (
-                    *place,
-                    "this access_log is ignored: all servers here share one, the first",
-                ),
-                Some(AccessLog {
-                    target: None,
-                    place,
-                }) => (
-                    *place,
-                    "access_log off is ignored: all servers here share one log",
-                ),
-                None => (
-                    server.place,
-                    "the requests of this server are logged too: all servers here share one access_log",
-                ),
-            };
-            // What http says, it says for several servers.
-            if !told.contains(&place) {
-                told.push(place);
-                self.remark(place, what);
-            }
-        }
-        self.config.logs.access = target;
-    }
-
-    fn target_of_log(&mut self, word: &Word) -> Option<Target> {
-        let text = word.text.as_str();
-        if text == "stderr" {
-            return Some(Target::Stderr);
-        }
-        if let Some(parameters) = text.strip_prefix("syslog:") {
-            return match syslog(parameters) {
-                Ok(syslog) => Some(Target::Syslog(syslog)),
-                Err(what) => {
-                    self.fault(word.place, what);
-                    None
-                }
-            };
-        }
-        if text.contains('$') {
-            self.fault(word.place, "variables are not possible here; name one file");
-            None
-        } else if text.is_empty() {
-            self.fault(word.place, "a log without a name; name a file");
-            None
-        } else {
-            Some(Target::File(self.directory.join(text)))
         }
     }
 }
 
-/// What nginx's access_log takes behind the format.
+/// Checks the format of an access log: maintd has only `combined`.
+fn check_format(word: &Word, context: &mut Context) {
+    if word.text == "combined" {
+        return;
+    }
+    let name = Quoted(&word.text);
+    if context.log_formats.contains(&word.text) {
+        let what = format!("log_format {name} is ignored: requests are logged as combined");
+        context.diagnostics.remark(word.position, what);
+    } else {
+        let what = format!("unknown log format {name}; give combined");
+        context.diagnostics.error(word.position, what);
+    }
+}
+
+pub(crate) fn add_log_format(directive: &Directive, context: &mut Context) {
+    match directive.arguments.first() {
+        Some(name) => context.log_formats.push(name.text.clone()),
+        None => context.diagnostics.error(
+            directive.name.position,
+            "log_format without a name; write log_format NAME '...'; or delete it",
+        ),
+    }
+}
+
+/// The access log of all servers: the first target. Differing servers, given by position and directive, are reported.
+pub(crate) fn common_access_log(
+    servers: &[(Position, Option<&AccessLog>)],
+    diagnostics: &mut Diagnostics,
+) -> Option<Target> {
+    let mut targets = servers
+        .iter()
+        .filter_map(|(_, log)| log.and_then(|log| log.target.as_ref()));
+    let target = targets.next();
+    let mut reported = Vec::new();
+    for (server, log) in servers {
+        let (position, what) = match log {
+            _ if log.and_then(|log| log.target.as_ref()) == target => continue,
+            Some(log) if log.target.is_some() => (
+                log.position,
+                "this access_log is ignored: all servers share one, the first",
+            ),
+            Some(log) => (
+                log.position,
+                "access_log off is ignored: all servers share one log",
+            ),
+            None => (
+                *server,
+                "the requests of this server are logged too: all servers share one access_log",
+            ),
+        };
+        // Servers inherit that of http.
+        if !reported.contains(&position) {
+            reported.push(position);
+            diagnostics.remark(position, what);
+        }
+    }
+    target.cloned()
+}
+
+fn parse_target(word: &Word, context: &mut Context) -> Option<Target> {
+    let text = word.text.as_str();
+    let error = if text == "stderr" {
+        return Some(Target::Stderr);
+    } else if let Some(parameters) = text.strip_prefix("syslog:") {
+        match parse_syslog(parameters) {
+            Ok(syslog) => return Some(Target::Syslog(syslog)),
+            Err(what) => what,
+        }
+    } else if text.contains('$') {
+        "variables are not possible here; name one file".to_owned()
+    } else if text.is_empty() {
+        "a log without a name; name a file".to_owned()
+    } else {
+        return Some(Target::File(context.directory.join(text)));
+    };
+    context.diagnostics.error(word.position, error);
+    None
+}
+
+/// An option of `access_log`, which follows the format.
 fn is_option(word: &Word) -> bool {
     word.text == "gzip"
         || word
@@ -254,7 +236,7 @@ fn is_option(word: &Word) -> bool {
             .is_some_and(|(name, _)| ["buffer", "flush", "gzip", "if"].contains(&name))
 }
 
-/// nginx's levels as ours.
+/// The level for one of nginx.
 fn level(text: &str) -> Option<LevelFilter> {
     match text {
         "debug" => Some(LevelFilter::Debug),
@@ -266,7 +248,7 @@ fn level(text: &str) -> Option<LevelFilter> {
     }
 }
 
-/// Whether it is nginx's level for debugging one part of nginx.
+/// A level that debugs one part of nginx.
 fn is_debugging(text: &str) -> bool {
     let parts = ["core", "alloc", "mutex", "event", "http", "mail", "stream"];
     text.strip_prefix("debug_")
@@ -278,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_mapped_on_ours() {
+    fn levels_of_nginx_are_mapped() {
         assert_eq!(level("crit"), Some(LevelFilter::Error));
         assert_eq!(level("notice"), Some(LevelFilter::Info));
         assert_eq!(level("debug_http"), Some(LevelFilter::Debug));

@@ -1,80 +1,80 @@
-//! Values as nginx writes them: numbers, times, sizes.
+//! Values of directives: words, numbers, times, blocks.
 
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::config::nginx::Reader;
-use crate::config::nginx::syntax::{Directive, Quoted, Word};
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{Directive, Word};
 
-impl Reader {
-    /// The only argument of a directive.
-    pub(crate) fn argument<'a>(&mut self, directive: &'a Directive) -> Option<&'a str> {
-        self.word(directive).map(|word| word.text.as_str())
-    }
+/// The only argument of a directive.
+pub(crate) fn argument<'a>(
+    directive: &'a Directive,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a str> {
+    word(directive, diagnostics).map(|word| word.text.as_str())
+}
 
-    /// The same with its place.
-    pub(crate) fn word<'a>(&mut self, directive: &'a Directive) -> Option<&'a Word> {
-        match directive.arguments.as_slice() {
-            [one] => Some(one),
-            _ => {
-                let name = &directive.name.text;
-                self.fault(
-                    directive.name.place,
-                    format!("{name} takes one value; write {name} VALUE;"),
-                );
-                None
-            }
+/// The only argument of a directive, with its position.
+pub(crate) fn word<'a>(
+    directive: &'a Directive,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Word> {
+    match directive.arguments.as_slice() {
+        [one] => Some(one),
+        _ => {
+            let name = &directive.name.text;
+            let what = format!("{name} takes one value; write {name} VALUE;");
+            diagnostics.error(directive.name.position, what);
+            None
         }
     }
+}
 
-    /// A number, 1 at least.
-    pub(crate) fn number(&mut self, directive: &Directive) -> Option<u32> {
-        let text = self.argument(directive)?;
-        let number = text.parse().ok().filter(|number| *number > 0);
-        if number.is_none() {
-            self.wrong_value(directive, 0, "a number from 1");
+/// A number from 1.
+pub(crate) fn number(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<u32> {
+    let text = argument(directive, diagnostics)?;
+    let number = text.parse().ok().filter(|number| *number > 0);
+    if number.is_none() {
+        diagnostics.wrong_value(directive, 0, "a number from 1");
+    }
+    number
+}
+
+/// `on` or `off`.
+pub(crate) fn switch(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<bool> {
+    match argument(directive, diagnostics)? {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => {
+            diagnostics.wrong_value(directive, 0, "on or off");
+            None
         }
-        number
     }
+}
 
-    /// Sets one of the times. nginx takes a second one after `keepalive_timeout`, which is only said to the client.
-    pub(crate) fn time(
-        &mut self,
-        directive: &Directive,
-        of: impl FnOnce(&mut Config) -> &mut Duration,
-    ) {
-        if let Some(time) = self.duration(directive) {
-            *of(&mut self.config) = time;
-        }
+/// A time. A second argument is ignored: that of `keepalive_timeout` is only sent to the client.
+pub(crate) fn duration(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<Duration> {
+    let Some(first) = directive.arguments.first() else {
+        argument(directive, diagnostics);
+        return None;
+    };
+    let time = time(&first.text);
+    if time.is_none() {
+        diagnostics.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s");
     }
+    time
+}
 
-    /// The time that a directive says first.
-    pub(crate) fn duration(&mut self, directive: &Directive) -> Option<Duration> {
-        let Some(first) = directive.arguments.first() else {
-            self.argument(directive);
-            return None;
-        };
-        let time = time(&first.text);
-        if time.is_none() {
-            self.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s");
-        }
-        time
-    }
-
-    /// Tells that an argument is none of what it should be.
-    pub(crate) fn wrong_value(&mut self, directive: &Directive, number: usize, expected: &str) {
-        let Some(argument) = directive.arguments.get(number) else {
-            return;
-        };
-        let value = Quoted(&argument.text).to_string();
-        self.fault(
-            argument.place,
-            format!(
-                "wrong value {value} for {}; give {expected}",
-                directive.name.text
-            ),
-        );
-    }
+/// The block of a directive; an error and no directives if it has none.
+pub(crate) fn block<'a>(
+    directive: &'a Directive,
+    diagnostics: &mut Diagnostics,
+) -> &'a [Directive] {
+    directive.block.as_deref().unwrap_or_else(|| {
+        let name = &directive.name.text;
+        let what = format!("{name} without a block; write {name} {{ ... }}");
+        diagnostics.error(directive.name.position, what);
+        &[]
+    })
 }
 
 /// A time in nginx's units, from `ms` to `y`; a number alone is seconds.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_nginx_reads_them() {
+    fn times_are_parsed_as_in_nginx() {
         for (text, seconds) in [
             ("10", 10.0),
             ("10s", 10.0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use crate::config::Config;
-use crate::config::server_name::{Hosts, SiteNumber};
+use crate::config::server_name::{SiteNumber, VirtualHosts};
 use crate::error::Error;
 use crate::serve::answer::load;
 use crate::serve::answer::retry_after::{BEGINNING, Countdown};
@@ -21,7 +21,7 @@ pub struct Sites {
     /// The ready answers of all sites.
     pub answers: Arc<Answers>,
     /// Which of them are meant here.
-    pub hosts: Hosts,
+    pub hosts: VirtualHosts,
     /// The requests of one connection after which it is closed.
     pub max_requests: u32,
     /// The worker is to end: the next request of each connection is its last.
@@ -36,7 +36,7 @@ impl Sites {
     pub fn one(answers: Answers, max_requests: u32) -> Self {
         Self {
             answers: Arc::new(answers),
-            hosts: Hosts::one(),
+            hosts: VirtualHosts::one(),
             max_requests,
             draining: false,
             countdown: None,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::clock;
-use crate::config::server_name::{Hosts, ServerName};
+use crate::config::server_name::{ServerName, VirtualHosts};
 use crate::serve::answer::retry_after::Countdown;
 use crate::serve::answer::{Answers, Content};
 use crate::serve::connection::tests::script::{Event, Script};
@@ -76,7 +76,7 @@ fn answers_of_several_sites_come_in_order_through_any_room() {
         .map(|(kind, page)| Content::of_page(page.as_bytes(), kind, Duration::from_secs(300)));
     let names = ["a", "b"].map(|name| [name.parse().unwrap()]);
     let sites = Sites {
-        hosts: Hosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
+        hosts: VirtualHosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
         ..Sites::one(Answers::of_sites(&contents).unwrap(), 1000)
     };
     let asked = ["a", "b", "B:80", "c", "b."];
