@@ -192,9 +192,9 @@ fn covers(own: &str, server_name: &str) -> bool {
         return true;
     }
     let rest = own.strip_prefix("*.");
-    let behind = server_name.split_once('.').map(|(_, behind)| behind);
-    rest.zip(behind)
-        .is_some_and(|(rest, behind)| rest.eq_ignore_ascii_case(behind))
+    let parent = server_name.split_once('.').map(|(_, parent)| parent);
+    rest.zip(parent)
+        .is_some_and(|(rest, parent)| rest.eq_ignore_ascii_case(parent))
 }
 
 #[cfg(test)]

@@ -102,17 +102,17 @@ fn candidates(list: &str) -> Vec<String> {
     let mut rest = list.trim_start_matches(is_between);
     while !rest.is_empty() {
         let end = rest.find(|letter: char| letter.is_ascii_whitespace());
-        let (url, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let (url, after) = rest.split_at(end.unwrap_or(rest.len()));
         let bare = url.trim_end_matches(',');
         found.push(bare.to_owned());
         // The descriptor ends at the next comma.
         let has_size = bare.len() == url.len();
-        let behind = if has_size {
-            behind.split_once(',').map_or("", |(_, behind)| behind)
+        let after = if has_size {
+            after.split_once(',').map_or("", |(_, after)| after)
         } else {
-            behind
+            after
         };
-        rest = behind.trim_start_matches(is_between);
+        rest = after.trim_start_matches(is_between);
     }
     found
 }
@@ -145,7 +145,7 @@ fn without_comments(style: &str) -> String {
     while let Some((before, comment)) = rest.split_once("/*") {
         bare.push_str(before);
         bare.push(' ');
-        rest = comment.split_once("*/").map_or("", |(_, behind)| behind);
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
     }
     bare + rest
 }
@@ -159,7 +159,7 @@ fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> 
         scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
             && scheme.chars().all(is_letter)
     };
-    let behind = match scheme.filter(is_scheme) {
+    let hierarchy = match scheme.filter(is_scheme) {
         None => url,
         Some(scheme)
             if ["http", "https"]
@@ -170,13 +170,13 @@ fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> 
         }
         Some(_) => return false,
     };
-    match behind.strip_prefix("//") {
+    match hierarchy.strip_prefix("//") {
         Some(rest) => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let place = authority.rsplit('@').next().unwrap_or_default();
-            let (host, port) = match place.rsplit_once(':') {
+            let host_port = authority.rsplit('@').next().unwrap_or_default();
+            let (host, port) = match host_port.rsplit_once(':') {
                 Some((host, port)) if !port.ends_with(']') => (host, port),
-                Some(_) | None => (place, ""),
+                Some(_) | None => (host_port, ""),
             };
             !host.is_empty() && matches!(port, "" | "80" | "443") && is_own_host(host)
         }

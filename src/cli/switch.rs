@@ -134,7 +134,7 @@ fn network(text: &str) -> Result<Network, String> {
 
 impl SwitchOnFlags {
     /// The request to switch on, for these networks only.
-    fn wish(&mut self, only: Vec<Network>) -> Wish {
+    fn request(&mut self, only: Vec<Network>) -> Wish {
         Wish {
             only,
             except: std::mem::take(&mut self.except),
@@ -149,13 +149,13 @@ impl SwitchOnFlags {
 
 impl On {
     pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
-        let mut wish = self.flags.wish(self.only);
-        wish.resume = self.resume;
+        let mut request = self.flags.request(self.only);
+        request.resume = self.resume;
         let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
         if self.flags.dry_run {
-            return print(&switch.dry_on(&wish)?);
+            return print(&switch.dry_on(&request)?);
         }
-        switch.on(&wish).map(|()| 0)
+        switch.on(&request).map(|()| 0)
     }
 }
 
@@ -190,12 +190,12 @@ impl Status {
 
 impl Run {
     pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
-        let wish = self.flags.wish(Vec::new());
+        let request = self.flags.request(Vec::new());
         let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
         if self.flags.dry_run {
-            return print(&switch.dry_run(&wish, &self.command)?);
+            return print(&switch.dry_run(&request, &self.command)?);
         }
-        let Ending { status, fault } = switch.run(&wish, &self.command)?;
+        let Ending { status, fault } = switch.run(&request, &self.command)?;
         if let Some(fault) = fault {
             log::error!("{fault}");
         }

@@ -139,7 +139,7 @@ impl ListenSpec {
     #[must_use]
     pub fn endpoints(self, secure: bool) -> Vec<Endpoint> {
         match self {
-            Self::At(place) => vec![Endpoint::new(place, secure)],
+            Self::At(address) => vec![Endpoint::new(address, secure)],
             Self::Localhost(port) => localhost(port, secure).to_vec(),
             Self::Everywhere(port) => {
                 let all = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);

@@ -384,9 +384,7 @@ fn check_warns_of_what_is_missing_from_a_bundle_and_of_what_is_too_much() {
         files.warnings(),
         [
             format!(": \"CN=other.example\" (line {second}) {unrelated}"),
-            format!(
-                ": line {fourth} repeats the certificate of line 1; delete it"
-            ),
+            format!(": line {fourth} repeats the certificate of line 1; delete it"),
         ]
     );
 }

@@ -87,10 +87,7 @@ fn what_is_different_from_nginx_is_told() {
 fn what_is_wrong_is_told_where_it_stands() {
     for (directive, fault) in [
         ("pid;", "1:1: pid takes one value; write pid VALUE;"),
-        (
-            "pid a; pid b;",
-            "1:8: a duplicate pid; delete one of them",
-        ),
+        ("pid a; pid b;", "1:8: a duplicate pid; delete one of them"),
         (
             "error_log;",
             "1:1: error_log without a target; write error_log FILE;",

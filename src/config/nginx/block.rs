@@ -88,7 +88,7 @@ impl Server {
             "ssl_protocols" => self.versions = tls::parse_protocols(directive, diagnostics),
             "ssl_session_timeout" => self.session_timeout = value::duration(directive, diagnostics),
             "ssl_session_tickets" => {
-                if let Some(tickets) = value::switch(directive, diagnostics) {
+                if let Some(tickets) = value::on_or_off(directive, diagnostics) {
                     self.session_tickets = Some(tickets);
                 }
             }

@@ -147,7 +147,7 @@ impl Reader {
             "access_log" => set_access_log(&mut self.http.access_log, directive, context),
             "log_format" => add_log_format(directive, context),
             "placeholders" => {
-                if let Some(placeholders) = value::switch(directive, diagnostics) {
+                if let Some(placeholders) = value::on_or_off(directive, diagnostics) {
                     config.placeholders = placeholders;
                 }
             }

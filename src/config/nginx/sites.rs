@@ -198,7 +198,7 @@ fn position_of_listen(server: &Server, endpoint: &Endpoint) -> Position {
 /// Whether two endpoints share a socket. Port 0 is a different port for each protocol.
 fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
     let any_port =
-        |place: &BindAddr| matches!(place, BindAddr::Tcp(address) if address.port() == 0);
+        |bound: &BindAddr| matches!(bound, BindAddr::Tcp(address) if address.port() == 0);
     one.place == other.place && (one.secure == other.secure || !any_port(&one.place))
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn number(directive: &Directive, diagnostics: &mut Diagnostics) -> Op
 }
 
 /// `on` or `off`.
-pub(crate) fn switch(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<bool> {
+pub(crate) fn on_or_off(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<bool> {
     match argument(directive, diagnostics)? {
         "on" => Some(true),
         "off" => Some(false),

@@ -327,8 +327,8 @@ mod tests {
             "damaged",
             "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
         );
-        let faulty = write(
-            "faulty",
+        let invalid = write(
+            "invalid",
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         );
         let odd = write(
@@ -357,9 +357,9 @@ mod tests {
                 "{}damaged:2: \"!\" is not base64; copy the CERTIFICATE of line 1 again",
             ),
             (
-                &faulty,
+                &invalid,
                 &key,
-                "{}faulty:1: not a certificate, or a damaged one; copy it again",
+                "{}invalid:1: not a certificate, or a damaged one; copy it again",
             ),
             (
                 &chain,
