@@ -630,8 +630,8 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
         warned("refers to \"//shop.example/x.png\" on this site"),
         "{lines:#?}"
     );
-    let wanted = lines.iter().filter(|line| line.contains(" wants "));
-    assert_eq!(wanted.count(), 2, "{lines:#?}");
+    let references = lines.iter().filter(|line| line.contains(" refers to "));
+    assert_eq!(references.count(), 2, "{lines:#?}");
 }
 
 /// As nginx has it, and not a timeout of nothing.
