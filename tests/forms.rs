@@ -640,7 +640,7 @@ fn a_wrong_origin_is_told_with_its_place() {
             "2:13",
             "wrong value \"https://a.example/\" for cors_origin; give an origin",
         ),
-        (" https://a.example *", "2:31", "* stands alone"),
+        (" https://a.example *", "2:31", "* excludes other origins"),
         (
             " https://a.example https://A.example:443",
             "2:31",

@@ -29,19 +29,19 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   maintd serve --listen 80 --page sorry.html
   maintd serve --tls-listen 443 --cert cert.pem --key key.pem
-  maintd serve -c /etc/nginx/nginx.conf";
+  maintd serve -c maintd.conf";
 
 const ON_EXAMPLES: &str = "\
 Examples:
   maintd on --until 21:00 --message \"We install new disks.\"
-  maintd on --except 192.0.2.10        for everybody but the administrator
+  maintd on --except 192.0.2.10        for all but this address
   maintd on 198.51.100.0/24            for this network only
-  maintd on --dry-run                  show what would be done";
+  maintd on --dry-run                  print the commands only";
 
 const OFF_EXAMPLES: &str = "\
 Examples:
   maintd off
-  maintd off --dry-run                 show what would be done";
+  maintd off --dry-run                 print the commands only";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

@@ -11,7 +11,7 @@ use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::header::AnswerFields;
 use crate::config::nginx::listen::Listen;
 use crate::config::nginx::log::AccessLog;
-use crate::config::nginx::syntax::{Directive, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
 use crate::config::nginx::{tls, value};
 use crate::config::server_name::ServerName;
 use crate::config::site::{Cors, TlsVersions};
@@ -66,45 +66,42 @@ impl Server {
     }
 
     /// Applies a directive that `http`, a server and a location may have. Returns `false` if it is another one.
-    pub(crate) fn set(&mut self, directive: &Directive, context: &mut Context) -> bool {
+    pub(crate) fn set(
+        &mut self,
+        directive: &Directive,
+        context: &mut Context,
+    ) -> Result<bool, ConfigError> {
         let position = directive.name.position;
         let diagnostics = &mut context.diagnostics;
         match directive.name.text.as_str() {
-            "root" => self.root = value::word(directive, diagnostics).cloned(),
-            "index" => self.index = parse_index(directive, diagnostics),
+            "root" => self.root = Some(value::word(directive)?.clone()),
+            "index" => self.index = Some(parse_index(directive)?),
             "error_page" => {
-                if let Some(target) = parse_error_page(directive, diagnostics) {
+                if let Some(target) = parse_error_page(directive, diagnostics)? {
                     self.error_page = Some(target);
                 }
             }
-            "ssl_certificate" => {
-                let path = context.path(directive);
-                self.certificates.extend(path.map(|path| (path, position)));
-            }
-            "ssl_certificate_key" => {
-                let path = context.path(directive);
-                self.keys.extend(path.map(|path| (path, position)));
-            }
-            "ssl_protocols" => self.versions = tls::parse_protocols(directive, diagnostics),
-            "ssl_session_timeout" => self.session_timeout = value::duration(directive, diagnostics),
-            "ssl_session_tickets" => {
-                if let Some(tickets) = value::on_or_off(directive, diagnostics) {
-                    self.session_tickets = Some(tickets);
-                }
-            }
+            "ssl_certificate" => self.certificates.push((context.path(directive)?, position)),
+            "ssl_certificate_key" => self.keys.push((context.path(directive)?, position)),
+            "ssl_protocols" => self.versions = tls::parse_protocols(directive, diagnostics)?,
+            "ssl_session_timeout" => self.session_timeout = Some(value::duration(directive)?),
+            "ssl_session_tickets" => self.session_tickets = Some(value::on_or_off(directive)?),
             "retry_after" => {
-                if let Some(seconds) = value::number(directive, diagnostics) {
-                    self.retry_after = Some(Duration::from_secs(seconds.into()));
-                }
+                let seconds = value::number(directive)?;
+                self.retry_after = Some(Duration::from_secs(seconds.into()));
             }
-            "cors_origin" if self.cors.is_some() => diagnostics.error(
-                position,
-                "a duplicate cors_origin; put all origins into one",
-            ),
-            "cors_origin" => self.cors = Some(parse_cors_origin(directive, diagnostics)),
+            "cors_origin" if self.cors.is_some() => {
+                let what = "a duplicate cors_origin; put all origins into one";
+                return Err(directive.name.message(what));
+            }
+            "cors_origin" => {
+                // Set even after an error, so that a duplicate is reported.
+                self.cors = Some(Cors::None);
+                self.cors = Some(parse_cors_origin(directive, diagnostics)?);
+            }
             _ => return self.fields.set(directive, diagnostics),
         }
-        true
+        Ok(true)
     }
 
     /// Inherits from `http` what the block does not set itself, directive by directive as in nginx.
@@ -179,19 +176,13 @@ pub(crate) struct Step {
 }
 
 /// `index FILE ...`; files with variables are skipped.
-pub(crate) fn parse_index(
-    directive: &Directive,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<String>> {
+pub(crate) fn parse_index(directive: &Directive) -> Result<Vec<String>, ConfigError> {
     if directive.arguments.is_empty() {
-        diagnostics.error(
-            directive.name.position,
-            "index without a file; write index FILE;",
-        );
-        return None;
+        let what = "index without a file; write index FILE;";
+        return Err(directive.name.message(what));
     }
     let files = directive.arguments.iter().map(|word| word.text.clone());
-    Some(files.filter(|file| !file.contains('$')).collect())
+    Ok(files.filter(|file| !file.contains('$')).collect())
 }
 
 /// The text of `return 503 TEXT`. A `return` with another status is an error, and counts as a `return 503` from then on.
@@ -200,10 +191,9 @@ pub(crate) fn parse_return(directive: &Directive, diagnostics: &mut Diagnostics)
         [code] if code.text == "503" => None,
         [code, text] if code.text == "503" => Some(text.clone()),
         _ => {
-            diagnostics.error(
-                directive.name.position,
+            diagnostics.error(directive.name.message(
                 "return with another status than 503 is not possible: maintd answers everything with 503; write return 503;",
-            );
+            ));
             None
         }
     }
@@ -213,37 +203,27 @@ pub(crate) fn parse_return(directive: &Directive, diagnostics: &mut Diagnostics)
 fn parse_error_page(
     directive: &Directive,
     diagnostics: &mut Diagnostics,
-) -> Option<(String, Position)> {
+) -> Result<Option<(String, Position)>, ConfigError> {
     let Some((target, codes)) = directive.arguments.split_last() else {
-        diagnostics.error(
-            directive.name.position,
-            "error_page without a page; write error_page 503 /FILE;",
-        );
-        return None;
+        let what = "error_page without a page; write error_page 503 /FILE;";
+        return Err(directive.name.message(what));
     };
-    let at = codes.iter().position(|code| code.text == "503")?;
-    if let Some(code) = codes
-        .get(at + 1)
-        .filter(|code| code.text.starts_with('=') && code.text != "=503")
+    let Some(at) = codes.iter().position(|code| code.text == "503") else {
+        return Ok(None);
+    };
+    if let Some(code) = codes.get(at + 1)
+        && code.text.starts_with('=')
+        && code.text != "=503"
     {
-        diagnostics.remark(
-            code.position,
-            format!("{} is ignored: maintd answers with 503", Quoted(&code.text)),
-        );
+        let what = format!("{} is ignored: maintd answers with 503", Quoted(&code.text));
+        diagnostics.remark(code.message(what));
     }
     if target.text.contains("://") {
-        diagnostics.error(
-            target.position,
-            "a page on another host cannot be served; give a file of this host",
-        );
-        None
-    } else if target.text.contains('$') {
-        diagnostics.error(
-            target.position,
-            "variables are not possible here; name one file",
-        );
-        None
-    } else {
-        Some((target.text.clone(), target.position))
+        let what = "a page on another host cannot be served; give a file of this host";
+        return Err(target.message(what));
     }
+    if target.text.contains('$') {
+        return Err(target.message("variables are not possible here; name one file"));
+    }
+    Ok(Some((target.text.clone(), target.position)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::limits::Timeouts;
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::Directive;
+use crate::config::nginx::syntax::{ConfigError, Directive};
 use crate::config::nginx::value;
 
 /// The state that directives of every level share.
@@ -23,13 +23,12 @@ pub(crate) struct Context {
 
 impl Context {
     /// The path that a directive names, relative to the configuration file.
-    pub(crate) fn path(&mut self, directive: &Directive) -> Option<PathBuf> {
-        let path = value::argument(directive, &mut self.diagnostics)?;
-        Some(self.directory.join(path))
+    pub(crate) fn path(&self, directive: &Directive) -> Result<PathBuf, ConfigError> {
+        Ok(self.directory.join(value::argument(directive)?))
     }
 
     /// Sets a timeout, or another setting of connections. Returns `false` if the directive is another one.
-    pub(crate) fn set_connections(&mut self, directive: &Directive) -> bool {
+    pub(crate) fn set_connections(&mut self, directive: &Directive) -> Result<bool, ConfigError> {
         let timeouts = &mut self.timeouts;
         let timeout = match directive.name.text.as_str() {
             "keepalive_timeout" => &mut timeouts.keep_alive,
@@ -39,33 +38,25 @@ impl Context {
             "lingering_time" => &mut timeouts.linger_in_all,
             "lingering_timeout" => &mut timeouts.linger,
             "keepalive_requests" => {
-                if let Some(number) = value::number(directive, &mut self.diagnostics) {
-                    self.max_requests = number;
-                }
-                return true;
+                self.max_requests = value::number(directive)?;
+                return Ok(true);
             }
-            "ssl_ciphers" | "ssl_dhparam" | "ssl_session_cache" => {
-                self.diagnostics.remark(
-                    directive.name.position,
-                    format!(
-                        "{} is ignored: TLS here has only forward-secret AEAD suites, and tickets instead of a cache",
-                        directive.name.text
-                    ),
-                );
-                return true;
+            name @ ("ssl_ciphers" | "ssl_dhparam" | "ssl_session_cache") => {
+                self.diagnostics.remark(directive.name.message(format!(
+                    "{name} is ignored: TLS here has only forward-secret AEAD suites, and tickets instead of a cache"
+                )));
+                return Ok(true);
             }
             // maintd behaves as if these were set.
-            "ssl_prefer_server_ciphers" | "server_tokens" => return true,
-            _ => return false,
+            "ssl_prefer_server_ciphers" | "server_tokens" => return Ok(true),
+            _ => return Ok(false),
         };
-        if let Some(duration) = value::duration(directive, &mut self.diagnostics) {
-            *timeout = duration;
-        }
-        if self.timeouts.keep_alive == Duration::ZERO {
+        *timeout = value::duration(directive)?;
+        if timeouts.keep_alive == Duration::ZERO {
             // As in nginx, 0 disables keep-alive.
-            self.timeouts.keep_alive = Timeouts::default().keep_alive;
+            timeouts.keep_alive = Timeouts::default().keep_alive;
             self.max_requests = 1;
         }
-        true
+        Ok(true)
     }
 }

@@ -1,50 +1,46 @@
 //! `cors_origin`: the origins whose scripts may read the answers.
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::Directive;
+use crate::config::nginx::syntax::{ConfigError, Directive};
+use crate::config::nginx::value::wrong_value;
 use crate::config::site::{Cors, MAX_ORIGINS};
 
-/// Parses a `cors_origin`. It is set even after an error, so that a second one is reported as a duplicate.
-pub(crate) fn parse_cors_origin(directive: &Directive, diagnostics: &mut Diagnostics) -> Cors {
-    let position = directive.name.position;
+pub(crate) fn parse_cors_origin(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Cors, ConfigError> {
     let words = &directive.arguments;
     if words.is_empty() {
-        diagnostics.error(
-            position,
+        return Err(directive.name.message(
             "cors_origin without an origin; write cors_origin https://app.example; or cors_origin *;",
-        );
-        return Cors::None;
+        ));
     }
     if words.len() > MAX_ORIGINS {
-        diagnostics.error(
-            position,
-            format!("more origins than {MAX_ORIGINS}; delete some"),
-        );
-        return Cors::None;
+        let what = format!("more origins than {MAX_ORIGINS}; delete some");
+        return Err(directive.name.message(what));
     }
     if words.len() == 1 && words[0].text == "*" {
-        return Cors::Any;
+        return Ok(Cors::Any);
     }
     let mut origins: Vec<String> = Vec::new();
     for (index, word) in words.iter().enumerate() {
-        match origin(&word.text) {
-            Some(origin) if origins.contains(&origin) => diagnostics.error(
-                word.position,
-                format!("a duplicate origin {origin}; delete it"),
-            ),
-            Some(origin) => origins.push(origin),
-            None if word.text == "*" => diagnostics.error(
-                word.position,
-                "* excludes other origins; delete them, or the *",
-            ),
-            None => diagnostics.wrong_value(
+        diagnostics.error(match origin(&word.text) {
+            Some(origin) if !origins.contains(&origin) => {
+                origins.push(origin);
+                continue;
+            }
+            Some(origin) => word.message(format!("a duplicate origin {origin}; delete it")),
+            None if word.text == "*" => {
+                word.message("* excludes other origins; delete them, or the *")
+            }
+            None => wrong_value(
                 directive,
                 index,
                 "an origin such as https://app.example or https://app.example:8443, without a path",
             ),
-        }
+        });
     }
-    Cors::Origins(origins)
+    Ok(Cors::Origins(origins))
 }
 
 /// An origin as browsers send it (RFC 6454 6.2): in lower case, without the default port of the scheme.

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Position, Quoted, Word};
-use crate::config::nginx::value;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
+use crate::config::nginx::value::{self, wrong_value};
 use crate::config::site::{Cors, SiteConfig};
 
 /// Fields that let caches store an answer. They are set for the pages of the live site, and nginx sends them with a 503 only if
@@ -45,30 +45,31 @@ impl AnswerFields {
     }
 
     /// Sets a field. Returns `false` if the directive is another one.
-    pub(crate) fn set(&mut self, directive: &Directive, diagnostics: &mut Diagnostics) -> bool {
+    pub(crate) fn set(
+        &mut self,
+        directive: &Directive,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<bool, ConfigError> {
         match directive.name.text.as_str() {
-            "add_header" => self.headers.extend(parse_header(directive, diagnostics)),
-            "default_type" => {
-                self.default_type = value::argument(directive, diagnostics).map(str::to_owned);
+            "add_header" => self.headers.push(parse_header(directive)?),
+            "default_type" => self.default_type = Some(value::argument(directive)?.to_owned()),
+            "charset" => {
+                let name = value::argument(directive)?;
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
+                if name.contains('$') {
+                    let what =
+                        "a charset with a variable is ignored: the charset of the page is sent";
+                    diagnostics.remark(directive.name.message(what));
+                } else if name.is_empty() || !name.bytes().all(is_plain) {
+                    let expected = "the name of a charset, or off";
+                    return Err(wrong_value(directive, 0, expected));
+                } else {
+                    self.charset = Some(name.to_owned());
+                }
             }
-            "charset" => self.set_charset(directive, diagnostics),
-            _ => return false,
+            _ => return Ok(false),
         }
-        true
-    }
-
-    fn set_charset(&mut self, directive: &Directive, diagnostics: &mut Diagnostics) {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
-        match value::argument(directive, diagnostics) {
-            Some(name) if name.contains('$') => diagnostics.remark(
-                directive.name.position,
-                "a charset with a variable is ignored: the charset of the page is sent",
-            ),
-            Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
-                diagnostics.wrong_value(directive, 0, "the name of a charset, or off");
-            }
-            name => self.charset = name.map(str::to_owned),
-        }
+        Ok(true)
     }
 }
 
@@ -82,29 +83,24 @@ pub(crate) struct AddHeader {
     position: Position,
 }
 
-fn parse_header(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<AddHeader> {
-    let position = directive.name.position;
+fn parse_header(directive: &Directive) -> Result<AddHeader, ConfigError> {
     let (name, value, always) = match directive.arguments.as_slice() {
         [name, value] => (name, value, false),
         [name, value, always] if always.text == "always" => (name, value, true),
         _ => {
-            diagnostics.error(
-                position,
-                "add_header takes a name and a value; write add_header NAME VALUE;",
-            );
-            return None;
+            let what = "add_header takes a name and a value; write add_header NAME VALUE;";
+            return Err(directive.name.message(what));
         }
     };
     let token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
     if name.text.is_empty() || !name.text.chars().all(token) {
-        diagnostics.wrong_value(directive, 0, "the name of a field");
-        return None;
+        return Err(wrong_value(directive, 0, "the name of a field"));
     }
-    Some(AddHeader {
+    Ok(AddHeader {
         name: name.text.clone(),
         value: value.clone(),
         always,
-        position,
+        position: directive.name.position,
     })
 }
 
@@ -117,82 +113,75 @@ pub(crate) fn set_headers(
 ) {
     let now = SystemTime::now();
     for header in headers {
-        if header.check(now, diagnostics) {
-            header.add_to(site, diagnostics);
+        let remark = |what| header.position.message(what);
+        if !header.is_dropped() && diagnostics.ok(header.check_value()).is_none() {
+            continue;
+        }
+        if let Some(what) = header.remark(now) {
+            diagnostics.remark(remark(what));
+        }
+        // As in nginx, a field without a value is not sent.
+        if !header.is_dropped()
+            && !header.value.text.is_empty()
+            && let Err(what) = header.add_to(site)
+        {
+            diagnostics.remark(remark(what));
         }
     }
 }
 
 impl AddHeader {
-    /// Reports errors and remarks. Returns whether the field is sent.
-    fn check(&self, now: SystemTime, diagnostics: &mut Diagnostics) -> bool {
-        let Self { name, value, .. } = self;
-        if self.is_dropped() {
-            diagnostics.remark(
-                self.position,
-                format!(
-                    "add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
-                ),
-            );
-            return false;
-        } else if value.text.contains('$') {
-            diagnostics.error(
-                value.position,
-                "variables are not possible here; give one value",
-            );
-            return false;
-        } else if value.text.chars().any(char::is_control) {
-            diagnostics.error(
-                value.position,
-                format!(
-                    "wrong value {} for add_header; give a value of one line",
-                    Quoted(&value.text)
-                ),
-            );
-            return false;
+    /// The remark about a field that nginx and maintd do not send, or that lets caches keep the 503.
+    fn remark(&self, now: SystemTime) -> Option<String> {
+        let name = &self.name;
+        Some(if self.is_dropped() {
+            format!(
+                "add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
+            )
         } else if self.is_cacheable(now) {
-            diagnostics.remark(
-                self.position,
-                format!(
-                    "add_header {name} lets caches keep the 503 after the site is back; delete it, or write add_header Cache-Control no-store always;"
-                ),
-            );
+            format!(
+                "add_header {name} lets caches keep the 503 after the site is back; delete it, or write add_header Cache-Control no-store always;"
+            )
         } else if self.is_validator() {
-            diagnostics.remark(
-                self.position,
-                format!(
-                    "add_header {name} marks the 503 as a version of the site's own page; delete it"
-                ),
-            );
-        }
-        // As in nginx, a field without a value is not sent.
-        !value.text.is_empty()
+            format!(
+                "add_header {name} marks the 503 as a version of the site's own page; delete it"
+            )
+        } else {
+            return None;
+        })
     }
 
-    fn add_to(&self, site: &mut SiteConfig, diagnostics: &mut Diagnostics) {
+    /// Checks the value of a field that is sent.
+    fn check_value(&self) -> Result<(), ConfigError> {
+        let value = &self.value;
+        if value.text.contains('$') {
+            return Err(value.message("variables are not possible here; give one value"));
+        }
+        if value.text.chars().any(char::is_control) {
+            return Err(value.message(format!(
+                "wrong value {} for add_header; give a value of one line",
+                Quoted(&value.text)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Adds the field to a site, or returns the reason why it is ignored.
+    fn add_to(&self, site: &mut SiteConfig) -> Result<(), String> {
         let Self { name, value, .. } = self;
         let is_of_cors = || name.to_ascii_lowercase().starts_with("access-control-");
         if self.is("Retry-After") {
-            match value.text.trim().parse() {
-                Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
-                Err(_) => diagnostics.remark(
-                    self.position,
-                    "Retry-After as a date is ignored: give seconds",
-                ),
-            }
+            let seconds = value.text.trim().parse();
+            let seconds = seconds.map_err(|_| "Retry-After as a date is ignored: give seconds")?;
+            site.retry_after = Duration::from_secs(seconds);
         } else if SET_BY_MAINTD.iter().any(|own| self.is(own)) {
-            diagnostics.remark(
-                self.position,
-                format!("add_header {name} is ignored: maintd sets it"),
-            );
+            return Err(format!("add_header {name} is ignored: maintd sets it"));
         } else if site.cors != Cors::None && is_of_cors() {
-            diagnostics.remark(
-                self.position,
-                format!("add_header {name} is ignored: cors_origin sets it"),
-            );
+            return Err(format!("add_header {name} is ignored: cors_origin sets it"));
         } else {
             site.headers.push((name.clone(), value.text.clone()));
         }
+        Ok(())
     }
 
     fn is(&self, name: &str) -> bool {

@@ -2,7 +2,8 @@
 
 use crate::config::listen::{Endpoint, ListenSpec};
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+use crate::config::nginx::value::wrong_value;
 
 /// A `listen` directive.
 #[derive(Clone, Debug)]
@@ -42,64 +43,56 @@ const IGNORED: [&str; 7] = [
     "ipv6only",
 ];
 
-pub(crate) fn parse_listen(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<Listen> {
+pub(crate) fn parse_listen(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Listen, ConfigError> {
     let Some((first, options)) = directive.arguments.split_first() else {
-        diagnostics.error(
-            directive.name.position,
-            "listen without an address; write listen ADDR:PORT;",
-        );
-        return None;
+        let what = "listen without an address; write listen ADDR:PORT;";
+        return Err(directive.name.message(what));
     };
     let (mut secure, mut twin) = (false, false);
     let (mut default, mut backlog) = (None, None);
     for option in options {
-        let position = option.position;
         match option.text.as_str() {
             "ssl" => secure = true,
             "ipv6only=off" => twin = true,
-            "default_server" | "default" => default = Some(position),
+            "default_server" | "default" => default = Some(option.position),
             "reuseport" | "deferred" | "bind" | "ipv6only=on" => {}
             "proxy_protocol" => {
-                diagnostics.error(position, "proxy_protocol is not supported; delete it");
+                let what = "proxy_protocol is not supported; delete it";
+                diagnostics.error(option.message(what));
             }
-            "http2" | "quic" | "spdy" => diagnostics.remark(
-                position,
-                format!("{} is ignored: maintd has HTTP/1.1 only", option.text),
-            ),
+            text @ ("http2" | "quic" | "spdy") => {
+                let what = format!("{text} is ignored: maintd has HTTP/1.1 only");
+                diagnostics.remark(option.message(what));
+            }
             text => match text.split_once('=') {
                 Some(("backlog", number)) => match number.parse().ok().filter(|it| *it > 0) {
-                    Some(number) => backlog = Some((number, position)),
-                    None => diagnostics.error(
-                        position,
-                        format!(
-                            "wrong value {} of backlog; give a number from 1",
-                            Quoted(number)
-                        ),
-                    ),
+                    Some(number) => backlog = Some((number, option.position)),
+                    None => diagnostics.error(option.message(format!(
+                        "wrong value {} of backlog; give a number from 1",
+                        Quoted(number)
+                    ))),
                 },
                 Some((name, _)) if IGNORED.contains(&name) => {
-                    diagnostics.remark(position, format!("{} is ignored", Quoted(text)));
+                    diagnostics.remark(option.message(format!("{} is ignored", Quoted(text))));
                 }
-                Some(_) | None => diagnostics.error(
-                    position,
-                    format!("unknown option {} of listen; delete it", Quoted(text)),
-                ),
+                Some(_) | None => diagnostics.error(option.message(format!(
+                    "unknown option {} of listen; delete it",
+                    Quoted(text)
+                ))),
             },
         }
     }
-    let Some(spec) = parse_address(&first.text) else {
-        diagnostics.wrong_value(directive, 0, "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH");
-        return None;
-    };
+    let expected = "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH";
+    let spec = parse_address(&first.text).ok_or_else(|| wrong_value(directive, 0, expected))?;
     let endpoints = spec.endpoints(secure);
     // Our IPv6 sockets accept IPv6 only, so the IPv4 address has a socket of its own.
-    let twins = endpoints
-        .iter()
-        .filter(|_| twin)
-        .filter_map(Endpoint::ipv4_twin);
-    Some(Listen {
+    let twins = endpoints.iter().filter(|_| twin);
+    Ok(Listen {
         position: directive.name.position,
-        twins: twins.collect(),
+        twins: twins.filter_map(Endpoint::ipv4_twin).collect(),
         endpoints,
         default,
         backlog,

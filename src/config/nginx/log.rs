@@ -5,52 +5,22 @@ use log::LevelFilter;
 use crate::config::logs::Target;
 use crate::config::nginx::context::Context;
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
 use crate::config::nginx::syslog::parse_syslog;
+use crate::config::nginx::value::wrong_value;
 
-/// The target and level of the first `error_log`: maintd has one for all its messages.
-#[derive(Debug, Default)]
-pub(crate) struct ErrorLog(Option<(Target, LevelFilter)>);
+/// The target and level of an `error_log`.
+pub(crate) type ErrorLog = (Target, LevelFilter);
 
-impl ErrorLog {
-    /// The first directive wins: in nginx the main level precedes `http`.
-    pub(crate) fn set(&mut self, directive: &Directive, context: &mut Context) {
-        let Some((first, level)) = parse_level(directive, &mut context.diagnostics) else {
-            return;
-        };
-        if first.text.starts_with("memory:") {
-            let what = "error_log to memory is ignored";
-            context.diagnostics.remark(first.position, what);
-            return;
-        }
-        let Some(target) = parse_target(first, context) else {
-            return;
-        };
-        let chosen = (target, level);
-        if *self.0.get_or_insert_with(|| chosen.clone()) != chosen {
-            context.diagnostics.remark(
-                first.position,
-                "a second error_log is ignored: maintd has one for all its messages, the first",
-            );
-        }
-    }
-
-    pub(crate) fn take(self) -> Option<(Target, LevelFilter)> {
-        self.0
-    }
-}
-
-/// The word of the target, and the level.
-fn parse_level<'a>(
-    directive: &'a Directive,
-    diagnostics: &mut Diagnostics,
-) -> Option<(&'a Word, LevelFilter)> {
+/// Sets the error log, unless it is set: maintd has one for all its messages. In nginx the main level precedes `http`.
+pub(crate) fn set_error_log(
+    current: &mut Option<ErrorLog>,
+    directive: &Directive,
+    context: &mut Context,
+) -> Result<(), ConfigError> {
     let Some((first, options)) = directive.arguments.split_first() else {
-        diagnostics.error(
-            directive.name.position,
-            "error_log without a target; write error_log FILE;",
-        );
-        return None;
+        let what = "error_log without a target; write error_log FILE;";
+        return Err(directive.name.message(what));
     };
     let level = match options {
         // The default of nginx.
@@ -59,18 +29,24 @@ fn parse_level<'a>(
         // nginx accepts several levels that debug a part of it.
         all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
         [_, more, ..] => {
-            diagnostics.error(
-                more.position,
-                "error_log takes a target and a level; write error_log FILE LEVEL;",
-            );
-            return None;
+            let what = "error_log takes a target and a level; write error_log FILE LEVEL;";
+            return Err(more.message(what));
         }
     };
-    if level.is_none() {
-        let levels = "one of debug, info, notice, warn, error, crit, alert and emerg";
-        diagnostics.wrong_value(directive, 1, levels);
+    let levels = "one of debug, info, notice, warn, error, crit, alert and emerg";
+    let level = level.ok_or_else(|| wrong_value(directive, 1, levels))?;
+    if first.text.starts_with("memory:") {
+        let remark = first.message("error_log to memory is ignored");
+        context.diagnostics.remark(remark);
+        return Ok(());
     }
-    Some((first, level?))
+    let chosen = (parse_target(first, context)?, level);
+    if current.get_or_insert_with(|| chosen.clone()) != &chosen {
+        context.diagnostics.remark(first.message(
+            "a second error_log is ignored: maintd has one for all its messages, the first",
+        ));
+    }
+    Ok(())
 }
 
 /// An `access_log` directive.
@@ -86,90 +62,67 @@ pub(crate) fn set_access_log(
     current: &mut Option<AccessLog>,
     directive: &Directive,
     context: &mut Context,
-) {
+) -> Result<(), ConfigError> {
     let Some((first, rest)) = directive.arguments.split_first() else {
-        context.diagnostics.error(
-            directive.name.position,
-            "access_log without a target; write access_log FILE; or access_log off;",
-        );
-        return;
+        let what = "access_log without a target; write access_log FILE; or access_log off;";
+        return Err(directive.name.message(what));
     };
     let position = first.position;
     if first.text == "off" {
-        if let Some(more) = rest.first() {
-            context.diagnostics.error(
-                more.position,
-                "access_log off takes no options; write access_log off;",
-            );
-        }
         // As in nginx, it cancels the others of its level.
         *current = Some(AccessLog {
             target: None,
             position,
         });
-        return;
+        let what = "access_log off takes no options; write access_log off;";
+        return rest.first().map_or(Ok(()), |more| Err(more.message(what)));
     }
-    let Some(target) = parse_target(first, context) else {
-        return;
+    let target = parse_target(first, context)?;
+    let (format, options) = match rest.split_first() {
+        Some((format, options)) if !is_option(format) => (Some(format), options),
+        Some(_) | None => (None, rest),
     };
-    let options = match rest.split_first() {
-        Some((format, options)) if !is_option(format) => {
-            check_format(format, context);
-            options
-        }
-        Some(_) | None => rest,
-    };
+    if let Some(format) = format {
+        check_format(format, context);
+    }
     let diagnostics = &mut context.diagnostics;
     for option in options {
         let text = Quoted(&option.text);
         if is_option(option) {
-            diagnostics.remark(option.position, format!("{text} is ignored"));
+            diagnostics.remark(option.message(format!("{text} is ignored")));
         } else {
             let what = format!("unknown option {text} of access_log; delete it");
-            diagnostics.error(option.position, what);
+            diagnostics.error(option.message(what));
         }
     }
-    match current {
-        Some(AccessLog {
-            target: Some(other),
-            ..
-        }) if *other != target => diagnostics.remark(
-            position,
-            "a second access_log is ignored: every request is logged once, to the first",
-        ),
-        Some(_) => {}
-        None => {
-            *current = Some(AccessLog {
-                target: Some(target),
-                position,
-            });
-        }
+    let log = current.get_or_insert_with(|| AccessLog {
+        target: Some(target.clone()),
+        position,
+    });
+    if log.target.as_ref().is_some_and(|other| *other != target) {
+        let what = "a second access_log is ignored: every request is logged once, to the first";
+        diagnostics.remark(first.message(what));
     }
+    Ok(())
 }
 
 /// Checks the format of an access log: maintd has only `combined`.
 fn check_format(word: &Word, context: &mut Context) {
-    if word.text == "combined" {
-        return;
-    }
     let name = Quoted(&word.text);
     if context.log_formats.contains(&word.text) {
         let what = format!("log_format {name} is ignored: requests are logged as combined");
-        context.diagnostics.remark(word.position, what);
-    } else {
+        context.diagnostics.remark(word.message(what));
+    } else if word.text != "combined" {
         let what = format!("unknown log format {name}; give combined");
-        context.diagnostics.error(word.position, what);
+        context.diagnostics.error(word.message(what));
     }
 }
 
-pub(crate) fn add_log_format(directive: &Directive, context: &mut Context) {
-    match directive.arguments.first() {
-        Some(name) => context.log_formats.push(name.text.clone()),
-        None => context.diagnostics.error(
-            directive.name.position,
-            "log_format without a name; write log_format NAME '...'; or delete it",
-        ),
-    }
+/// The name of a `log_format`.
+pub(crate) fn parse_log_format(directive: &Directive) -> Result<String, ConfigError> {
+    let name = directive.arguments.first().map(|name| name.text.clone());
+    let what = "log_format without a name; write log_format NAME '...'; or delete it";
+    name.ok_or_else(|| directive.name.message(what))
 }
 
 /// The access log of all servers: the first target. Differing servers, given by position and directive, are reported.
@@ -177,14 +130,12 @@ pub(crate) fn common_access_log(
     servers: &[(Position, Option<&AccessLog>)],
     diagnostics: &mut Diagnostics,
 ) -> Option<Target> {
-    let mut targets = servers
-        .iter()
-        .filter_map(|(_, log)| log.and_then(|log| log.target.as_ref()));
-    let target = targets.next();
+    let target_of = |log: &Option<&AccessLog>| log.and_then(|log| log.target.clone());
+    let target = servers.iter().find_map(|(_, log)| target_of(log));
     let mut reported = Vec::new();
     for (server, log) in servers {
         let (position, what) = match log {
-            _ if log.and_then(|log| log.target.as_ref()) == target => continue,
+            _ if target_of(log) == target => continue,
             Some(log) if log.target.is_some() => (
                 log.position,
                 "this access_log is ignored: all servers share one, the first",
@@ -201,30 +152,28 @@ pub(crate) fn common_access_log(
         // Servers inherit that of http.
         if !reported.contains(&position) {
             reported.push(position);
-            diagnostics.remark(position, what);
+            diagnostics.remark(position.message(what));
         }
     }
-    target.cloned()
+    target
 }
 
-fn parse_target(word: &Word, context: &mut Context) -> Option<Target> {
+fn parse_target(word: &Word, context: &Context) -> Result<Target, ConfigError> {
     let text = word.text.as_str();
-    let error = if text == "stderr" {
-        return Some(Target::Stderr);
-    } else if let Some(parameters) = text.strip_prefix("syslog:") {
-        match parse_syslog(parameters) {
-            Ok(syslog) => return Some(Target::Syslog(syslog)),
-            Err(what) => what,
-        }
-    } else if text.contains('$') {
-        "variables are not possible here; name one file".to_owned()
-    } else if text.is_empty() {
-        "a log without a name; name a file".to_owned()
-    } else {
-        return Some(Target::File(context.directory.join(text)));
-    };
-    context.diagnostics.error(word.position, error);
-    None
+    if text == "stderr" {
+        return Ok(Target::Stderr);
+    }
+    if let Some(parameters) = text.strip_prefix("syslog:") {
+        let syslog = parse_syslog(parameters).map_err(|what| word.message(what))?;
+        return Ok(Target::Syslog(syslog));
+    }
+    if text.contains('$') {
+        return Err(word.message("variables are not possible here; name one file"));
+    }
+    if text.is_empty() {
+        return Err(word.message("a log without a name; name a file"));
+    }
+    Ok(Target::File(context.directory.join(text)))
 }
 
 /// An option of `access_log`, which follows the format.

@@ -45,24 +45,20 @@ const CHANGES_ANSWERS: [&str; 13] = [
 
 /// Reports a directive without an effect: an error if it would change the answers in nginx or is unknown, else a remark.
 pub(crate) fn report_unused(directive: &Directive, diagnostics: &mut Diagnostics) {
-    let name = directive.name.text.as_str();
-    let position = directive.name.position;
+    let word = &directive.name;
+    let name = word.text.as_str();
     if CHANGES_ANSWERS.contains(&name) {
-        diagnostics.error(
-            position,
-            format!("{name} is not possible: maintd answers everything with 503; delete it"),
-        );
+        let what = "is not possible: maintd answers everything with 503; delete it";
+        diagnostics.error(word.message(format!("{name} {what}")));
     } else if NGINX.binary_search(&name).is_ok() || OWN.contains(&name) {
-        diagnostics.remark(position, format!("{name} is ignored"));
+        diagnostics.remark(word.message(format!("{name} is ignored")));
     } else {
         let advice = match suggestion(name) {
             Some(other) => format!("did you mean \"{other}\"?"),
             None => "delete it".to_owned(),
         };
-        diagnostics.error(
-            position,
-            format!("unknown directive {}; {advice}", Quoted(name)),
-        );
+        let what = format!("unknown directive {}; {advice}", Quoted(name));
+        diagnostics.error(word.message(what));
     }
 }
 

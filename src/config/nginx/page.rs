@@ -22,37 +22,30 @@ pub(crate) fn find_page<'a>(
 ) -> (PageSource, Option<&'a Location>) {
     let returned = find_return(server);
     if returned.is_none() {
-        diagnostics.error(
-            server.position,
+        diagnostics.error(server.position.message(
             "a server without return 503 is not possible: maintd answers everything with 503; add \"return 503;\"",
-        );
+        ));
     }
     match (&server.error_page, returned) {
         (Some((target, position)), _) => {
             let resolver = Resolver { server, directory };
-            let (file, location) = resolver.target(target, *position);
-            match file {
-                Ok(file) => (PageSource::File(file), location),
-                Err(ConfigError { position, what }) => {
-                    diagnostics.error(position, what);
-                    (PageSource::Embedded, None)
-                }
-            }
+            let target = resolver.target(target, *position);
+            let (file, location) = diagnostics.ok(target).unzip();
+            let page = file.map_or(PageSource::Embedded, PageSource::File);
+            (page, location.flatten())
         }
         (None, Some((Some(text), location))) => {
             if placeholders {
                 // Reported at the start of the text: its quotes and escapes are already resolved.
                 for (_, _, what) in template::warnings(text.text.as_bytes()) {
-                    diagnostics.remark(text.position, what);
+                    diagnostics.remark(text.message(what));
                 }
             }
             (PageSource::Text(text.text.clone()), location)
         }
         (None, returned) => {
-            diagnostics.remark(
-                server.position,
-                "no error_page 503: the embedded page is shown",
-            );
+            let what = "no error_page 503: the embedded page is shown";
+            diagnostics.remark(server.position.message(what));
             let location = returned.and_then(|(_, location)| location);
             (PageSource::Embedded, location)
         }
@@ -72,8 +65,8 @@ impl<'a> Resolver<'a, '_> {
         &self,
         target: &str,
         position: Position,
-    ) -> (Result<PathBuf, ConfigError>, Option<&'a Location>) {
-        let error = |what: String| (Err(ConfigError { position, what }), None);
+    ) -> Result<(PathBuf, Option<&'a Location>), ConfigError> {
+        let error = |what: String| Err(position.message(what));
         let locations = &self.server.locations;
         let mut uri = target;
         let mut indexed;
@@ -108,13 +101,12 @@ impl<'a> Resolver<'a, '_> {
                 Quoted(target)
             ));
         }
-        match self.file(location, uri) {
-            Ok(Some(file)) => (Ok(file), location),
-            Ok(None) => error(format!(
+        match self.file(location, uri)? {
+            Some(file) => Ok((file, location)),
+            None => error(format!(
                 "no root for {}; add \"root DIRECTORY;\"",
                 Quoted(uri)
             )),
-            Err(error) => (Err(error), None),
         }
     }
 
@@ -191,13 +183,10 @@ fn expand(word: &Word, location: Option<&Location>, path: &str) -> Result<PathBu
             Err(_) => is_group(name).then(|| captures.name(name)),
         });
         let Some(value) = value else {
-            return Err(ConfigError {
-                position: word.position,
-                what: format!(
-                    "the variable {} has no value here: only captures of the location's own expression have one; write the path itself",
-                    Quoted(variable)
-                ),
-            });
+            return Err(word.message(format!(
+                "the variable {} has no value here: only captures of the location's own expression have one; write the path itself",
+                Quoted(variable)
+            )));
         };
         expanded.extend_from_slice(before.as_bytes());
         // As in nginx, a group without a match is empty.

@@ -1,6 +1,7 @@
 //! Reads a configuration file: applies its directives to a [`Config`].
 
 use std::path::Path;
+use std::slice;
 
 use crate::config::control::ControlSocket;
 use crate::config::limits::workers;
@@ -9,13 +10,16 @@ use crate::config::nginx::context::Context;
 use crate::config::nginx::control::{MetricsDirectives, parse_control};
 use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::include::{File, Tree};
-use crate::config::nginx::log::{ErrorLog, add_log_format, common_access_log, set_access_log};
+use crate::config::nginx::log::{
+    ErrorLog, common_access_log, parse_log_format, set_access_log, set_error_log,
+};
 use crate::config::nginx::names::{OWN, report_unused};
 use crate::config::nginx::process::{parse_chroot, parse_user};
 use crate::config::nginx::server::parse_server;
+use crate::config::nginx::sites;
 use crate::config::nginx::switch::apply_block;
 use crate::config::nginx::syntax::{ConfigError, Directive, Position};
-use crate::config::nginx::{sites, value};
+use crate::config::nginx::value::{self, wrong_value};
 use crate::config::server_name::SiteNumber;
 use crate::config::settings::Config;
 use crate::error::Error;
@@ -62,7 +66,7 @@ pub fn read(path: &Path) -> Result<Parsed, Error> {
         config,
         http: Server::new(Position::START),
         servers: Vec::new(),
-        error_log: ErrorLog::default(),
+        error_log: None,
         metrics: MetricsDirectives::default(),
         has_only_own: !directives.is_empty() && directives.iter().all(is_own),
     };
@@ -79,7 +83,7 @@ struct Reader {
     /// The settings that servers inherit.
     http: Server,
     servers: Vec<Server>,
-    error_log: ErrorLog,
+    error_log: Option<ErrorLog>,
     metrics: MetricsDirectives,
     /// The file has directives, and only those that nginx does not know.
     has_only_own: bool,
@@ -88,93 +92,62 @@ struct Reader {
 impl Reader {
     /// Applies a directive of the top level. It may be one of `http`: the file may be included there in nginx.
     fn apply_top(&mut self, directive: &Directive) {
-        match directive.name.text.as_str() {
-            "http" | "events" => {
-                for directive in value::block(directive, &mut self.context.diagnostics) {
-                    self.apply(directive);
-                }
-            }
-            _ => self.apply(directive),
+        let directives = match directive.name.text.as_str() {
+            "http" | "events" => value::block(directive),
+            _ => Ok(slice::from_ref(directive)),
+        };
+        for directive in self.context.diagnostics.ok(directives).unwrap_or_default() {
+            let applied = self.apply(directive);
+            self.context.diagnostics.ok(applied);
         }
     }
 
     /// Applies a directive outside of servers.
-    fn apply(&mut self, directive: &Directive) {
-        let position = directive.name.position;
+    fn apply(&mut self, directive: &Directive) -> Result<(), ConfigError> {
         let (config, context) = (&mut self.config, &mut self.context);
         let diagnostics = &mut context.diagnostics;
         match directive.name.text.as_str() {
             "server" => self.servers.push(parse_server(directive, context)),
-            "worker_connections" => {
-                if let Some(number) = value::number(directive, diagnostics) {
-                    config.max_connections = Some(number);
-                }
-            }
+            "worker_connections" => config.max_connections = Some(value::number(directive)?),
             "worker_processes" => {
-                if let Some(text) = value::argument(directive, diagnostics) {
-                    match workers(text) {
-                        Some(workers) => config.workers = workers,
-                        None => {
-                            diagnostics.wrong_value(
-                                directive,
-                                0,
-                                "a number from 1 to 256, or auto",
-                            );
-                        }
-                    }
-                }
+                let expected = "a number from 1 to 256, or auto";
+                config.workers = workers(value::argument(directive)?)
+                    .ok_or_else(|| wrong_value(directive, 0, expected))?;
             }
-            "worker_rlimit_nofile" => {
-                if let Some(number) = value::number(directive, diagnostics) {
-                    config.max_descriptors = Some(number);
-                }
-            }
+            "worker_rlimit_nofile" => config.max_descriptors = Some(value::number(directive)?),
             "user" => {
-                if let Some(identity) = parse_user(directive, diagnostics) {
+                if let Some(identity) = parse_user(directive, diagnostics)? {
                     config.identity = Some(identity);
                 }
             }
             "chroot" => {
-                if let Some(path) = parse_chroot(directive, context) {
+                if let Some(path) = parse_chroot(directive, context)? {
                     config.chroot = Some(path);
                 }
             }
             "pid" if config.pid.is_some() => {
-                diagnostics.error(position, "a duplicate pid; delete one of them");
+                let what = "a duplicate pid; delete one of them";
+                return Err(directive.name.message(what));
             }
-            "pid" => config.pid = context.path(directive),
-            "error_log" => self.error_log.set(directive, context),
-            "access_log" => set_access_log(&mut self.http.access_log, directive, context),
-            "log_format" => add_log_format(directive, context),
-            "placeholders" => {
-                if let Some(placeholders) = value::on_or_off(directive, diagnostics) {
-                    config.placeholders = placeholders;
-                }
+            "pid" => config.pid = Some(context.path(directive)?),
+            "error_log" => set_error_log(&mut self.error_log, directive, context)?,
+            "access_log" => set_access_log(&mut self.http.access_log, directive, context)?,
+            "log_format" => context.log_formats.push(parse_log_format(directive)?),
+            "placeholders" => config.placeholders = value::on_or_off(directive)?,
+            "state_dir" => config.state_dir = context.path(directive)?,
+            "switch" => apply_block(&mut config.switch, value::block(directive)?, diagnostics)?,
+            "control" => config.control = parse_control(directive, context)?,
+            "metrics" => self.metrics.set_metrics(directive)?,
+            "health" => self.metrics.set_health(directive)?,
+            name @ ("stream" | "mail") => {
+                let what = format!("{name} is ignored: maintd has HTTP only");
+                diagnostics.remark(directive.name.message(what));
             }
-            "state_dir" => {
-                if let Some(path) = context.path(directive) {
-                    config.state_dir = path;
-                }
-            }
-            "switch" => {
-                let block = value::block(directive, diagnostics);
-                apply_block(&mut config.switch, block, diagnostics);
-            }
-            "control" => {
-                if let Some(socket) = parse_control(directive, context) {
-                    config.control = socket;
-                }
-            }
-            "metrics" => self.metrics.set_metrics(directive, diagnostics),
-            "health" => self.metrics.set_health(directive, diagnostics),
-            "stream" | "mail" => diagnostics.remark(
-                position,
-                format!("{} is ignored: maintd has HTTP only", directive.name.text),
-            ),
-            _ if self.http.set(directive, context) => {}
-            _ if context.set_connections(directive) => {}
+            _ if self.http.set(directive, context)? => {}
+            _ if context.set_connections(directive)? => {}
             _ => report_unused(directive, &mut context.diagnostics),
         }
+        Ok(())
     }
 
     /// Combines the settings that depend on each other.
@@ -190,10 +163,11 @@ impl Reader {
         let mut diagnostics = context.diagnostics;
         config.timeouts = context.timeouts;
         config.max_requests = context.max_requests;
-        if let Some((target, level)) = error_log.take() {
+        if let Some((target, level)) = error_log {
             (config.logs.error, config.logs.level) = (target, Some(level));
         }
-        config.metrics = metrics.listener(&config.endpoints, &mut diagnostics);
+        let metrics = metrics.listener(&config.endpoints);
+        config.metrics = diagnostics.ok(metrics).flatten();
         let Diagnostics {
             mut errors,
             remarks,
@@ -222,13 +196,12 @@ impl Reader {
             return;
         }
         if servers.is_empty() && diagnostics.errors.is_empty() {
-            diagnostics.error(
-                Position::START,
-                "no server; write server { listen 127.0.0.1:8080; return 503; }",
-            );
+            let what = "no server; write server { listen 127.0.0.1:8080; return 503; }";
+            diagnostics.error(Position::START.message(what));
         }
         if let Some(server) = servers.get(usize::from(SiteNumber::MAX)) {
-            diagnostics.error(server.position, "more servers than 65535; delete some");
+            let what = "more servers than 65535; delete some";
+            diagnostics.error(server.position.message(what));
             servers.truncate(usize::from(SiteNumber::MAX));
         }
         let logs = servers.iter().map(|server| {

@@ -59,13 +59,9 @@ fn add_server(
     for listen in &server.listens {
         for endpoint in &listen.endpoints {
             if own.iter().any(|other| is_same(other, endpoint)) {
-                diagnostics.error(
-                    listen.position,
-                    format!(
-                        "a duplicate listen {} in one server; delete it",
-                        endpoint.place
-                    ),
-                );
+                let place = &endpoint.place;
+                let what = format!("a duplicate listen {place} in one server; delete it");
+                diagnostics.error(listen.position.message(what));
             }
             own.push(endpoint);
         }
@@ -104,32 +100,22 @@ fn share(
     if endpoint.secure != requested.secure {
         // As in nginx, a socket has one protocol.
         endpoint.secure = true;
-        diagnostics.remark(
-            listen.position,
-            format!(
-                "{} is ssl in one listen and not in another: TLS is used",
-                endpoint.place
-            ),
-        );
+        let what = "is ssl in one listen and not in another: TLS is used";
+        let what = format!("{} {what}", endpoint.place);
+        diagnostics.remark(listen.position.message(what));
     }
     if let Some((backlog, position)) = listen.backlog {
         if std::mem::replace(&mut shared.has_backlog, true) {
-            diagnostics.error(
-                position,
-                format!("a duplicate backlog for {}; delete it", endpoint.place),
-            );
+            let what = format!("a duplicate backlog for {}; delete it", endpoint.place);
+            diagnostics.error(position.message(what));
         }
         endpoint.backlog = backlog;
     }
     if let Some(position) = listen.default {
         if std::mem::replace(&mut shared.has_default, true) {
-            diagnostics.error(
-                position,
-                format!(
-                    "a duplicate default server for {}; delete it",
-                    endpoint.place
-                ),
-            );
+            let place = &endpoint.place;
+            let what = format!("a duplicate default server for {place}; delete it");
+            diagnostics.error(position.message(what));
         }
         endpoint.hosts.set_default(number);
     }
@@ -141,13 +127,10 @@ fn add_names(endpoint: &mut Endpoint, servers: &[Server], diagnostics: &mut Diag
         for (name, position) in &servers[usize::from(number)].names {
             let owner = endpoint.hosts.add_name(name, number);
             if owner.is_some_and(|owner| owner != number) {
-                diagnostics.remark(
-                    *position,
-                    format!(
-                        "conflicting server name \"{name}\" on {} is ignored: another server has it",
-                        endpoint.place
-                    ),
-                );
+                diagnostics.remark(position.message(format!(
+                    "conflicting server name \"{name}\" on {} is ignored: another server has it",
+                    endpoint.place
+                )));
             }
         }
     }
@@ -173,15 +156,11 @@ fn require_certificate(
     let default = own.find(|endpoint| endpoint.hosts.default_site() == number);
     let position = position_of_listen(server, default.unwrap_or(first));
     if default.is_some() {
-        diagnostics.error(
-            position,
-            "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"",
-        );
+        let what = "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"";
+        diagnostics.error(position.message(what));
     } else {
-        diagnostics.remark(
-            position,
-            "no ssl_certificate: that of the default server is used",
-        );
+        let what = "no ssl_certificate: that of the default server is used";
+        diagnostics.remark(position.message(what));
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::config::network::{Family, Network};
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Quoted, Word};
-use crate::config::nginx::value;
+use crate::config::nginx::syntax::{ConfigError, Directive, Quoted, Word};
+use crate::config::nginx::value::{argument, wrong_value};
 use crate::config::switch::{Backend, Redirect, SwitchConfig};
 
 /// The longest table name of pf (`PF_TABLE_NAME_SIZE`).
@@ -30,165 +30,156 @@ pub(crate) fn apply_block(
     switch: &mut SwitchConfig,
     block: &[Directive],
     diagnostics: &mut Diagnostics,
-) {
+) -> Result<(), ConfigError> {
     let mut redirects = Vec::new();
     for directive in block {
-        match directive.name.text.as_str() {
-            "backend" => match value::argument(directive, diagnostics) {
-                Some("pf") => switch.backend = Backend::Pf,
-                Some("nft") => switch.backend = Backend::Nft,
-                Some(_) => diagnostics.wrong_value(directive, 0, "pf or nft"),
-                None => {}
-            },
-            "table" => {
-                if let Some(name) = parse_name(directive, MAX_TABLE, diagnostics) {
-                    switch.table = Some(name);
-                }
-            }
-            "label_maintenance" => {
-                if let Some(name) = parse_name(directive, MAX_LABEL, diagnostics) {
-                    switch.label_maintenance = name;
-                }
-            }
-            "label_normal" => {
-                if let Some(name) = parse_name(directive, MAX_LABEL, diagnostics) {
-                    switch.label_normal = name;
-                }
-            }
-            "redirect" => {
-                redirects.extend(parse_redirect(directive, &redirects, diagnostics));
-            }
-            "family" => {
-                let families = parse_families(directive, diagnostics);
-                if !families.is_empty() {
-                    switch.families = families;
-                }
-            }
-            "except" => switch.except.extend(parse_networks(directive, diagnostics)),
-            "live" => switch.live.extend(parse_addresses(directive, diagnostics)),
-            name => diagnostics.error(
-                directive.name.position,
-                format!(
-                    "unknown directive {} in switch; write one of {}",
-                    Quoted(name),
-                    KNOWN.join(", ")
-                ),
-            ),
-        }
+        let applied = apply(switch, &mut redirects, directive, diagnostics);
+        diagnostics.ok(applied);
     }
     if !redirects.is_empty() {
         switch.redirects = redirects;
     }
-    if switch.label_maintenance == switch.label_normal
-        && let Some(directive) = block
-            .iter()
-            .find(|directive| directive.name.text.starts_with("label_"))
-    {
-        diagnostics.error(
-            directive.name.position,
+    let mut names = block.iter().map(|directive| &directive.name);
+    match names.find(|name| name.text.starts_with("label_")) {
+        Some(name) if switch.label_maintenance == switch.label_normal => Err(name.message(
             "both labels are the same, so the rules of the switch cannot be identified; write another label",
-        );
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 
-/// A name that both packet filters accept without quotes.
-fn parse_name(
+fn apply(
+    switch: &mut SwitchConfig,
+    redirects: &mut Vec<Redirect>,
     directive: &Directive,
-    longest: usize,
     diagnostics: &mut Diagnostics,
-) -> Option<String> {
-    let name = value::argument(directive, diagnostics)?;
+) -> Result<(), ConfigError> {
+    match directive.name.text.as_str() {
+        "backend" => {
+            switch.backend = match argument(directive)? {
+                "pf" => Backend::Pf,
+                "nft" => Backend::Nft,
+                _ => return Err(wrong_value(directive, 0, "pf or nft")),
+            }
+        }
+        "table" => switch.table = Some(parse_name(directive, MAX_TABLE)?),
+        "label_maintenance" => switch.label_maintenance = parse_name(directive, MAX_LABEL)?,
+        "label_normal" => switch.label_normal = parse_name(directive, MAX_LABEL)?,
+        "redirect" => redirects.push(parse_redirect(directive, redirects, diagnostics)?),
+        "family" => {
+            let families = parse_families(directive, diagnostics)?;
+            if !families.is_empty() {
+                switch.families = families;
+            }
+        }
+        "except" => switch
+            .except
+            .extend(parse_networks(directive, diagnostics)?),
+        "live" => switch.live.extend(parse_addresses(directive, diagnostics)?),
+        name => {
+            let (name, known) = (Quoted(name), KNOWN.join(", "));
+            let what = format!("unknown directive {name} in switch; write one of {known}");
+            return Err(directive.name.message(what));
+        }
+    }
+    Ok(())
+}
+
+/// A name that both packet filters accept without quotes.
+fn parse_name(directive: &Directive, longest: usize) -> Result<String, ConfigError> {
+    let name = argument(directive)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let begins = name.starts_with(|letter: char| letter.is_ascii_alphabetic());
     if begins && name.len() <= longest && name.bytes().all(is_plain) {
-        return Some(name.to_owned());
+        return Ok(name.to_owned());
     }
     let expected = format!(
         "a name of at most {longest} letters, digits, dots, hyphens and underscores that begins with a letter"
     );
-    diagnostics.wrong_value(directive, 0, &expected);
-    None
+    Err(wrong_value(directive, 0, &expected))
 }
 
 fn parse_redirect(
     directive: &Directive,
     others: &[Redirect],
     diagnostics: &mut Diagnostics,
-) -> Option<Redirect> {
-    let [from_word, to_word] = directive.arguments.as_slice() else {
-        diagnostics.error(
-            directive.name.position,
-            "redirect takes two ports; write redirect 80 8080;",
-        );
-        return None;
+) -> Result<Redirect, ConfigError> {
+    let [from, to] = directive.arguments.as_slice() else {
+        let what = "redirect takes two ports; write redirect 80 8080;";
+        return Err(directive.name.message(what));
     };
-    let mut port = |index: usize, word: &Word| {
+    let port = |index: usize, word: &Word| {
         let port = word.text.parse().ok().filter(|port| *port != 0);
-        if port.is_none() {
-            diagnostics.wrong_value(directive, index, "a port from 1 to 65535");
+        port.ok_or_else(|| wrong_value(directive, index, "a port from 1 to 65535"))
+    };
+    let word = from;
+    let (from, to): (_, Result<u16, _>) = (port(0, from), port(1, to));
+    let (from, to) = match (from, to) {
+        (Err(error), Err(other)) => {
+            diagnostics.error(other);
+            return Err(error);
         }
-        port
+        (from, to) => (from?, to?),
     };
-    let (from, to): (Option<u16>, Option<u16>) = (port(0, from_word), port(1, to_word));
-    let (from, to) = from.zip(to)?;
-    let error = if others.iter().any(|other| other.from == from) {
-        format!("port {from} is redirected twice; delete one")
-    } else if from == to {
-        format!("port {to} cannot be redirected to itself; name the port that maintd listens on")
-    } else {
-        return Some(Redirect { from, to });
-    };
-    diagnostics.error(from_word.position, error);
-    None
+    if others.iter().any(|other| other.from == from) {
+        let what = format!("port {from} is redirected twice; delete one");
+        return Err(word.message(what));
+    }
+    if from == to {
+        return Err(word.message(format!(
+            "port {to} cannot be redirected to itself; name the port that maintd listens on"
+        )));
+    }
+    Ok(Redirect { from, to })
 }
 
-fn parse_families(directive: &Directive, diagnostics: &mut Diagnostics) -> Vec<Family> {
+fn parse_families(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Vec<Family>, ConfigError> {
+    if directive.arguments.is_empty() {
+        let what = "family without a value; write family inet inet6;";
+        return Err(directive.name.message(what));
+    }
     let mut families = Vec::new();
     for (index, word) in directive.arguments.iter().enumerate() {
         match word.text.as_str() {
             "inet" => families.push(Family::Inet),
             "inet6" => families.push(Family::Inet6),
-            _ => diagnostics.wrong_value(directive, index, "inet, inet6 or both"),
+            _ => diagnostics.error(wrong_value(directive, index, "inet, inet6 or both")),
         }
-    }
-    if directive.arguments.is_empty() {
-        diagnostics.error(
-            directive.name.position,
-            "family without a value; write family inet inet6;",
-        );
     }
     families.sort_unstable();
     families.dedup();
-    families
+    Ok(families)
 }
 
-fn parse_addresses(directive: &Directive, diagnostics: &mut Diagnostics) -> Vec<IpAddr> {
-    let networks = parse_networks(directive, diagnostics).into_iter();
-    let (single, wide): (Vec<Network>, Vec<Network>) =
-        networks.partition(|network| network.first() == network.last());
-    if let Some(network) = wide.first() {
-        diagnostics.error(
-            directive.name.position,
-            format!("{network} is a network; write live ADDR;"),
-        );
-    }
-    single.iter().map(Network::first).collect()
-}
-
-fn parse_networks(directive: &Directive, diagnostics: &mut Diagnostics) -> Vec<Network> {
-    if directive.arguments.is_empty() {
-        let name = &directive.name.text;
-        diagnostics.error(
-            directive.name.position,
-            format!("{name} without an address; write {name} ADDR;"),
-        );
-    }
-    let mut networks = Vec::new();
-    for word in &directive.arguments {
-        match word.text.parse() {
-            Ok(network) => networks.push(network),
-            Err(what) => diagnostics.error(word.position, what),
+fn parse_addresses(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Vec<IpAddr>, ConfigError> {
+    let networks = parse_networks(directive, diagnostics)?;
+    match networks.iter().find(|it| it.first() != it.last()) {
+        Some(network) => {
+            let what = format!("{network} is a network; write live ADDR;");
+            Err(directive.name.message(what))
         }
+        None => Ok(networks.iter().map(Network::first).collect()),
     }
-    networks
+}
+
+fn parse_networks(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Vec<Network>, ConfigError> {
+    if directive.arguments.is_empty() {
+        let name = &directive.name;
+        let what = format!("{0} without an address; write {0} ADDR;", name.text);
+        return Err(name.message(what));
+    }
+    let networks = directive.arguments.iter().filter_map(|word| {
+        let network = word.text.parse().map_err(|what: String| word.message(what));
+        diagnostics.ok(network)
+    });
+    Ok(networks.collect())
 }

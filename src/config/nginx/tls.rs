@@ -3,45 +3,38 @@
 use std::path::PathBuf;
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
 use crate::config::site::{CertificateFiles, TlsVersions};
 
 /// The versions of `ssl_protocols`.
 pub(crate) fn parse_protocols(
     directive: &Directive,
     diagnostics: &mut Diagnostics,
-) -> Option<TlsVersions> {
+) -> Result<Option<TlsVersions>, ConfigError> {
     let (mut tls12, mut tls13, mut unknown) = (false, false, false);
     for protocol in &directive.arguments {
         match protocol.text.as_str() {
             "TLSv1.2" => tls12 = true,
             "TLSv1.3" => tls13 = true,
-            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => diagnostics.remark(
-                protocol.position,
-                format!("{} is not offered: it is not safe", protocol.text),
-            ),
+            text @ ("SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1") => {
+                let what = format!("{text} is not offered: it is not safe");
+                diagnostics.remark(protocol.message(what));
+            }
             text => {
                 unknown = true;
-                diagnostics.error(
-                    protocol.position,
-                    format!("unknown protocol {}; give TLSv1.2 TLSv1.3", Quoted(text)),
-                );
+                let what = format!("unknown protocol {}; give TLSv1.2 TLSv1.3", Quoted(text));
+                diagnostics.error(protocol.message(what));
             }
         }
     }
     match (tls12, tls13) {
-        (true, true) => Some(TlsVersions::Both),
-        (true, false) => Some(TlsVersions::Only12),
-        (false, true) => Some(TlsVersions::Only13),
-        (false, false) => {
-            if !unknown {
-                diagnostics.error(
-                    directive.name.position,
-                    "ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3",
-                );
-            }
-            None
-        }
+        (true, true) => Ok(Some(TlsVersions::Both)),
+        (true, false) => Ok(Some(TlsVersions::Only12)),
+        (false, true) => Ok(Some(TlsVersions::Only13)),
+        (false, false) if unknown => Ok(None),
+        (false, false) => Err(directive
+            .name
+            .message("ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3")),
     }
 }
 
@@ -64,7 +57,7 @@ pub(crate) fn pair_certificates(
         ),
     ] {
         for (_, position) in own.iter().skip(partners.len()) {
-            diagnostics.error(*position, what);
+            diagnostics.error(position.message(what));
         }
     }
     let pairs = certificates.iter().zip(keys);

@@ -2,78 +2,69 @@
 
 use std::time::Duration;
 
-use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Quoted, Word};
+
+/// An error about an argument, the first of which has the index 0.
+pub(crate) fn wrong_value(directive: &Directive, index: usize, expected: &str) -> ConfigError {
+    let name = &directive.name;
+    let word = directive.arguments.get(index).unwrap_or(name);
+    let value = Quoted(&word.text);
+    word.message(format!(
+        "wrong value {value} for {}; give {expected}",
+        name.text
+    ))
+}
 
 /// The only argument of a directive.
-pub(crate) fn argument<'a>(
-    directive: &'a Directive,
-    diagnostics: &mut Diagnostics,
-) -> Option<&'a str> {
-    word(directive, diagnostics).map(|word| word.text.as_str())
+pub(crate) fn argument(directive: &Directive) -> Result<&str, ConfigError> {
+    word(directive).map(|word| word.text.as_str())
 }
 
 /// The only argument of a directive, with its position.
-pub(crate) fn word<'a>(
-    directive: &'a Directive,
-    diagnostics: &mut Diagnostics,
-) -> Option<&'a Word> {
+pub(crate) fn word(directive: &Directive) -> Result<&Word, ConfigError> {
     match directive.arguments.as_slice() {
-        [one] => Some(one),
+        [one] => Ok(one),
         _ => {
-            let name = &directive.name.text;
-            let what = format!("{name} takes one value; write {name} VALUE;");
-            diagnostics.error(directive.name.position, what);
-            None
+            let name = &directive.name;
+            Err(name.message(format!("{0} takes one value; write {0} VALUE;", name.text)))
         }
     }
 }
 
 /// A number from 1.
-pub(crate) fn number(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<u32> {
-    let text = argument(directive, diagnostics)?;
-    let number = text.parse().ok().filter(|number| *number > 0);
-    if number.is_none() {
-        diagnostics.wrong_value(directive, 0, "a number from 1");
-    }
+pub(crate) fn number(directive: &Directive) -> Result<u32, ConfigError> {
+    let number = argument(directive)?.parse().ok();
     number
+        .filter(|number| *number > 0)
+        .ok_or_else(|| wrong_value(directive, 0, "a number from 1"))
 }
 
 /// `on` or `off`.
-pub(crate) fn on_or_off(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<bool> {
-    match argument(directive, diagnostics)? {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => {
-            diagnostics.wrong_value(directive, 0, "on or off");
-            None
-        }
+pub(crate) fn on_or_off(directive: &Directive) -> Result<bool, ConfigError> {
+    match argument(directive)? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong_value(directive, 0, "on or off")),
     }
 }
 
 /// A time. A second argument is ignored: that of `keepalive_timeout` is only sent to the client.
-pub(crate) fn duration(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<Duration> {
-    let Some(first) = directive.arguments.first() else {
-        argument(directive, diagnostics);
-        return None;
+pub(crate) fn duration(directive: &Directive) -> Result<Duration, ConfigError> {
+    let text = match directive.arguments.first() {
+        Some(first) => &first.text,
+        None => argument(directive)?,
     };
-    let time = time(&first.text);
-    if time.is_none() {
-        diagnostics.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s");
-    }
-    time
+    time(text).ok_or_else(|| wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s"))
 }
 
-/// The block of a directive; an error and no directives if it has none.
-pub(crate) fn block<'a>(
-    directive: &'a Directive,
-    diagnostics: &mut Diagnostics,
-) -> &'a [Directive] {
-    directive.block.as_deref().unwrap_or_else(|| {
-        let name = &directive.name.text;
-        let what = format!("{name} without a block; write {name} {{ ... }}");
-        diagnostics.error(directive.name.position, what);
-        &[]
+/// The block of a directive.
+pub(crate) fn block(directive: &Directive) -> Result<&[Directive], ConfigError> {
+    let name = &directive.name;
+    directive.block.as_deref().ok_or_else(|| {
+        name.message(format!(
+            "{0} without a block; write {0} {{ ... }}",
+            name.text
+        ))
     })
 }
 

@@ -18,6 +18,15 @@ impl Position {
         line: 1,
         column: 1,
     };
+
+    /// A message about this position.
+    pub(crate) fn message(self, what: impl Into<String>) -> ConfigError {
+        let what = what.into();
+        ConfigError {
+            position: self,
+            what,
+        }
+    }
 }
 
 /// A word with its quotes and escapes resolved.
@@ -27,6 +36,13 @@ pub struct Word {
     pub text: String,
     /// The position of its first character.
     pub position: Position,
+}
+
+impl Word {
+    /// A message about this word.
+    pub(crate) fn message(&self, what: impl Into<String>) -> ConfigError {
+        self.position.message(what)
+    }
 }
 
 /// A name, its arguments, and its block if it has one.
