@@ -17,7 +17,7 @@ use crate::config::server_name::ServerName;
 use crate::config::site::{Cors, TlsVersions};
 
 /// A `server` block, or the settings of `http`, which all servers inherit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Server {
     pub(crate) position: Position,
     pub(crate) listens: Vec<Listen>,
@@ -46,22 +46,7 @@ impl Server {
     pub(crate) fn new(position: Position) -> Self {
         Self {
             position,
-            listens: Vec::new(),
-            names: Vec::new(),
-            root: None,
-            index: None,
-            error_page: None,
-            locations: Vec::new(),
-            returns: None,
-            certificates: Vec::new(),
-            keys: Vec::new(),
-            fields: AnswerFields::default(),
-            retry_after: None,
-            cors: None,
-            versions: None,
-            session_timeout: None,
-            session_tickets: None,
-            access_log: None,
+            ..Self::default()
         }
     }
 

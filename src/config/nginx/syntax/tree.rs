@@ -1,7 +1,7 @@
 //! The tree of directives.
 
 /// A position in a file. Lines and columns start at 1; columns count characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The index of the file in the files of the configuration.
     pub file: usize,
