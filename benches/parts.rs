@@ -19,6 +19,7 @@ use maintd::serve::http1::{Parsed, Scan, parse};
 use maintd::serve::transport::{Buffers, Transport};
 use maintd::serve::worker::deadlines::{Deadlines, Timeouts, Timer};
 use maintd::serve::{AccessLog, Journal, Peer};
+use maintd::window::Window;
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 const BROWSER: &str = "GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.org\r\n\
@@ -141,7 +142,7 @@ fn answers(criterion: &mut Criterion) {
             sites: (0..count).map(site).collect(),
             ..Config::default()
         };
-        maintd::serve::answer::sites::answers(&config).expect("memory")
+        maintd::serve::answer::sites::answers(&config, &Window::default()).expect("memory")
     };
     let many = Sites {
         hosts: VirtualHosts::all(names.iter().map(Vec::as_slice)),

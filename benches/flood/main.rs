@@ -39,7 +39,7 @@ mod servers;
 #[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
-#[path = "../../tests/common/trusting.rs"]
+#[path = "../../tests/it/common/trusting.rs"]
 mod trusting;
 #[cfg(target_os = "linux")]
 mod workers;

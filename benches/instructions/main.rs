@@ -16,7 +16,7 @@
     reason = "a bench prints"
 )]
 
-#[path = "../../tests/common/trusting.rs"]
+#[path = "../../tests/it/common/trusting.rs"]
 mod trusting;
 mod work;
 

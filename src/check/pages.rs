@@ -6,8 +6,9 @@ use crate::check::csp::{self, Origins};
 use crate::check::references;
 use crate::config::server_name::VirtualHosts;
 use crate::config::{Config, Endpoint, PageSource, SiteConfig};
-use crate::serve::answer::charset::{self, Remark};
+use crate::serve::answer::charset::{self, CharsetDifference};
 use crate::serve::answer::load::{PageFiles, Source};
+use crate::serve::answer::media_type;
 use crate::template::{self, Escape};
 
 /// The findings, each once, even if several sites have the page.
@@ -42,10 +43,10 @@ pub(crate) fn check(config: &Config, pages: &PageFiles) -> Findings {
             names: &site.names,
             has_tls: secure.any(is_at),
         };
-        for source in pages.sources(site) {
+        for source in pages.sources(site).all() {
             check_placeholders(&mut findings, config, &source);
             check_charset(&mut findings, site, &source);
-            if Escape::of(source.media_type) == Escape::Html {
+            if media_type::escape(source.media_type) == Escape::Html {
                 check_markup(&mut findings, config, site, origins, &source);
             }
         }
@@ -69,7 +70,7 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
     };
     let path = path.display();
     if charset::is_utf_16(source.bytes) {
-        if template::are_in(charset::text(source.bytes).as_bytes()) {
+        if template::has_placeholders(charset::text(source.bytes).as_bytes()) {
             findings.warn(format!(
                 "page \"{path}\" is UTF-16, in which placeholders are not filled; save it as UTF-8"
             ));
@@ -83,13 +84,13 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
 
 fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>) {
     // JSON has no charset, and the embedded page is always sent as UTF-8.
-    if Escape::of(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
+    if media_type::escape(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
         return;
     }
     let name = name(site, source);
-    match charset::remark(source.bytes, source.media_type, site.charset.as_deref()) {
-        Some(Remark::Wrong(what)) => findings.warn(format!("{name} {what}")),
-        Some(Remark::Other(what)) => findings.summarize(format!("{name} {what}")),
+    match charset::compare(source.bytes, source.media_type, site.charset.as_deref()) {
+        Some(CharsetDifference::Contradiction(what)) => findings.warn(format!("{name} {what}")),
+        Some(CharsetDifference::NotUtf8(what)) => findings.summarize(format!("{name} {what}")),
         None => {}
     }
 }
@@ -114,7 +115,7 @@ fn check_markup(
     let policies = fields.map(|(_, policy)| policy.as_str());
     let is_filled = config.placeholders && !charset::is_utf_16(source.bytes);
     let mut missing = csp::missing_sources(&page, policies.clone(), |code| {
-        !(is_filled && template::are_in(code.as_bytes()))
+        !(is_filled && template::has_placeholders(code.as_bytes()))
     });
     if site.page == PageSource::Embedded {
         missing.extend(csp::missing_for_requests(policies, origins));

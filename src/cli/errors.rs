@@ -57,7 +57,6 @@ pub(crate) fn message(error: &clap::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use clap::Parser as _;
 

@@ -172,7 +172,6 @@ fn control_socket(path: PathBuf) -> Result<ControlSocket, Error> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use clap::Parser;
 

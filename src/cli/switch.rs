@@ -11,7 +11,7 @@ use crate::config::load::load;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
-use crate::switch::{self, Ending, Switch, Syntax, Tools, Wish};
+use crate::switch::{self, Ending, Switch, Syntax, Tools, Wish, status};
 
 /// The flags of all these commands.
 #[derive(Args, Debug)]
@@ -173,15 +173,15 @@ impl Status {
     pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         if self.watch {
-            return switch::watch(&config, tools).map(|()| 0);
+            return status::watch(&config, tools).map(|()| 0);
         }
-        let status = Switch::new(&config, tools)?.status()?;
+        let status = status::query(&mut Switch::new(&config, tools)?)?;
         print(&if self.json {
-            status.json()
+            status::to_json(&status)
         } else {
-            status.table()
+            status::to_table(&status)
         })?;
-        if let Some(error) = status.fault() {
+        if let Some(error) = status.error() {
             log::error!("{error}");
         }
         Ok(status.exit_status())

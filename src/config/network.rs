@@ -1,10 +1,9 @@
 //! Networks and addresses of the switch: an address and a prefix length (RFC 4632 3.1, RFC 4291 2.3).
 
+use crate::quote::Quoted;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
-
-use crate::config::nginx::syntax::Quoted;
 
 /// A network, or a single address, whose prefix is as long as the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,7 +258,6 @@ impl fmt::Display for Network {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

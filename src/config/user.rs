@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::config::nginx::syntax::Quoted;
 use crate::error::reason;
+use crate::quote::Quoted;
 use crate::sys;
 
 /// The id that setresuid(2) reads as "unchanged": no user has it.
@@ -135,7 +135,6 @@ pub(crate) fn check_chroot(path: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

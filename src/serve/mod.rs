@@ -35,7 +35,7 @@ fn system(what: &str, error: &std::io::Error) -> Error {
 /// Looks whether the logs could be opened, and returns the faults.
 #[must_use]
 pub fn look_at_logs(config: &Config) -> Vec<Error> {
-    crate::serve::logs::collector::look(&config.logs)
+    crate::serve::logs::collector::check(&config.logs)
 }
 
 /// Says what stands in for what was not given.

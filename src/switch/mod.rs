@@ -8,6 +8,7 @@
 
 mod announce;
 mod command;
+mod end_time;
 pub(crate) mod execute;
 mod filter;
 pub(crate) mod live;
@@ -15,10 +16,9 @@ mod plan;
 mod probe;
 mod run;
 mod state;
-mod status;
+pub mod status;
 pub(crate) mod system;
 mod text;
-pub(crate) mod window_end;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -33,9 +33,7 @@ pub use crate::switch::filter::means::{BecomeRoot, Tools};
 pub use crate::switch::filter::pf::Syntax;
 use crate::switch::plan::{Direction, Moved, Plan, Required, Side, Step};
 pub use crate::switch::run::Ending;
-use crate::switch::state::{Saved, Store};
-pub use crate::switch::status::Status;
-pub use crate::switch::status::watch::watch;
+use crate::switch::state::{Saved, StateDir};
 use crate::switch::system::System;
 
 use crate::clock;
@@ -77,7 +75,7 @@ impl Wish {
 pub struct Switch {
     settings: SwitchConfig,
     filter: Filter,
-    store: Store,
+    store: StateDir,
     world: System,
     /// This host's own addresses.
     own: Vec<IpAddr>,
@@ -125,7 +123,7 @@ impl Switch {
         })?;
         Ok(Self {
             filter: Filter::new(config.switch.clone(), tools, own.clone()),
-            store: Store::new(config.state_dir.clone()),
+            store: StateDir::new(config.state_dir.clone()),
             world: System::new(config),
             settings: config.switch.clone(),
             own,
@@ -449,12 +447,8 @@ impl Switch {
     fn window(&self, wish: &Wish) -> Result<Window, Error> {
         let now = clock::seconds();
         let until = match (&wish.for_, &wish.until) {
-            (Some(text), _) => {
-                Some(crate::switch::window_end::after(text, now).map_err(wrong("--for"))?)
-            }
-            (None, Some(text)) => {
-                Some(crate::switch::window_end::until(text, now).map_err(wrong("--until"))?)
-            }
+            (Some(text), _) => Some(end_time::parse_for(text, now).map_err(wrong("--for"))?),
+            (None, Some(text)) => Some(end_time::parse_until(text, now).map_err(wrong("--until"))?),
             (None, None) => None,
         };
         if wish

@@ -1,5 +1,5 @@
-//! What was switched, kept on disk: a packet filter forgets its tables in a reboot. And the lock that keeps two switches
-//! apart.
+//! The state directory: the file that `on --resume` reads after a reboot, in which a packet filter loses its tables, and the
+//! lock that excludes a second switch.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -17,34 +17,33 @@ use crate::switch::plan::Moved;
 use crate::window;
 use crate::window::Window;
 
-/// How often it is looked whether the lock is free.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The time between two attempts to take the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What was switched on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saved {
-    /// Since when, in seconds since 1970.
+    /// The start, in seconds since 1970.
     pub(crate) since: u64,
     pub(crate) window: Window,
     pub(crate) moved: Moved,
-    /// Where the live site accepted connections before; nothing where that is not known, as in what older versions saved.
+    /// The servers of the live site that accepted connections before. None if unknown, as in files of older versions.
     pub(crate) live: Option<Vec<SocketAddr>>,
 }
 
-/// The directory of the state.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(PathBuf);
+pub(crate) struct StateDir(PathBuf);
 
-/// Nobody else switches while this is there.
+/// Excludes other switches while it exists.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "closed, it is free")] File);
+pub(crate) struct SwitchLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
 
-impl Store {
+impl StateDir {
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self(directory)
     }
 
-    /// Where it is.
+    /// The path of the state file.
     pub(crate) fn file(&self) -> PathBuf {
         window::state_file(&self.0)
     }
@@ -56,12 +55,12 @@ impl Store {
             .create(&self.0)
     }
 
-    /// Another switch that is under way longer than `patience` is an error. Nothing where there can be no lock, on a file
-    /// system that cannot be written; that is told.
+    /// Takes the lock, and waits for another switch up to `timeout`. None, with a warning, if the lock file cannot be created,
+    /// as on a read-only file system.
     ///
     /// # Errors
-    /// Who has it; what to do.
-    pub(crate) fn lock(&self, patience: Duration) -> Result<Option<Lock>, String> {
+    /// Another process has it.
+    pub(crate) fn lock(&self, timeout: Duration) -> Result<Option<SwitchLock>, String> {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -71,23 +70,25 @@ impl Store {
             Ok(file) => file,
             Err(error) => {
                 log::warn!(
-                    "switching without a lock: cannot open \"{}\": {}; set state_dir to a directory of root's",
+                    "switching without a lock: cannot open \"{}\": {}; set state_dir to a directory that root owns",
                     path.display(),
                     reason(&error)
                 );
                 return Ok(None);
             }
         };
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                    thread::sleep(LOCK_INTERVAL)
+                }
                 Err(TryLockError::WouldBlock) => {
                     let mut owner = String::new();
                     let _ = (&file).take(32).read_to_string(&mut owner);
                     return Err(format!(
-                        "another maintd is switching (process {}); wait for it, or look with \"maintd status\"",
+                        "another maintd is switching (process {}); wait for it, or check \"maintd status\"",
                         owner.trim()
                     ));
                 }
@@ -100,22 +101,22 @@ impl Store {
                 }
             }
         }
-        // For the message above alone.
+        // For the message above.
         let _ = file
             .set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Some(Lock(file)))
+        Ok(Some(SwitchLock(file)))
     }
 
-    /// What was switched on last and not off since.
+    /// Reads what is switched on.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// The file exists but cannot be read.
     pub(crate) fn load(&self) -> Result<Option<Saved>, String> {
         let path = self.file();
         let failed = |cause: String| {
             format!(
-                "cannot read \"{}\": {cause}; delete it, and switch anew",
+                "cannot read \"{}\": {cause}; delete it and switch again",
                 path.display()
             )
         };
@@ -127,10 +128,10 @@ impl Store {
             .ok_or_else(|| failed("it is damaged".to_owned()))
     }
 
-    /// Saves what is switched on: written beside, and renamed, so that there is always all of one or all of the other.
+    /// Replaces the state file atomically.
     ///
     /// # Errors
-    /// What the system says.
+    /// It cannot be written.
     pub(crate) fn save(&self, saved: &Saved) -> Result<(), String> {
         let path = self.file();
         self.make_directory()
@@ -138,24 +139,24 @@ impl Store {
             .map_err(|error| format!("cannot save \"{}\": {}", path.display(), reason(&error)))
     }
 
-    /// Forgets it: nothing is switched on.
+    /// Deletes the state file: nothing is switched on.
     ///
     /// # Errors
-    /// What the system says.
+    /// It cannot be deleted.
     pub(crate) fn clear(&self) -> Result<(), String> {
         let path = self.file();
         match fs::remove_file(&path) {
             Ok(()) => sync(&self.0),
-            // On a file system that cannot be written the reason is another, also where there is nothing to delete.
-            Err(_) if is_nothing(&path) => Ok(()),
+            // On a read-only file system the error does not show that there is no file.
+            Err(_) if is_missing(&path) => Ok(()),
             Err(error) => Err(error),
         }
         .map_err(|error| format!("cannot delete \"{}\": {}", path.display(), reason(&error)))
     }
 }
 
-/// There is no such file, nor can there be one where its directory is none.
-fn is_nothing(path: &Path) -> bool {
+/// There is no such file, or its directory is a file.
+fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| {
         matches!(
             error.kind(),
@@ -165,18 +166,18 @@ fn is_nothing(path: &Path) -> bool {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let new = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     options.mode(0o644).custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(&beside)?;
+    let mut file = options.open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&beside, path)?;
+    fs::rename(&new, path)?;
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Has a directory's entries outlive a loss of power.
+/// Writes a directory's entries to the disk, so that they survive a power failure.
 fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
@@ -196,7 +197,7 @@ fn print(saved: &Saved) -> String {
     format!("{value:#}\n")
 }
 
-/// Reads a text as a saved state, which reads the same when it is printed.
+/// Parses a text as a state file, and checks that printing and parsing it gives the same state. For fuzzing.
 pub(crate) fn read_everything(text: &str) {
     if let Some(saved) = parse(text) {
         assert_eq!(parse(&print(&saved)), Some(saved));
@@ -232,7 +233,6 @@ fn parse(text: &str) -> Option<Saved> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::config::network::Family;
@@ -257,28 +257,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_and_cleared() {
+    fn saved_state_is_loaded_and_cleared() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path().join("a/b"));
-        assert_eq!(store.load(), Ok(None));
-        assert_eq!(store.clear(), Ok(()));
-        store.save(&saved()).unwrap();
-        assert_eq!(store.load(), Ok(Some(saved())));
+        let state = StateDir::new(directory.path().join("a/b"));
+        assert_eq!(state.load(), Ok(None));
+        assert_eq!(state.clear(), Ok(()));
+        state.save(&saved()).unwrap();
+        assert_eq!(state.load(), Ok(Some(saved())));
         let plain = Saved {
             window: Window::default(),
             live: None,
             ..saved()
         };
-        store.save(&plain).unwrap();
-        assert_eq!(store.load(), Ok(Some(plain)));
-        store.clear().unwrap();
-        assert_eq!(store.load(), Ok(None));
+        state.save(&plain).unwrap();
+        assert_eq!(state.load(), Ok(Some(plain)));
+        state.clear().unwrap();
+        assert_eq!(state.load(), Ok(None));
     }
 
     #[test]
-    fn a_damaged_file_is_told_of() {
+    fn a_damaged_file_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path().to_owned());
+        let state = StateDir::new(directory.path().to_owned());
         for text in [
             "",
             "{",
@@ -286,9 +286,9 @@ mod tests {
             "{\"version\":1,\"since\":1,\"entries\":[\"x\"],\"except\":[]}",
             "{\"version\":1,\"since\":1,\"entries\":[],\"except\":[],\"live\":[\"x\"]}",
         ] {
-            fs::write(store.file(), text).unwrap();
+            fs::write(state.file(), text).unwrap();
             assert!(
-                store
+                state
                     .load()
                     .unwrap_err()
                     .contains("it is damaged; delete it"),
@@ -298,18 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn two_switches_are_kept_apart() {
+    fn the_lock_excludes_a_second_switch() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path().to_owned());
-        let lock = store.lock(Duration::ZERO).unwrap();
+        let state = StateDir::new(directory.path().to_owned());
+        let lock = state.lock(Duration::ZERO).unwrap();
         assert!(lock.is_some());
-        let fault = store.lock(Duration::ZERO).unwrap_err();
+        let error = state.lock(Duration::ZERO).unwrap_err();
         let number = std::process::id();
         assert!(
-            fault.starts_with(&format!("another maintd is switching (process {number});")),
-            "{fault}"
+            error.starts_with(&format!("another maintd is switching (process {number});")),
+            "{error}"
         );
         drop(lock);
-        assert!(store.lock(Duration::ZERO).unwrap().is_some());
+        assert!(state.lock(Duration::ZERO).unwrap().is_some());
     }
 }

@@ -4,13 +4,13 @@ use std::env;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::clock;
 use crate::config::network::Network;
 use crate::switch::command::quoted;
 use crate::switch::filter::Filter;
 use crate::switch::filter::means::{BecomeRoot, Means};
 use crate::switch::plan::{Moved, Plan, Step};
 use crate::switch::state::Saved;
-use crate::switch::window_end;
 
 /// The commands of a plan, as a shell takes them; what is no command is a comment.
 pub(crate) fn commands(plan: &Plan, filter: &Filter) -> String {
@@ -59,7 +59,7 @@ pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
         let _ = write!(text, ", but for {}", list(&saved.moved.except));
     }
     if let Some(until) = saved.window.until {
-        let _ = write!(text, "; announced until {}", window_end::for_people(until));
+        let _ = write!(text, "; announced until {}", clock::terminal(until));
     }
     text
 }
@@ -174,7 +174,6 @@ fn quoted_for_doas(word: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -11,10 +11,11 @@ use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::header::AnswerFields;
 use crate::config::nginx::listen::Listen;
 use crate::config::nginx::log::AccessLog;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
 use crate::config::nginx::{tls, value};
 use crate::config::server_name::ServerName;
 use crate::config::site::{Cors, TlsVersions};
+use crate::quote::Quoted;
 
 /// A `server` block, or the settings of `http`, which all servers inherit.
 #[derive(Debug, Default)]

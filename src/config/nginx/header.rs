@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
 use crate::config::nginx::value::{self, wrong_value};
 use crate::config::site::{Cors, SiteConfig};
+use crate::http_field::is_token;
+use crate::quote::Quoted;
 
 /// Fields that let caches store an answer. They are set for the pages of the live site, and nginx sends them with a 503 only if
 /// they have `always`.
@@ -92,8 +94,7 @@ fn parse_header(directive: &Directive) -> Result<AddHeader, ConfigError> {
             return Err(directive.name.message(what));
         }
     };
-    let token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
-    if name.text.is_empty() || !name.text.chars().all(token) {
+    if !is_token(name.text.as_bytes()) {
         return Err(wrong_value(directive, 0, "the name of a field"));
     }
     Ok(AddHeader {

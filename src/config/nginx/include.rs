@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::nginx::syntax;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
 use crate::error;
 use crate::error::reason;
+use crate::quote::Quoted;
 
 /// The deepest nesting of includes: more is a file that includes itself.
 const MAX_DEPTH: usize = 16;
@@ -214,7 +215,6 @@ fn is_in(set: &str, letter: char) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -2,8 +2,9 @@
 
 use crate::config::listen::{Endpoint, ListenSpec};
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
 use crate::config::nginx::value::wrong_value;
+use crate::quote::Quoted;
 
 /// A `listen` directive.
 #[derive(Clone, Debug)]

@@ -6,8 +6,9 @@ use crate::config::nginx::block::{Location, Pattern, Server, Step, parse_index, 
 use crate::config::nginx::context::Context;
 use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::names::{OWN_OF_SERVERS, report_unused};
-use crate::config::nginx::syntax::{ConfigError, Directive, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive};
 use crate::config::nginx::value;
+use crate::quote::Quoted;
 
 /// Adds a location and those that are nested in it to a server.
 pub(crate) fn add_location(

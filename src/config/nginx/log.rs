@@ -5,9 +5,10 @@ use log::LevelFilter;
 use crate::config::logs::Target;
 use crate::config::nginx::context::Context;
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
 use crate::config::nginx::syslog::parse_syslog;
 use crate::config::nginx::value::wrong_value;
+use crate::quote::Quoted;
 
 /// The target and level of an `error_log`.
 pub(crate) type ErrorLog = (Target, LevelFilter);

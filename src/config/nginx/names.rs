@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{Directive, Quoted};
+use crate::config::nginx::syntax::Directive;
+use crate::quote::Quoted;
 use crate::spelling::distance;
 
 /// The directives of nginx, without third-party modules.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::nginx::block::{Location, Pattern, Server, Step};
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Position, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Position, Word};
 use crate::config::site::PageSource;
+use crate::quote::Quoted;
 use crate::template;
 
 /// The most internal redirects of a request, as in nginx.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use crate::config::network::{Family, Network};
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Directive, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Word};
 use crate::config::nginx::value::{argument, wrong_value};
 use crate::config::switch::{Backend, Redirect, SwitchConfig};
+use crate::quote::Quoted;
 
 /// The longest table name of pf (`PF_TABLE_NAME_SIZE`).
 const MAX_TABLE: usize = 31;

@@ -1,7 +1,7 @@
 //! The parameters of `syslog:` targets.
 
 use crate::config::logs::{Syslog, SyslogServer};
-use crate::config::nginx::syntax::Quoted;
+use crate::quote::Quoted;
 
 /// nginx's names of the facilities, indexed by their numbers (RFC 5424 6.2.1).
 const FACILITIES: [&str; 24] = [
@@ -109,7 +109,6 @@ fn parse_server(text: &str) -> Result<SyslogServer, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

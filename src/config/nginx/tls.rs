@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use crate::config::nginx::diagnostics::Diagnostics;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
 use crate::config::site::{CertificateFiles, TlsVersions};
+use crate::quote::Quoted;
 
 /// The versions of `ssl_protocols`.
 pub(crate) fn parse_protocols(

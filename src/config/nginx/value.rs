@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::nginx::syntax::{ConfigError, Directive, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Word};
+use crate::quote::Quoted;
 
 /// An error about an argument, the first of which has the index 0.
 pub(crate) fn wrong_value(directive: &Directive, index: usize, expected: &str) -> ConfigError {

@@ -122,9 +122,9 @@ impl Connection {
         loop {
             if let Some(body) = &mut body {
                 match body.skip(&input[at..]) {
-                    Skipped::Ended(length) => at += length,
-                    Skipped::All => return (input.len(), Then::SkipBody(*body)),
-                    Skipped::Hopeless => {
+                    Skipped::Complete(length) => at += length,
+                    Skipped::Partial => return (input.len(), Then::SkipBody(*body)),
+                    Skipped::Failed => {
                         return (input.len(), Then::Linger(CloseReason::BodyUnread));
                     }
                 }
@@ -134,7 +134,7 @@ impl Connection {
             }
             let refusal = match http1::parse(&input[at..], &mut scan) {
                 Parsed::Partial => return (at, Then::ReadHead(scan)),
-                Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::ClearOnTls,
+                Parsed::Request(..) | Parsed::Refusal(_) if misdirected => Refusal::PlaintextOnTls,
                 Parsed::Request(request, length) => {
                     let head = &input[at..at + length];
                     at += length;
@@ -178,7 +178,7 @@ impl Connection {
             persistence: persistence(request, then.is_some()),
             ..ready
         };
-        if request.wants.is_preflight
+        if request.preferences.is_preflight
             && let Some(answer) = preflight(request, sites, ready, head)
         {
             if let Some(journal) = journal {
@@ -224,14 +224,14 @@ const fn persistence(request: Request, is_last: bool) -> Persistence {
     match (is_last, request.version) {
         (true, _) => Persistence::Close,
         (false, Version::V1_0) => Persistence::KeepAlive,
-        (false, Version::V1_1) => Persistence::Stays,
+        (false, Version::V1_1) => Persistence::Implicit,
     }
 }
 
 /// The answer to a preflight, where the site has one.
 #[cold]
 fn preflight(request: Request, sites: &Sites, ready: Ready, head: &[u8]) -> Option<Vec<u8>> {
-    let origin = request.wants.origin.of(head);
+    let origin = request.preferences.origin.slice(head);
     let cors = sites.answers.cors(ready.site);
     answer::preflight(cors, origin, head, ready.persistence, SystemTime::now())
 }

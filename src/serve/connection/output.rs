@@ -9,7 +9,7 @@ use crate::serve::transport::Transport;
 
 /// The answers that go out by one write.
 const MAX_ANSWERS: usize = 16;
-/// A head, its end where that is counted down (a problem's beginning included), and a body.
+/// A head, its end if Retry-After counts down, and a body.
 const SLICES: usize = 3;
 /// Those of each answer, and one that was made for a request at the end.
 const MAX_SLICES: usize = SLICES * MAX_ANSWERS + 1;
@@ -32,7 +32,7 @@ impl Default for Batch {
             with_body: false,
             site: 0,
             variant: 0,
-            turn: 0,
+            retry_after: 0,
         };
         Self {
             ready: [nothing; MAX_ANSWERS],

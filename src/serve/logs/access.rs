@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::clock;
+use crate::http_field::field_value;
 use crate::serve::http1;
 use crate::serve::logs::log_pipe;
 use crate::serve::metrics::counters::{Counters, Method, Series};
@@ -65,7 +66,7 @@ impl AccessLog {
             let second = clock::seconds();
             if self.second != second || self.time.is_empty() {
                 self.second = second;
-                self.time = clock::access(second);
+                self.time = clock::access_log(second);
             }
         }
     }
@@ -190,10 +191,12 @@ impl<'a> Fields<'a> {
         for line in head[start..].split(|byte| *byte == b'\n').skip(1) {
             let field = match line.first().map(u8::to_ascii_lowercase) {
                 Some(b'a') => {
-                    value(line, "authorization").map(|it| (&mut fields.authorization, it))
+                    field_value(line, "authorization").map(|it| (&mut fields.authorization, it))
                 }
-                Some(b'r') => value(line, "referer").map(|it| (&mut fields.referer, it)),
-                Some(b'u') => value(line, "user-agent").map(|it| (&mut fields.user_agent, it)),
+                Some(b'r') => field_value(line, "referer").map(|it| (&mut fields.referer, it)),
+                Some(b'u') => {
+                    field_value(line, "user-agent").map(|it| (&mut fields.user_agent, it))
+                }
                 // The head ends here.
                 None | Some(b'\r') if line.len() < 2 => break,
                 Some(_) | None => None,
@@ -204,14 +207,6 @@ impl<'a> Fields<'a> {
         }
         fields
     }
-}
-
-/// The value in a field line of that name.
-fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (own, rest) = line.split_at_checked(name.len())?;
-    let value = rest.strip_prefix(b":")?;
-    own.eq_ignore_ascii_case(name.as_bytes())
-        .then_some(value.trim_ascii())
 }
 
 /// Appends bytes as nginx escapes them, as long as they fit.
@@ -281,7 +276,6 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;

@@ -34,7 +34,7 @@ thread_local! {
 /// From now on this process tells its supervisor what it has to tell, and writes no log itself.
 pub(crate) fn start(pipe: pipe::Sender) {
     COURIER.with(|courier| courier.replace(Some(LogPipe::new(pipe))));
-    logger::hand_over(|level, text| {
+    logger::set_relay(|level, text| {
         let text = text.as_bytes();
         let text = &text[..text.len().min(MAX_FRAME - 2)];
         with(|courier| {
@@ -192,7 +192,6 @@ impl<W: Write> LogPipe<W> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::serve::logs::frames::Frames;

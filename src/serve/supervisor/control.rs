@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::{BindAddr, Config, ControlSocket, Endpoint, EndpointSource, Purpose};
 use crate::control::{Reply, Request};
 use crate::error::Error;
-use crate::serve::metrics::report::Report;
+use crate::serve::metrics::report::DaemonReport;
 use crate::serve::supervisor::control_socket::{ClientNumber, Control};
 use crate::serve::worker::event_loop::Inspection;
 use crate::window;
@@ -39,7 +39,7 @@ impl Supervisor {
     /// What there is to tell.
     fn report(&self) -> Value {
         let started = self.started.elapsed();
-        Report {
+        DaemonReport {
             figures: self.board.figures(),
             samples: &self.samples,
             hosts: &self.hosts,

@@ -14,7 +14,7 @@ use mio::net::{UnixListener, UnixStream};
 use crate::config::ControlSocket;
 use crate::control::{MAX_LINE, Reply, Request};
 use crate::error::{Error, reason};
-use crate::serve::listeners::listener::{SocketFile, bind_unix, is_socket};
+use crate::serve::listeners::bind::{SocketFile, bind_unix, is_socket};
 use crate::sys;
 use crate::sys::Source;
 
@@ -111,7 +111,7 @@ impl Control {
 
     /// Whether clients find it still: its file may have been removed, or replaced.
     pub(crate) fn can_be_found(&self) -> bool {
-        self.file.is_there()
+        self.file.exists()
     }
 
     /// Closes it in a worker, whose copy it is: the file stays.
@@ -127,7 +127,7 @@ impl Control {
             let stream = client.stream.as_fd();
             match client.exchange {
                 Exchange::Asking(_) => Some(Source::Input(stream)),
-                Exchange::Answering(_) => Some(Source::Room(stream)),
+                Exchange::Answering(_) => Some(Source::Output(stream)),
                 Exchange::Waiting | Exchange::Over => None,
             }
         });

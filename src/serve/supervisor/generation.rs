@@ -23,7 +23,7 @@ impl Generation {
     /// # Errors
     /// The first that cannot be used.
     pub(crate) fn load(config: Config, lasting: &SharedTls) -> Result<Self, Error> {
-        let services = sites::load(&config, lasting)?;
+        let services = sites::load(&config, &config.window, lasting)?;
         let confinement = sandbox::prepare(&config)?;
         Ok(Self {
             config,

@@ -18,7 +18,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::serve::listeners::activation::Inherited;
-use crate::serve::listeners::set::ListenerSet;
+use crate::serve::listeners::listener_set::ListenerSet;
 use crate::serve::logs::collector::{Logs, NewLogs};
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
@@ -38,7 +38,7 @@ use crate::serve::supervisor::workers::WorkerPool;
 use crate::serve::tls::SharedTls;
 use crate::serve::{announce_stand_ins, system};
 use crate::sys;
-use crate::sys::{Change, Source};
+use crate::sys::{ChildChange, Source};
 use crate::window::Window;
 
 /// The old generations that there may be beside the newest one.
@@ -108,11 +108,11 @@ impl Supervisor {
         let material = Generation::load(config, &tls)?;
         let workers = material.config.workers;
         let gates = ListenerSet::open(inherited, &material.config.endpoints, workers)?;
-        descriptors.connections(gates.most_sockets(workers))?;
+        descriptors.connections(gates.max_sockets(workers))?;
         let pid_file = material.config.pid.as_deref().map(PidFile::write);
         let control = Control::open(&material.config.control)?;
         let mut hosts = Hosts::default();
-        let host_places = hosts.places(&material.config.sites);
+        let host_places = hosts.indices(&material.config.sites);
         let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
@@ -227,12 +227,12 @@ impl Supervisor {
         while let Some((pid, change)) = sys::child_change() {
             let now = Instant::now();
             let status = match change {
-                Change::Ended(status) => status,
-                Change::Stopped => {
+                ChildChange::Ended(status) => status,
+                ChildChange::Stopped => {
                     self.staff.note_stopped(pid, Some(now));
                     continue;
                 }
-                Change::Continued => {
+                ChildChange::Continued => {
                     self.staff.note_stopped(pid, None);
                     continue;
                 }
@@ -297,12 +297,12 @@ impl Supervisor {
                 self.gates.announce();
                 logger::end_start();
                 sd_notify::ready();
-                self.gates.close_left();
+                self.gates.close_removed();
                 self.staff.retire_old();
                 self.phase = Phase::Serving;
                 self.tell_waiting();
             }
-            Phase::Reloading if self.gates.turn_away_where_left() => {
+            Phase::Reloading if self.gates.block_removed() => {
                 self.phase = Phase::Closing(Instant::now() + LAST_CALL);
             }
             Phase::Reloading => self.end_reload(),
@@ -312,7 +312,7 @@ impl Supervisor {
 
     /// Has the old workers retire.
     fn end_reload(&mut self) {
-        self.gates.close_left();
+        self.gates.close_removed();
         self.staff.retire_old();
         self.gates.announce();
         log::info!("reloaded");
@@ -378,7 +378,7 @@ impl Supervisor {
             self.control = control;
         }
         self.told = None;
-        self.host_places = self.hosts.places(&material.config.sites);
+        self.host_places = self.hosts.indices(&material.config.sites);
         self.material = material;
         self.staff.begin_generation(workers, Instant::now());
         Ok(())
@@ -400,7 +400,7 @@ impl Supervisor {
         }
         self.pending = None;
         sd_notify::stopping();
-        if self.gates.turn_newcomers_away() {
+        if self.gates.block_new_connections() {
             self.phase = Phase::LastCall(Instant::now() + LAST_CALL);
         } else {
             self.leave();
@@ -441,7 +441,7 @@ impl Supervisor {
             // What they say at the last is still to be written, and they wait for it. No signal says more than this one.
             self.wait_for(Some(left.max(Duration::from_millis(10))))?;
             while let Some((pid, change)) = sys::child_change() {
-                if matches!(change, Change::Ended(_))
+                if matches!(change, ChildChange::Ended(_))
                     && let Some((mut member, _)) = self.staff.remove(pid, Instant::now())
                 {
                     member.listen(&mut self.logs);

@@ -6,14 +6,14 @@ use crate::config::{BindAddr, Config, Identity};
 use crate::error::{Error, reason};
 use crate::serve::logs::collector;
 use crate::sys;
-use crate::sys::{Confinement, Refusal};
+use crate::sys::{Confinement, ConfinementError};
 
 /// Makes ready what a worker is to give up. It is done before the fork, since it takes files and lists of users.
 ///
 /// # Errors
 /// There is no such user, or no directory to be locked in.
 pub(crate) fn prepare(config: &Config) -> Result<Confinement, Error> {
-    if let Some(reason) = sys::unfiltered() {
+    if let Some(reason) = sys::missing_syscall_filter() {
         log::warn!("workers run without a filter of their system calls: {reason}");
     }
     if !sys::is_root() {
@@ -41,7 +41,7 @@ pub(crate) fn prepare(config: &Config) -> Result<Confinement, Error> {
 /// # Errors
 /// The system refuses a part of it.
 pub(crate) fn enter(confinement: Confinement) -> Result<(), Error> {
-    confinement.enter().map_err(|Refusal { step, cause }| {
+    confinement.enter().map_err(|ConfinementError { step, cause }| {
         Error::Failed(format!(
             "cannot lock a worker in: it cannot {step}: {}; start as root with all of its capabilities, or as another user",
             reason(&cause)
@@ -68,6 +68,6 @@ fn written(config: &Config) -> Vec<&Path> {
     });
     sockets
         .chain(config.control.path())
-        .chain(collector::written(config))
+        .chain(collector::written_paths(config))
         .collect()
 }

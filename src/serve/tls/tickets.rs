@@ -71,7 +71,6 @@ impl ProducesTickets for Ticketer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

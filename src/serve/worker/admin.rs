@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use crate::config::control::METRICS_PATH;
 use crate::serve::http1;
 use crate::serve::http1::{Parsed, Scan};
-use crate::serve::listeners::listener::Stream;
+use crate::serve::listeners::stream::Stream;
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::prometheus;
@@ -244,16 +244,6 @@ fn response(
     body: &str,
     with_body: bool,
 ) -> Vec<u8> {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let length = body.len();
-    let sent = if with_body { body } else { "" };
-    format!(
-        "HTTP/1.1 {status}\r\n\
-         Date: {date}\r\n\
-         Content-Type: {content_type}\r\n\
-         Content-Length: {length}\r\n\
-         Cache-Control: no-store\r\n\
-         {fields}Connection: close\r\n\r\n{sent}"
-    )
-    .into_bytes()
+    let now = SystemTime::now();
+    http1::response::response(status, content_type, fields, body, with_body, now)
 }

@@ -9,7 +9,7 @@ use crate::config::server_name::SiteNumber;
 use crate::serve::answer::sites::Service;
 use crate::serve::connection::{Connection, Want};
 use crate::serve::http1::Form;
-use crate::serve::listeners::listener::Stream;
+use crate::serve::listeners::stream::Stream;
 use crate::serve::logs::access::{AccessLog, Journal, Peer};
 use crate::serve::metrics::counters::{Counters, Series};
 use crate::serve::transport::{Agreed, Buffers, Plain, Socket, Tls, TlsStream};

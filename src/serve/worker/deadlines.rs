@@ -344,7 +344,6 @@ impl Deadlines {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use std::collections::BTreeMap;
 

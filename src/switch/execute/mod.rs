@@ -425,5 +425,4 @@ impl From<Error> for Unfinished {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;

@@ -9,5 +9,4 @@ mod printing;
 mod tree;
 
 pub use crate::config::nginx::syntax::parser::parse;
-pub(crate) use crate::config::nginx::syntax::printing::Quoted;
 pub use crate::config::nginx::syntax::tree::{ConfigError, Directive, Position, Word};

@@ -1,8 +1,8 @@
 //! The parser: from tokens to directives. It reports all errors of a text.
 
 use crate::config::nginx::syntax::lexer::{Lexer, Token};
-use crate::config::nginx::syntax::printing::Quoted;
 use crate::config::nginx::syntax::tree::{ConfigError, Directive, Position, Word};
+use crate::quote::Quoted;
 
 /// Parses the text of a file. Returns the directives that can be parsed, and all errors.
 #[must_use]

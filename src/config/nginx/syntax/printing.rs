@@ -1,4 +1,4 @@
-//! Prints directives, and quotes words in messages.
+//! Prints directives.
 
 use std::fmt::{self, Write as _};
 
@@ -45,22 +45,6 @@ fn print_word(text: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
     }
     to.write_char('"')
-}
-
-/// A user's word in a message: in quotes, with control characters escaped.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_char('"')?;
-        for letter in self.0.chars() {
-            match letter {
-                letter if letter.is_control() => write!(to, "{}", letter.escape_default())?,
-                letter => to.write_char(letter)?,
-            }
-        }
-        to.write_char('"')
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use crate::serve::answer::load::*;
 
-/// A configuration with a page in a directory of these files, the first of which it is.
+/// Writes these files into a directory. Returns a configuration whose page is the first of them.
 fn config(directory: &Path, files: &[(&str, &str)]) -> Config {
     for (name, text) in files {
         fs::write(directory.join(name), text).unwrap();
@@ -24,6 +22,13 @@ fn body(representation: Option<&Representation>) -> &str {
 
 const END: u64 = 1_795_521_600;
 
+fn message(text: &str) -> Window {
+    Window {
+        until: None,
+        message: Some(text.to_owned()),
+    }
+}
+
 fn window() -> Window {
     Window {
         until: Some(END),
@@ -32,7 +37,7 @@ fn window() -> Window {
 }
 
 #[test]
-fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
+fn files_next_to_the_page_replace_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let files = [
         (
@@ -47,9 +52,8 @@ fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
         ("down.html.orig", "orig"),
         ("other.json", "{{other}}"),
     ];
-    let mut config = config(directory.path(), &files);
-    config.window.message = Some("\"<b>\"".to_owned());
-    let contents = contents(&config).unwrap();
+    let config = config(directory.path(), &files);
+    let contents = contents(&config, &message("\"<b>\"")).unwrap();
     let [content] = contents.as_slice() else {
         unreachable!()
     };
@@ -80,10 +84,10 @@ fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
 }
 
 #[test]
-fn a_page_alone_is_accompanied_by_what_is_embedded() {
+fn a_page_alone_gets_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = config(directory.path(), &[("page.html", "<p>page")]);
-    let alone = contents(&config).unwrap();
+    let config = config(directory.path(), &[("page.html", "<p>page")]);
+    let alone = contents(&config, &Window::default()).unwrap();
     assert_eq!(alone[0].pages.len(), 1);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(alone[0].json.as_ref())).unwrap(),
@@ -93,34 +97,27 @@ fn a_page_alone_is_accompanied_by_what_is_embedded() {
         body(alone[0].plain.as_ref()),
         format!("503 Service Unavailable\n\n{SHORTLY}\n")
     );
-    drop(alone);
-    config.window = window();
-    let announced = contents(&config).unwrap();
+    let announced = contents(&config, &window()).unwrap();
     assert_eq!(announced[0].retry_after, None);
-    assert!(announced[0].json.as_ref().unwrap().is_counted);
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&format!(
-            "{{\"retry-after\":1,{}",
-            body(announced[0].json.as_ref())
-        ))
-        .unwrap(),
-        json!({"retry-after": 1, "type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
+        serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
+        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
     );
     assert_eq!(
         body(announced[0].plain.as_ref()),
         format!(
             "503 Service Unavailable\n\n{DOWN}\nBigger <disks>\nExpected back: {}\n",
-            clock::told(END)
+            clock::page(END)
         )
     );
 }
 
 #[test]
-fn a_page_that_is_a_form_itself_is_that_form() {
+fn a_page_that_is_json_or_text_needs_no_such_file() {
     let directory = tempfile::tempdir().unwrap();
     for (name, json, plain) in [("a.json", None, true), ("b.txt", Some(true), false)] {
         let config = config(directory.path(), &[(name, "x")]);
-        let contents = contents(&config).unwrap();
+        let contents = contents(&config, &Window::default()).unwrap();
         assert_eq!(contents[0].json.is_some(), json.is_some(), "{name}");
         assert_eq!(contents[0].plain.is_some(), plain, "{name}");
     }
@@ -132,8 +129,7 @@ fn braces_of_other_programs_are_sent_as_they_are() {
     let page = "<p>{{who}} {{ message }} {{#host}} {{^until}}{{message}}{{/until}}";
     let files = [("page.html", page), ("page.json", "{{#each}}{{message}}")];
     let mut config = config(directory.path(), &files);
-    config.window.message = Some("a".to_owned());
-    let filled = contents(&config).unwrap();
+    let filled = contents(&config, &message("a")).unwrap();
     assert_eq!(
         body(filled[0].pages.first()),
         "<p>{{who}} {{ message }} {{#host}} a"
@@ -145,34 +141,34 @@ fn braces_of_other_programs_are_sent_as_they_are() {
         ..SiteConfig::default()
     });
     config.sites.push(SiteConfig::default());
-    let contents = contents(&config).unwrap();
+    let contents = contents(&config, &message("a")).unwrap();
     assert_eq!(body(contents[0].pages.first()), page);
     assert_eq!(body(contents[0].json.as_ref()), "{{#each}}{{message}}");
     assert!(body(contents[0].plain.as_ref()).contains("\na\n"));
     assert_eq!(body(contents[1].pages.first()), "{{message}}");
-    // The embedded page is filled all the same.
+    // The embedded page is always filled.
     assert!(body(contents[2].pages.first()).contains("<p class=\"message\">a</p>"));
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_a_fault() {
+fn a_file_that_cannot_be_used_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let files = [("page.html", "<p>"), ("page.txt", "")];
     let config = config(directory.path(), &files);
-    let faults: Vec<String> = PageFiles::read(&config)
+    let errors: Vec<String> = PageFiles::read(&config)
         .1
         .iter()
         .map(ToString::to_string)
         .collect();
     let path = directory.path().join("page.txt");
     assert_eq!(
-        faults,
+        errors,
         [format!(
             "page \"{}\" is empty; put the page into it",
             path.display()
         )]
     );
-    assert!(contents(&config).is_err());
+    assert!(contents(&config, &Window::default()).is_err());
 }
 
 #[test]
@@ -191,13 +187,13 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     );
     write("page.uk.html", b"<p>\xcf");
     write("page.txt", b"\xcf {{message}}");
-    config.window.message = Some("\u{416}".to_owned());
     let types = |content: &Content<'_>| -> Vec<String> {
         let all = content.pages.iter().chain(content.plain.as_ref());
         all.map(|it| it.content_type.replace("; charset=", " "))
             .collect()
     };
-    let contents_now = contents(&config).unwrap();
+    let window = message("\u{416}");
+    let contents_now = contents(&config, &window).unwrap();
     assert_eq!(
         types(&contents_now[0]),
         [
@@ -212,10 +208,10 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     assert_eq!(body(pages.first()), "<p>Grüße &#1046;");
     assert_eq!(pages[1].body, utf_16);
     assert!(pages[2].body.ends_with(b"\xcf &#1046;"));
-    // There is no way to write that letter.
+    // The charset has no such letter.
     assert_eq!(contents_now[0].plain.as_ref().unwrap().body, b"\xcf ?");
     config.sites[0].charset = Some("koi8-r".to_owned());
-    let configured = contents(&config).unwrap();
+    let configured = contents(&config, &window).unwrap();
     assert!(
         types(&configured[0])
             .iter()
@@ -224,7 +220,7 @@ fn each_form_and_language_has_the_charset_of_its_file() {
 }
 
 #[test]
-fn a_language_is_what_the_page_says() {
+fn a_page_declares_its_language() {
     for (page, expected) in [
         ("<!DOCTYPE html>\n<html lang=\"en\">", Some("en")),
         ("<HTML class=x LANG=de-AT>", Some("de-at")),
@@ -238,7 +234,7 @@ fn a_language_is_what_the_page_says() {
 }
 
 #[test]
-fn a_message_is_escaped_for_the_type_however_that_is_written() {
+fn a_message_is_escaped_for_the_type_in_any_spelling() {
     const MESSAGE: &str = "\"<b>\"";
     let html = "&#34;&#60;b&#62;&#34;";
     let json = "\\\"<b>\\\"";
@@ -257,7 +253,7 @@ fn a_message_is_escaped_for_the_type_however_that_is_written() {
         ("application/ld+json;profile=x", json),
         ("text/plain", MESSAGE),
         ("Text/Plain; charset=utf-8", MESSAGE),
-        // A browser might yet see a page in it.
+        // A browser may render it as HTML.
         ("application/octet-stream", html),
         ("text/markdown", html),
         ("html", html),
@@ -276,13 +272,9 @@ fn a_message_is_escaped_for_the_type_however_that_is_written() {
                 site(PageSource::Text("{{message}}".to_owned())),
                 site(PageSource::File(file)),
             ],
-            window: Window {
-                until: None,
-                message: Some(MESSAGE.to_owned()),
-            },
             ..Config::default()
         };
-        for content in contents(&config).unwrap() {
+        for content in contents(&config, &message(MESSAGE)).unwrap() {
             assert_eq!(body(content.pages.first()), expected, "{default_type}");
             let is_plain = expected == MESSAGE;
             assert_eq!(content.plain.is_none(), is_plain, "{default_type}");

@@ -140,7 +140,7 @@ impl Board {
     /// What mmap(2) says.
     pub fn new(workers: usize) -> io::Result<Self> {
         Ok(Self {
-            numbers: sys::shared_numbers(HEADER + (1 + workers) * WIDTH)?,
+            numbers: sys::shared_counters(HEADER + (1 + workers) * WIDTH)?,
             free: (1..=workers).rev().collect(),
         })
     }
@@ -206,7 +206,6 @@ impl Board {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -231,7 +231,6 @@ impl Chain {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use rcgen::{CertificateParams, CertifiedIssuer, DnType, DnValue, IsCa, KeyPair};
 

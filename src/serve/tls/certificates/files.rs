@@ -1,6 +1,5 @@
 //! Reads certificates and keys from their files.
 
-use std::fmt;
 use std::iter;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
 use crate::config::{CertificateFiles, Config};
 use crate::error::{Error, reason};
+use crate::quote::Quoted;
 use crate::serve::tls::certificates::chain::{Chain, Listed};
 use crate::serve::tls::certificates::pem::{self, Block};
 use crate::tls_provider::{MAX_RSA_BITS, provider};
@@ -108,7 +108,7 @@ fn read_key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey
         return Err(unreadable(file, PemContent::Key, cause));
     }
     let unusable = |cause: String| {
-        let file = Quoted(file);
+        let file = Quoted(file.display());
         Error::Failed(format!("cannot use key {file}: {cause}"))
     };
     let key = PrivateKeyDer::from_pem_slice(block.labelled(&block.label).as_bytes());
@@ -158,7 +158,7 @@ fn pair(
     let Some(public_key) = key.public_key() else {
         return Ok(Arc::new(CertifiedKey::new(chain.sent(), key)));
     };
-    let (chain_file, key_file) = (Quoted(&files.chain), Quoted(&files.key));
+    let (chain_file, key_file) = (Quoted(files.chain.display()), Quoted(files.key.display()));
     Err(Error::Failed(match chain.find(&public_key) {
         Some((0, _)) => return Ok(Arc::new(CertifiedKey::new(chain.sent(), key))),
         Some((position, listed)) => format!(
@@ -175,7 +175,7 @@ fn pair(
             match all.iter().find(has_key) {
                 Some(other) => format!(
                     "key {key_file} belongs to certificate {}, not to {chain_file}; give each certificate its own key",
-                    Quoted(&other.chain)
+                    Quoted(other.chain.display())
                 ),
                 None => format!(
                     "key {key_file} is not the key of certificate {chain_file} (\"{}\"); give the key of this certificate",
@@ -277,7 +277,7 @@ fn lacks(file: &Path, content: PemContent, blocks: &[Block]) -> Error {
 }
 
 fn unreadable(file: &Path, content: PemContent, cause: &str) -> Error {
-    let (what, file) = (content.name(), Quoted(file));
+    let (what, file) = (content.name(), Quoted(file.display()));
     Error::Failed(format!("cannot read {what} {file}: {cause}"))
 }
 
@@ -286,18 +286,7 @@ fn at(file: &Path, line: usize, what: &str) -> Error {
     Error::Failed(format!("{}:{line}: {what}", file.display()))
 }
 
-/// A file name in a message.
-#[derive(Clone, Copy)]
-struct Quoted<'a>(&'a Path);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "\"{}\"", self.0.display())
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

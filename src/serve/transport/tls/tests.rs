@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -21,7 +19,7 @@ use crate::serve::tls::SharedTls;
 use crate::serve::transport::tls::*;
 use trusting::Trusting;
 
-#[path = "../../../../tests/common/trusting.rs"]
+#[path = "../../../../tests/it/common/trusting.rs"]
 mod trusting;
 
 const PAGE: &[u8] = &[b'x'; 100_000];

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mio::{Interest, Token};
 
 use crate::serve::connection::Want;
-use crate::serve::listeners::listener::{Listener, Stream};
+use crate::serve::listeners::listener::Listener;
+use crate::serve::listeners::stream::Stream;
 use crate::serve::logs::access::Peer;
 use crate::serve::metrics::counters::CloseReason;
 use crate::serve::worker::admin::Inspectors;

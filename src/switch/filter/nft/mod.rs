@@ -12,7 +12,7 @@ use crate::config::network::{Family, Network};
 use crate::config::switch::SwitchConfig;
 use crate::switch::command::{Call, Output};
 use crate::switch::filter::means::{Finding, Means, Tools};
-use crate::switch::filter::nft::firewall::Complaint;
+use crate::switch::filter::nft::firewall::{FirewallProblem, Listings, Ruleset, find_problem};
 use crate::switch::plan::{Moved, Side, Step};
 
 pub(crate) use crate::switch::filter::nft::rules::rules;
@@ -156,28 +156,32 @@ impl Nft {
             let output = program.as_ref().and_then(|_| saved.next());
             output.map_or("", |output| output.stdout.as_str())
         });
-        let printed = firewall::Printed {
-            ruleset: &ruleset.stdout,
-            translated: [v4, v6],
-            legacy: [legacy4, legacy6],
+        let listings = Listings {
+            nft: &ruleset.stdout,
+            iptables_nft: [v4, v6],
+            iptables_legacy: [legacy4, legacy6],
         };
-        let firewall = firewall::Firewall::read(&printed, self.settings.table(), &self.own);
-        let Some(firewall) = firewall.filter(|_| ruleset.status == Some(0)) else {
+        let others = Ruleset::read(&listings, self.settings.table(), &self.own);
+        let Some(others) = others.filter(|_| ruleset.status == Some(0)) else {
             return Ok(Finding::Warning(format!(
-                "cannot see whether another firewall keeps visitors from the page: nft does not list all rules: {}",
+                "cannot see whether another firewall blocks visitors from the page: nft does not list all rules: {}",
                 ruleset.complaint()
             )));
         };
         // Where the host has no address of a family, no visitor comes by it.
         let is_here = |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
         let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
-        match firewall.complaint(&self.settings.redirects, &families) {
+        match find_problem(&others, &self.settings.redirects, &families) {
             None => Ok(Finding::Right),
-            Some(Complaint::Obstacle(what) | Complaint::OfOwn(what)) if *is_required => {
+            Some(FirewallProblem::BlocksVisitors(what) | FirewallProblem::BlocksOwnCheck(what))
+                if *is_required =>
+            {
                 Err(format!("{what}; or switch on all the same by --force"))
             }
-            Some(Complaint::Obstacle(what)) => Ok(Finding::Obstacle(what)),
-            Some(Complaint::OfOwn(what) | Complaint::Doubt(what)) => Ok(Finding::Warning(what)),
+            Some(FirewallProblem::BlocksVisitors(what)) => Ok(Finding::Obstacle(what)),
+            Some(FirewallProblem::BlocksOwnCheck(what) | FirewallProblem::Undecided(what)) => {
+                Ok(Finding::Warning(what))
+            }
         }
     }
 

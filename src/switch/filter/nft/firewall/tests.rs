@@ -1,4 +1,4 @@
-//! Rules as nft 1.0.6, iptables 1.8.9, ufw 0.36 and firewalld 1.3 print them.
+//! Rules in the formats of nft 1.0.6, iptables 1.8.9, ufw 0.36 and firewalld 1.3.
 
 use crate::switch::filter::nft::firewall::*;
 
@@ -17,17 +17,17 @@ const REDIRECTS: [Redirect; 2] = [
 ];
 const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
 
-fn complaint_of(printed: &Printed<'_>) -> Option<String> {
+fn problem_of(listings: &Listings<'_>) -> Option<String> {
     let own = ["198.51.100.1", "198.51.100.9", "2001:db8::1"].map(|text| text.parse().unwrap());
-    let firewall = Firewall::read(printed, "maintd", &own).unwrap();
-    firewall
-        .complaint(&REDIRECTS, &BOTH)
-        .map(|complaint| match complaint {
-            Complaint::Obstacle(what) | Complaint::OfOwn(what) | Complaint::Doubt(what) => what,
-        })
+    let ruleset = Ruleset::read(listings, "maintd", &own).unwrap();
+    find_problem(&ruleset, &REDIRECTS, &BOTH).map(|problem| match problem {
+        FirewallProblem::BlocksVisitors(what)
+        | FirewallProblem::BlocksOwnCheck(what)
+        | FirewallProblem::Undecided(what) => what,
+    })
 }
 
-/// Items of nft's JSON for a chain "input" with this policy and these rules' expressions.
+/// nft's JSON of a chain and its rules, each given by its expressions.
 fn chain(family: &str, table: &str, rest: &str, rules: &[&str]) -> String {
     let place = format!(r#""family": "{family}", "table": "{table}""#);
     let mut text = format!(r#"{{"chain": {{{place}, {rest}}}}}"#);
@@ -44,50 +44,51 @@ fn ruleset(items: &[String]) -> String {
     format!(r#"{{"nftables": [{}]}}"#, items.join(", "))
 }
 
+fn nft_problem(items: &[String]) -> Option<String> {
+    problem_of(&Listings {
+        nft: &ruleset(items),
+        ..Listings::default()
+    })
+}
+
 const DROPS: &str =
     r#""name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "drop""#;
 const ACCEPTS: &str =
     r#""name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "accept""#;
 
-const OLD: &str = r#"{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["invalid", {"drop": null}], ["established", {"accept": null}], ["related", {"accept": null}]]}}}"#;
-const LO: &str =
+const ESTABLISHED: &str = r#"{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["invalid", {"drop": null}], ["established", {"accept": null}], ["related", {"accept": null}]]}}}"#;
+const LOOPBACK: &str =
     r#"{"match": {"op": "==", "left": {"meta": {"key": "iif"}}, "right": "lo"}}, {"accept": null}"#;
 const LIVE: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [22, 80, 443]}}}, {"counter": {"packets": 0, "bytes": 0}}, {"accept": null}"#;
 const PAGE: &str = r#"{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [8080, 8443]}}}, {"accept": null}"#;
 const SOURCE: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "192.0.2.0", "len": 24}}}}"#;
 
-/// What is said of one chain at the input hook that drops what no rule accepts.
+/// The problem with one chain at the input hook with policy drop.
 fn dropping(rules: &[&str]) -> Option<String> {
-    let rules = [&[OLD, LO], rules].concat();
-    complaint_of(&Printed {
-        ruleset: &ruleset(&[chain("inet", "filter", DROPS, &rules)]),
-        ..Printed::default()
-    })
+    let rules = [&[ESTABLISHED, LOOPBACK], rules].concat();
+    nft_problem(&[chain("inet", "filter", DROPS, &rules)])
 }
 
-/// What is said of one that accepts what no rule drops.
+/// The same with policy accept.
 fn accepting(rules: &[&str]) -> Option<String> {
-    complaint_of(&Printed {
-        ruleset: &ruleset(&[chain("inet", "filter", ACCEPTS, rules)]),
-        ..Printed::default()
-    })
+    nft_problem(&[chain("inet", "filter", ACCEPTS, rules)])
 }
 
 #[test]
-fn a_chain_that_accepts_only_the_live_ports_is_named_with_the_line_to_add() {
+fn a_chain_that_accepts_only_the_live_ports_is_reported_with_a_command() {
     assert_eq!(
         dropping(&[LIVE]).unwrap(),
-        "a firewall keeps visitors from the page: chain \"input\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443; \
+        "a firewall blocks visitors from the page: chain \"input\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443; \
          run \"nft insert rule inet filter input ct status dnat tcp dport { 8080, 8443 } accept\", \
          and add it to the firewall's configuration for the next boot"
     );
     assert_eq!(dropping(&[PAGE, LIVE]), None);
-    // The site is closed to all.
+    // The site is closed to all visitors.
     assert!(dropping(&[]).is_some());
 }
 
 #[test]
-fn a_redirected_packet_is_accepted_by_what_describes_it() {
+fn rules_that_match_a_redirected_packet_accept_it() {
     for rule in [
         r#"{"accept": null}"#,
         r#"{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"accept": null}"#,
@@ -111,7 +112,7 @@ fn a_redirected_packet_is_accepted_by_what_describes_it() {
 }
 
 #[test]
-fn a_redirected_packet_is_not_accepted_by_what_does_not_describe_it() {
+fn rules_that_do_not_match_a_redirected_packet_do_not_accept_it() {
     for rule in [
         r#"{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}, {"accept": null}"#,
         r#"{"match": {"op": "!", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"accept": null}"#,
@@ -124,7 +125,7 @@ fn a_redirected_packet_is_not_accepted_by_what_does_not_describe_it() {
         r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": "ack"}}, {"accept": null}"#,
         r#"{"match": {"op": "==", "left": {"concat": [{"payload": {"protocol": "ip", "field": "saddr"}}, {"payload": {"protocol": "tcp", "field": "dport"}}]}, "right": {"set": [{"concat": ["192.0.2.1", 8080]}]}}}, {"accept": null}"#,
         r#"{"match": {"op": "==", "left": {"payload": {"base": "th", "offset": 16, "len": 16}}, "right": 8080}}, {"accept": null}"#,
-        r#"{"a statement of the future": 1}, {"accept": null}"#,
+        r#"{"a future statement": 1}, {"accept": null}"#,
         r#"{"limit": {"rate": 3, "burst": 5, "per": "minute"}}, {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 8080}}, {"accept": null}"#,
         r#"{"xt": {"type": "match", "name": "multiport"}}, {"accept": null}"#,
         r#"{"log": null}"#,
@@ -134,7 +135,7 @@ fn a_redirected_packet_is_not_accepted_by_what_does_not_describe_it() {
 }
 
 #[test]
-fn what_stops_some_visitors_on_both_sides_is_no_obstacle() {
+fn rules_that_drop_packets_to_both_sides_are_not_reported() {
     let source = |action: &str| format!(r#"{SOURCE}, {{"{action}": null}}"#);
     let (drop, accept) = (source("drop"), source("accept"));
     let limited = format!(r#"{SOURCE}, {LIVE}"#);
@@ -142,7 +143,7 @@ fn what_stops_some_visitors_on_both_sides_is_no_obstacle() {
         r#"{SOURCE}, {}"#,
         LIVE.replace("[22, 80, 443]", "[80, 443, 8080, 8443]")
     );
-    // A block list, and rules about what visitors may do and may not.
+    // Block lists and rate limits.
     for rules in [
         &[drop.as_str()][..],
         &[
@@ -161,12 +162,12 @@ fn what_stops_some_visitors_on_both_sides_is_no_obstacle() {
     ] {
         assert_eq!(accepting(rules), None, "{rules:?}");
     }
-    // Visitors from some networks alone.
+    // Only visitors from some networks.
     assert_eq!(dropping(&[&both]), None);
     assert_eq!(dropping(&[&accept]), None);
     assert!(dropping(&[&limited]).is_some());
     assert!(dropping(&[&accept, LIVE]).is_some());
-    // One interface has the live site, another one the page.
+    // One interface accepts the live site, another one the page.
     let by = |name: &str, rule: &str| {
         format!(
             r#"{{"match": {{"op": "==", "left": {{"meta": {{"key": "iifname"}}}}, "right": "{name}"}}}}, {rule}"#
@@ -177,62 +178,54 @@ fn what_stops_some_visitors_on_both_sides_is_no_obstacle() {
 }
 
 #[test]
-fn a_source_that_the_live_site_is_not_limited_to_opens_nothing() {
+fn accepting_one_source_does_not_open_the_page() {
     // The live site is a container: its packets are forwarded, and pass no chain at the input hook.
     let nat = r#""name": "PREROUTING", "type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept""#;
     let dnat = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [80, 443]}}}, {"dnat": {"addr": "172.17.0.2", "port": 80}}"#;
     let accept = format!(r#"{SOURCE}, {{"accept": null}}"#);
-    let printed = ruleset(&[
+    let problem = nft_problem(&[
         chain("ip", "nat", nat, &[dnat]),
-        chain("inet", "filter", DROPS, &[OLD, LO, &accept]),
+        chain("inet", "filter", DROPS, &[ESTABLISHED, LOOPBACK, &accept]),
     ]);
-    let complaint = complaint_of(&Printed {
-        ruleset: &printed,
-        ..Printed::default()
-    });
-    assert!(complaint.unwrap().contains("chain \"input\""));
+    assert!(problem.unwrap().contains("chain \"input\""));
 }
 
 #[test]
-fn each_base_chain_has_to_accept() {
+fn each_base_chain_must_accept() {
     let early =
         r#""name": "early", "type": "filter", "hook": "input", "prio": -300, "policy": "accept""#;
     let late =
         r#""name": "late", "type": "filter", "hook": "input", "prio": 300, "policy": "drop""#;
-    let printed = ruleset(&[
-        chain("inet", "filter", late, &[OLD, LO, LIVE]),
+    let problem = nft_problem(&[
+        chain("inet", "filter", late, &[ESTABLISHED, LOOPBACK, LIVE]),
         chain("ip", "first", early, &[r#"{"accept": null}"#]),
-        chain("ip6", "other", DROPS, &[OLD, LO, LIVE]),
-        chain("bridge", "not asked", DROPS, &[]),
+        chain("ip6", "other", DROPS, &[ESTABLISHED, LOOPBACK, LIVE]),
+        chain("bridge", "other", DROPS, &[]),
         chain("inet", "maintd", DROPS, &[]),
-    ]);
-    let complaint = complaint_of(&Printed {
-        ruleset: &printed,
-        ..Printed::default()
-    })
+    ])
     .unwrap();
     assert!(
-        complaint.contains(
-            "chain \"input\" of table \"ip6 other\" drops what is redirected to ports 8080 and 8443, \
-             and chain \"late\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443; \
+        problem.contains(
+            "chain \"input\" of table \"ip6 other\" drops packets redirected to ports 8080 and 8443, \
+             and chain \"late\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443; \
              run \"nft insert rule ip6 other input ct status dnat tcp dport { 8080, 8443 } accept\" \
              and \"nft insert rule inet filter late "
         ),
-        "{complaint}"
+        "{problem}"
     );
 }
 
 #[test]
-fn the_family_is_named_that_a_chain_of_both_drops() {
+fn the_only_dropped_family_is_named() {
     let v4 = r#"{"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv4"}}, {"accept": null}"#;
-    let complaint = dropping(&[v4, LIVE]).unwrap();
+    let problem = dropping(&[v4, LIVE]).unwrap();
     assert!(
-        complaint.contains("to ports 8080 and 8443 over IPv6;"),
-        "{complaint}"
+        problem.contains("to ports 8080 and 8443 over IPv6;"),
+        "{problem}"
     );
     let v4 = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "tcp"}}, {"accept": null}"#;
-    let complaint = dropping(&[v4, LIVE]).unwrap();
-    assert!(complaint.contains(" over IPv6;"), "{complaint}");
+    let problem = dropping(&[v4, LIVE]).unwrap();
+    assert!(problem.contains(" over IPv6;"), "{problem}");
 }
 
 #[test]
@@ -260,51 +253,49 @@ fn jumps_are_followed() {
         (&[r#"{"jump": {"target": "nowhere"}}"#, PAGE], &[], true),
         (&[jump, PAGE], &[jump], true),
     ] {
-        let printed = ruleset(&[
+        let problem = nft_problem(&[
             ports.to_owned(),
             set.to_owned(),
-            chain("inet", "filter", DROPS, &[&[OLD, LO], input].concat()),
+            chain(
+                "inet",
+                "filter",
+                DROPS,
+                &[&[ESTABLISHED, LOOPBACK], input].concat(),
+            ),
             chain("inet", "filter", web, inside),
         ]);
-        let complaint = complaint_of(&Printed {
-            ruleset: &printed,
-            ..Printed::default()
-        });
-        assert_eq!(complaint.is_none(), is_open, "{input:?} {inside:?}");
+        assert_eq!(problem.is_none(), is_open, "{input:?} {inside:?}");
     }
 }
 
 #[test]
-fn answers_have_to_pass_too() {
+fn dropped_answers_are_reported() {
     let output = |priority: i32| {
         format!(
             r#""name": "output", "type": "filter", "hook": "output", "prio": {priority}, "policy": "drop""#
         )
     };
     let live = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": {"set": [80, 443]}}}, {"accept": null}"#;
-    let lo = LO.replace("iif", "oif");
-    let complaint = |rules: &[&str], priority| {
+    let lo = LOOPBACK.replace("iif", "oif");
+    let problem = |rules: &[&str], priority| {
         let rules = [&[lo.as_str()], rules].concat();
-        complaint_of(&Printed {
-            ruleset: &ruleset(&[chain("inet", "filter", &output(priority), &rules)]),
-            ..Printed::default()
-        })
+        nft_problem(&[chain("inet", "filter", &output(priority), &rules)])
     };
-    assert_eq!(complaint(&[OLD], 0), None);
-    let what = complaint(&[live], 0).unwrap();
+    assert_eq!(problem(&[ESTABLISHED], 0), None);
+    let what = problem(&[live], 0).unwrap();
     assert!(
         what.contains("drops answers from ports 8080 and 8443; run \"nft insert rule inet filter output ct status dnat tcp sport { 8080, 8443 } accept\""),
         "{what}"
     );
-    // Where conntrack is to leave them alone they keep the responder's port.
+    // Untracked answers keep the responder's port.
     let untracked = &[r#"{"notrack": null}"#, r#"{"accept": null}"#];
-    let what = complaint(untracked, -300).unwrap();
+    let what = problem(untracked, -300).unwrap();
     assert!(
         what.contains("exempts answers from ports 8080 and 8443 from conntrack; run \"nft insert rule inet filter output tcp sport { 8080, 8443 } accept\""),
         "{what}"
     );
     assert_eq!(
-        complaint(
+        problem(
             &[&live.replace("accept", "notrack"), r#"{"accept": null}"#],
             -300
         ),
@@ -313,62 +304,58 @@ fn answers_have_to_pass_too() {
 }
 
 #[test]
-fn own_requests_to_the_responder_have_to_pass_too() {
-    let input = |rules: &[&str]| {
-        complaint_of(&Printed {
-            ruleset: &ruleset(&[chain("inet", "filter", DROPS, rules)]),
-            ..Printed::default()
-        })
-    };
+fn dropped_own_requests_are_reported() {
+    let input = |rules: &[&str]| nft_problem(&[chain("inet", "filter", DROPS, rules)]);
     assert_eq!(
-        input(&[OLD, PAGE, LIVE]).unwrap(),
-        "a firewall keeps maintd from a check of the responder: \
+        input(&[ESTABLISHED, PAGE, LIVE]).unwrap(),
+        "a firewall blocks maintd's check of the responder: \
          chain \"input\" of table \"inet filter\" drops maintd's own requests to ports 8080 and 8443 over the loopback interface; \
          run \"nft insert rule inet filter input iif lo accept\", and add it to the firewall's configuration for the next boot"
     );
     assert_eq!(
-        input(&[OLD, LIVE]).unwrap(),
-        "a firewall keeps visitors from the page: \
-         chain \"input\" of table \"inet filter\" drops what is redirected to ports 8080 and 8443, \
+        input(&[ESTABLISHED, LIVE]).unwrap(),
+        "a firewall blocks visitors from the page: \
+         chain \"input\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443, \
          and chain \"input\" of table \"inet filter\" drops maintd's own requests to ports 8080 and 8443 over the loopback interface; \
          run \"nft insert rule inet filter input ct status dnat tcp dport { 8080, 8443 } accept\" \
          and \"nft insert rule inet filter input iif lo accept\", and add it to the firewall's configuration for the next boot"
     );
-    let not_lo = LO.replace("==", "!=");
-    assert!(input(&[OLD, &not_lo]).unwrap().contains("iif lo accept"));
-    // The loopback as it may be written, and the ports for all.
+    let not_loopback = LOOPBACK.replace("==", "!=");
+    assert!(
+        input(&[ESTABLISHED, &not_loopback])
+            .unwrap()
+            .contains("iif lo accept")
+    );
+    // Other forms of the loopback interface, and ports open to all.
     for rule in [
-        LO,
-        &LO.replace("\"lo\"", r#"{"set": ["eth0", "lo"]}"#),
-        &LO.replace("\"lo\"", "\"l*\""),
+        LOOPBACK,
+        &LOOPBACK.replace("\"lo\"", r#"{"set": ["eth0", "lo"]}"#),
+        &LOOPBACK.replace("\"lo\"", "\"l*\""),
         &LIVE.replace("[22, 80, 443]", "[80, 443, 8080, 8443]"),
     ] {
-        assert_eq!(input(&[OLD, rule, PAGE, LIVE]), None, "{rule}");
+        assert_eq!(input(&[ESTABLISHED, rule, PAGE, LIVE]), None, "{rule}");
     }
-    // An address of the host may be among these.
+    // These networks may contain an address of this host.
     let source = format!(r#"{SOURCE}, {{"accept": null}}"#);
     let other = source
         .replace("ip", "ip6")
         .replace("192.0.2.0", "2001:db8::");
-    assert_eq!(input(&[OLD, PAGE, LIVE, &source, &other]), None);
+    assert_eq!(input(&[ESTABLISHED, PAGE, LIVE, &source, &other]), None);
     let output =
         r#""name": "output", "type": "filter", "hook": "output", "prio": 0, "policy": "drop""#;
-    let what = complaint_of(&Printed {
-        ruleset: &ruleset(&[chain("inet", "filter", output, &[OLD])]),
-        ..Printed::default()
-    });
+    let what = nft_problem(&[chain("inet", "filter", output, &[ESTABLISHED])]);
     let what = what.unwrap();
     assert!(
         what.contains("run \"nft insert rule inet filter output oif lo accept\""),
         "{what}"
     );
-    let what = complaint_of(&Printed {
-        ruleset: r#"{"nftables": []}"#,
-        legacy: [
+    let what = problem_of(&Listings {
+        nft: r#"{"nftables": []}"#,
+        iptables_legacy: [
             "*filter\n:INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate ESTABLISHED,DNAT -j ACCEPT\nCOMMIT\n",
             "",
         ],
-        ..Printed::default()
+        ..Listings::default()
     });
     let what = what.unwrap();
     assert!(
@@ -378,53 +365,53 @@ fn own_requests_to_the_responder_have_to_pass_too() {
 }
 
 #[test]
-fn ufw_gets_a_line_of_its_own() {
-    let printed = Printed {
-        ruleset: UFW[0],
-        translated: [UFW[1], ""],
-        ..Printed::default()
+fn ufw_gets_its_own_command() {
+    let listings = Listings {
+        nft: UFW[0],
+        iptables_nft: [UFW[1], ""],
+        ..Listings::default()
     };
     assert_eq!(
-        complaint_of(&printed).unwrap(),
-        "a firewall keeps visitors from the page: chain \"INPUT\" of table \"ip filter\" drops what is redirected to ports 8080 and 8443; \
+        problem_of(&listings).unwrap(),
+        "a firewall blocks visitors from the page: chain \"INPUT\" of table \"ip filter\" drops packets redirected to ports 8080 and 8443; \
          run \"ufw allow 8080,8443/tcp\""
     );
     let allowed = "-A ufw-user-input -p tcp -m multiport --dports 8080,8443 -j ACCEPT\nCOMMIT";
     let open = UFW[1].replace("COMMIT", allowed);
-    let printed = Printed {
-        translated: [&open, ""],
-        ..printed
+    let listings = Listings {
+        iptables_nft: [&open, ""],
+        ..listings
     };
-    assert_eq!(complaint_of(&printed), None);
-    // Without iptables-save the rule cannot be read, and what cannot be read accepts nothing.
-    let printed = Printed {
-        translated: [""; 2],
-        ..printed
+    assert_eq!(problem_of(&listings), None);
+    // Without iptables-save the rule is unknown, and assumed not to accept.
+    let listings = Listings {
+        iptables_nft: [""; 2],
+        ..listings
     };
-    assert!(complaint_of(&printed).is_some());
+    assert!(problem_of(&listings).is_some());
 }
 
 #[test]
-fn firewalld_lets_redirected_packets_pass() {
-    let printed = Printed {
-        ruleset: FIREWALLD,
-        ..Printed::default()
+fn firewalld_accepts_redirected_packets() {
+    let listings = Listings {
+        nft: FIREWALLD,
+        ..Listings::default()
     };
-    assert_eq!(complaint_of(&printed), None);
-    // As it was before it accepted them.
+    assert_eq!(problem_of(&listings), None);
+    // Older versions did not accept them.
     let strict = FIREWALLD.replace(r#""right": "dnat""#, r#""right": "snat""#);
-    let printed = Printed {
-        ruleset: &strict,
-        ..Printed::default()
+    let listings = Listings {
+        nft: &strict,
+        ..Listings::default()
     };
-    let what = complaint_of(&printed).unwrap();
+    let what = problem_of(&listings).unwrap();
     assert!(
         what.contains("run \"firewall-cmd --add-port=8080/tcp --add-port=8443/tcp\", and"),
         "{what}"
     );
 }
 
-/// What is said of these rules of iptables-legacy's INPUT, which drops what none of them accepts.
+/// The problem with these rules of iptables-legacy in INPUT, with policy drop.
 fn legacy(rules: &[&str]) -> Option<String> {
     let rules: Vec<String> = rules
         .iter()
@@ -434,19 +421,19 @@ fn legacy(rules: &[&str]) -> Option<String> {
         "# Generated\n*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:WEB - [0:0]\n-A INPUT -i lo -j ACCEPT\n{}-A WEB -p tcp -m tcp --dport 8000:9000 -j ACCEPT\nCOMMIT\n",
         rules.concat()
     );
-    complaint_of(&Printed {
-        ruleset: r#"{"nftables": []}"#,
-        legacy: [&text, ""],
-        ..Printed::default()
+    problem_of(&Listings {
+        nft: r#"{"nftables": []}"#,
+        iptables_legacy: [&text, ""],
+        ..Listings::default()
     })
 }
 
 #[test]
-fn rules_of_iptables_are_read() {
+fn iptables_rules_are_parsed() {
     const LIVE: &str = "-p tcp -m multiport --dports 22,80,443 -j ACCEPT";
     assert_eq!(
         legacy(&[LIVE]).unwrap(),
-        "a firewall keeps visitors from the page: chain \"INPUT\" of table \"ip filter\" drops what is redirected to ports 8080 and 8443; \
+        "a firewall blocks visitors from the page: chain \"INPUT\" of table \"ip filter\" drops packets redirected to ports 8080 and 8443; \
          run \"iptables-legacy -I INPUT -m conntrack --ctstate DNAT -p tcp -m multiport --dports 8080,8443 -j ACCEPT\", \
          and add it to the firewall's configuration for the next boot"
     );
@@ -488,8 +475,7 @@ fn rules_of_iptables_are_read() {
     }
 }
 
-/// An input chain that jumps by the interface that a packet came by, to a chain for each, of which the first alone has the
-/// live site.
+/// An input chain that jumps to one chain for each input interface. Only the first accepts the live site.
 fn by_interface(networks: usize) -> String {
     let iifname = |name: &str| {
         format!(
@@ -499,7 +485,11 @@ fn by_interface(networks: usize) -> String {
     let jump = |name: &str, chain: &str| {
         format!(r#"{}, {{"jump": {{"target": "{chain}"}}}}"#, iifname(name))
     };
-    let mut jumps = vec![OLD.to_owned(), LO.to_owned(), jump("eth0", "wan")];
+    let mut jumps = vec![
+        ESTABLISHED.to_owned(),
+        LOOPBACK.to_owned(),
+        jump("eth0", "wan"),
+    ];
     let mut chains = vec![chain("inet", "filter", r#""name": "wan""#, &[LIVE])];
     for number in 1..=networks {
         let name = format!("w{number}");
@@ -520,22 +510,22 @@ fn by_interface(networks: usize) -> String {
 }
 
 #[test]
-fn what_one_of_many_interfaces_decides_is_found() {
+fn a_chain_of_one_of_many_interfaces_is_reported() {
     for networks in [0, 13, 14, 40, 200] {
-        let printed = by_interface(networks);
-        let what = complaint_of(&Printed {
-            ruleset: &printed,
-            ..Printed::default()
+        let listings = by_interface(networks);
+        let what = problem_of(&Listings {
+            nft: &listings,
+            ..Listings::default()
         });
         let what = what.unwrap_or_default();
         assert!(
-            what.contains("drops what is redirected to ports 8080 and 8443;"),
+            what.contains("drops packets redirected to ports 8080 and 8443;"),
             "{networks}: {what}"
         );
     }
 }
 
-/// Rules that each drop packets with another mark, and then accept all.
+/// Rules that each drop packets with one mark, then rules that accept all packets.
 fn marks(count: usize) -> Vec<String> {
     let mark = |number| {
         format!(
@@ -551,20 +541,20 @@ fn marks(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn what_cannot_be_evaluated_in_full_is_not_taken_to_be_open() {
-    let said = |count| {
+fn too_many_rules_or_combinations_are_undecided() {
+    let problem = |count| {
         let rules = marks(count);
         let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         dropping(&rules)
     };
-    assert_eq!(said(8), None);
-    // More rules than are evaluated.
+    assert_eq!(problem(8), None);
+    // Over MAX_RULES.
     assert_eq!(
-        said(4_000).unwrap_or_default(),
+        problem(4_000).unwrap_or_default(),
         "cannot evaluate all rules of chain \"input\" of table \"inet filter\"; \
-         check that it accepts what is redirected to ports 8080 and 8443"
+         check that it accepts packets redirected to ports 8080 and 8443"
     );
-    // More combinations than are tried.
+    // Over MAX_COMBINATIONS.
     let sixteen: Vec<String> = (0..16)
         .map(|number| {
             format!(
@@ -572,18 +562,14 @@ fn what_cannot_be_evaluated_in_full_is_not_taken_to_be_open() {
             )
         })
         .collect();
-    let mut rules = vec![OLD, LO];
+    let mut rules = vec![ESTABLISHED, LOOPBACK];
     rules.extend(sixteen.iter().map(String::as_str));
     rules.extend([LIVE, PAGE]);
     let log = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}, {"drop": null}"#;
-    let printed = ruleset(&[
+    let what = nft_problem(&[
         chain("inet", "filter", DROPS, &rules),
         chain("inet", "filter", r#""name": "web""#, &[log]),
     ]);
-    let what = complaint_of(&Printed {
-        ruleset: &printed,
-        ..Printed::default()
-    });
     assert!(
         what.unwrap_or_default()
             .starts_with("cannot evaluate all rules of chain \"input\""),
@@ -591,7 +577,7 @@ fn what_cannot_be_evaluated_in_full_is_not_taken_to_be_open() {
 }
 
 #[test]
-fn many_rules_and_loops_come_to_an_end() {
+fn many_rules_and_loops_terminate() {
     let sources: Vec<String> = (0..1000)
         .map(|number| format!("-s 10.0.{}.{}/32 -j ACCEPT", number / 250, number % 250))
         .collect();
@@ -600,24 +586,20 @@ fn many_rules_and_loops_come_to_an_end() {
     assert_eq!(legacy(&rules), None);
     let web = r#""name": "web""#;
     let twice = [r#"{"jump": {"target": "web"}}"#; 2];
-    let printed = ruleset(&[
+    nft_problem(&[
         chain("inet", "filter", DROPS, &twice),
         chain("inet", "filter", web, &twice),
     ]);
-    complaint_of(&Printed {
-        ruleset: &printed,
-        ..Printed::default()
-    });
 }
 
 #[test]
-fn nonsense_is_no_ruleset() {
+fn malformed_listings_are_rejected() {
     for text in ["", "{", "[]", r#"{"nftables": 1}"#] {
-        let printed = Printed {
-            ruleset: text,
-            ..Printed::default()
+        let listings = Listings {
+            nft: text,
+            ..Listings::default()
         };
-        assert!(Firewall::read(&printed, "maintd", &[]).is_none(), "{text}");
+        assert!(Ruleset::read(&listings, "maintd", &[]).is_none(), "{text}");
     }
     for text in [
         r#"{"nftables": [1, {"chain": 1}, {"rule": {"expr": [1]}}, {"set": {}}, {"map": {"name": 1}}]}"#,

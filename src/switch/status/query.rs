@@ -1,0 +1,349 @@
+//! Queries the packet filter, the servers and the daemon.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use crate::clock;
+use crate::config::switch::Backend;
+use crate::control::Failure;
+use crate::error::Error;
+use crate::switch::Switch;
+use crate::switch::execute::{World as _, crowding, take};
+use crate::switch::filter::means::{Count, Finding};
+use crate::switch::plan::{Moved, Required, Side, Step};
+use crate::switch::state::Saved;
+use crate::switch::status::daemon::DaemonStatus;
+
+/// Which clients are redirected to the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SwitchState {
+    /// All clients of the configured families, except exceptions.
+    On,
+    /// None.
+    Off,
+    /// Some.
+    Partly,
+    /// Cannot be determined.
+    Unknown,
+}
+
+impl SwitchState {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Partly => "partly",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A server, with the error if its check failed.
+pub(super) type ServerCheck = (SocketAddr, Result<(), String>);
+
+/// The traffic of one side: the page or the live site.
+#[derive(Clone, Debug)]
+pub(super) struct Traffic {
+    /// The label of its rules.
+    pub(super) label: String,
+    /// What these rules have counted, if known.
+    pub(super) count: Option<Count>,
+    /// The open connections, if known.
+    pub(super) connections: Option<u64>,
+}
+
+/// The state of the switch at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub(super) state: SwitchState,
+    pub(super) backend: &'static str,
+    pub(super) table: String,
+    pub(super) moved: Moved,
+    /// A firewall is known to block some visitors from the page.
+    pub(super) has_obstacle: bool,
+    pub(super) saved: Option<Saved>,
+    pub(super) page: Traffic,
+    pub(super) live: Traffic,
+    pub(super) responders: Vec<ServerCheck>,
+    pub(super) live_servers: Vec<ServerCheck>,
+    /// All servers of the live site, if none accepts connections and none is required to.
+    pub(super) not_accepting: Vec<SocketAddr>,
+    /// The used entries of the packet filter's state table, and its limit, if known.
+    pub(super) state_usage: (Option<u64>, Option<u64>),
+    /// The first says why the state is unknown, if it is.
+    pub(super) warnings: Vec<String>,
+    pub(super) daemon: Option<DaemonStatus>,
+    /// In seconds since 1970.
+    pub(super) now: u64,
+}
+
+/// Queries the state of the switch.
+///
+/// # Errors
+/// The user is not root.
+pub fn query(switch: &mut Switch) -> Result<Status, Error> {
+    switch.require_root()?;
+    let mut warnings = Vec::new();
+    let mut state_usage = (None, None);
+    let mut responders = switch.responders();
+    let is_effective = is_effective(switch, &mut state_usage, &mut responders, &mut warnings);
+    if responders.is_empty() {
+        responders = switch.usual_responders();
+    }
+    let moved = match switch.look() {
+        Ok(Finding::Moved(moved)) => Some(moved),
+        Ok(Finding::NoTable(_)) => Some(Moved::default()),
+        Ok(_) => None,
+        Err(what) => {
+            warnings.push(what);
+            None
+        }
+    };
+    let state = match &moved {
+        None => SwitchState::Unknown,
+        Some(moved) if !moved.is_anybody() => SwitchState::Off,
+        Some(_) if !is_effective => SwitchState::Unknown,
+        Some(moved) if is_everybody(switch, moved) => SwitchState::On,
+        Some(_) => SwitchState::Partly,
+    };
+    let saved = saved(switch, state, &mut warnings);
+    let [page_count, live_count] = counts(switch);
+    let page_label = switch.settings.label_maintenance.clone();
+    let page = traffic(switch, Side::Maintenance, page_label, page_count);
+    let live_label = switch.settings.label_normal.clone();
+    let live = traffic(switch, Side::Live, live_label, live_count);
+    warnings.extend(crowding(state_usage));
+    let is_on = matches!(state, SwitchState::On | SwitchState::Partly);
+    let mut has_obstacle = false;
+    if is_on {
+        let step = Step::PathIsOpen {
+            families: moved.as_ref().map(Moved::families).unwrap_or_default(),
+            is_required: false,
+        };
+        match take(&step, &switch.filter, &mut switch.world) {
+            Ok(Finding::Obstacle(what)) => {
+                has_obstacle = true;
+                warnings.push(what);
+            }
+            Ok(Finding::Warning(what)) | Err(what) => warnings.push(what),
+            Ok(_) => {}
+        }
+    }
+    if is_on && switch.settings.backend == Backend::Pf {
+        warnings.extend(not_moved(switch, moved.as_ref(), &page));
+    }
+    let daemon = daemon(switch, &mut warnings);
+    // Several commands may fail for one reason.
+    let mut seen = HashSet::new();
+    warnings.retain(|warning| seen.insert(warning.clone()));
+    let (live_servers, not_accepting) = live_servers(switch, saved.as_ref());
+    Ok(Status {
+        state,
+        backend: switch.settings.backend.name(),
+        table: switch.settings.table().to_owned(),
+        moved: moved.unwrap_or_default(),
+        saved,
+        page,
+        live,
+        has_obstacle,
+        responders: checked(responders, |server| {
+            let answer = switch.world.ask_for_page(server);
+            answer.map_err(|error| error.what)
+        }),
+        live_servers,
+        not_accepting,
+        state_usage,
+        warnings,
+        daemon,
+        now: clock::seconds(),
+    })
+}
+
+fn traffic(switch: &mut Switch, side: Side, label: String, count: Option<Count>) -> Traffic {
+    let step = Step::Connected(side);
+    let connections = match take(&step, &switch.filter, &mut switch.world) {
+        Ok(Finding::Connections(connections)) => Some(connections),
+        Ok(_) | Err(_) => None,
+    };
+    Traffic {
+        label,
+        count,
+        connections,
+    }
+}
+
+/// The live site's servers that are required to accept connections. If they are not known, those that accept or, if none
+/// does, all of them as the second value.
+fn live_servers(switch: &mut Switch, saved: Option<&Saved>) -> (Vec<ServerCheck>, Vec<SocketAddr>) {
+    match switch.required(saved) {
+        Required::Each(servers) => {
+            let checks = checked(servers, |server| switch.world.connect(server));
+            (checks, Vec::new())
+        }
+        Required::Any(servers) | Required::Unknowable(servers) => {
+            let accepting = switch.world.accepting(&servers);
+            if accepting.is_empty() {
+                (Vec::new(), servers)
+            } else {
+                (checked(accepting, |_| Ok(())), Vec::new())
+            }
+        }
+    }
+}
+
+/// A warning about redirected visitors with connections to the live site, as they have if the rules are for another
+/// interface.
+fn not_moved(switch: &mut Switch, moved: Option<&Moved>, page: &Traffic) -> Option<String> {
+    let step = Step::AreGone(Side::Live, moved?.clone());
+    let Ok(Finding::Connections(count @ 1..)) = take(&step, &switch.filter, &mut switch.world)
+    else {
+        return None;
+    };
+    let connections = if count == 1 {
+        "1 connection of a redirected visitor is".to_owned()
+    } else {
+        format!("{count} connections of redirected visitors are")
+    };
+    let packets = match page.count {
+        Some(Count { packets: 0, .. }) => {
+            format!(", and the rules \"{}\" have matched no packet", page.label)
+        }
+        Some(_) | None => String::new(),
+    };
+    Some(format!(
+        "{connections} on the live site{packets}; check that the rules match the interface and the addresses of visitors, and run \"maintd on\" again to end these connections"
+    ))
+}
+
+fn daemon(switch: &Switch, warnings: &mut Vec<String>) -> Option<DaemonStatus> {
+    let daemon = match DaemonStatus::query(&switch.control) {
+        Ok(daemon) => daemon,
+        Err(Failure::Nobody(_)) => return None,
+        Err(Failure::Failed(cause)) => {
+            warnings.push(format!("cannot query the daemon: {cause}"));
+            return None;
+        }
+    };
+    // A state file that cannot be read has its own warning.
+    if let Ok(saved) = switch.store.load()
+        && let Some(window) = daemon.window()
+        && window != saved.map(|saved| saved.window).unwrap_or_default()
+    {
+        warnings.push(format!(
+            "the daemon's announcement differs from \"{}\"; switch on again, or off",
+            switch.store.file().display()
+        ));
+    }
+    Some(daemon)
+}
+
+/// The packet filter is enabled, and its rules use the table.
+fn is_effective(
+    switch: &mut Switch,
+    state_usage: &mut (Option<u64>, Option<u64>),
+    responders: &mut Vec<SocketAddr>,
+    warnings: &mut Vec<String>,
+) -> bool {
+    let mut is_effective = true;
+    for step in [
+        Step::FilterRuns,
+        Step::HasRoom,
+        Step::RulesLoaded { is_required: false },
+        Step::Redirects { is_required: true },
+    ] {
+        match take(&step, &switch.filter, &mut switch.world) {
+            Ok(Finding::Room { used, limit }) => {
+                *state_usage = (used.or(state_usage.0), limit.or(state_usage.1));
+            }
+            Ok(Finding::Redirects {
+                targets,
+                warnings: more,
+            }) => {
+                responders.extend(targets);
+                warnings.extend(more);
+            }
+            Ok(Finding::Warning(what)) => warnings.push(what),
+            Ok(_) => {}
+            // The usage of the state table is optional.
+            Err(_) if step == Step::HasRoom => {}
+            Err(what) => {
+                warnings.push(what);
+                is_effective = false;
+            }
+        }
+    }
+    is_effective
+}
+
+/// All clients of the configured families are redirected, except exceptions.
+fn is_everybody(switch: &Switch, moved: &Moved) -> bool {
+    let mut families = switch.settings.families.iter();
+    families.all(|family| moved.entries.contains(&family.everybody()))
+}
+
+/// The saved state, if it belongs to what is on now.
+fn saved(switch: &Switch, state: SwitchState, warnings: &mut Vec<String>) -> Option<Saved> {
+    match (switch.store.load(), state) {
+        (Ok(saved), SwitchState::On | SwitchState::Partly) => {
+            if saved.is_none() {
+                warnings.push(
+                    "maintd did not switch this on, and a reboot ends it; run \"maintd on\" for the same addresses to keep it".to_owned(),
+                );
+            }
+            saved
+        }
+        (Ok(None), SwitchState::Off | SwitchState::Unknown) => None,
+        (Ok(Some(_)), SwitchState::Off) => {
+            warnings.push(
+                "it was on, and maintd did not switch it off; run \"maintd on --resume\" or \"maintd off\"".to_owned(),
+            );
+            None
+        }
+        (Ok(saved @ Some(_)), SwitchState::Unknown) => saved,
+        (Err(what), _) => {
+            warnings.push(what);
+            None
+        }
+    }
+}
+
+/// What the rules of the page and of the live site have counted.
+fn counts(switch: &mut Switch) -> [Option<Count>; 2] {
+    match take(&Step::Counts, &switch.filter, &mut switch.world) {
+        Ok(Finding::Counts(counts)) => counts,
+        Ok(_) | Err(_) => [None; 2],
+    }
+}
+
+fn checked(
+    servers: Vec<SocketAddr>,
+    mut check: impl FnMut(SocketAddr) -> Result<(), String>,
+) -> Vec<ServerCheck> {
+    let check = |server| (server, check(server));
+    servers.into_iter().map(check).collect()
+}
+
+impl Status {
+    /// 0 on, 3 off, 4 partly, 1 unknown.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self.state {
+            SwitchState::On => 0,
+            SwitchState::Off => 3,
+            SwitchState::Partly => 4,
+            SwitchState::Unknown => 1,
+        }
+    }
+
+    /// Why the state is unknown, if it is.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        let cause = self.warnings.first().map_or("", String::as_str);
+        let what = if self.moved.is_anybody() {
+            "visitors should get the page but do not"
+        } else {
+            "cannot determine whether visitors get the page"
+        };
+        (self.state == SwitchState::Unknown).then(|| Error::Failed(format!("{what}: {cause}")))
+    }
+}
