@@ -196,7 +196,7 @@ mod tests {
         let listed: Vec<_> = config
             .endpoints
             .iter()
-            .map(|endpoint| (endpoint.place.to_string(), endpoint.secure))
+            .map(|endpoint| (endpoint.address.to_string(), endpoint.secure))
             .collect();
         assert_eq!(
             listed,

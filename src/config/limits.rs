@@ -22,7 +22,7 @@ pub struct Timeouts {
     /// After our close, for the next input of the client, or its close.
     pub linger: Duration,
     /// After our close, for the client's close, whatever it sends.
-    pub linger_in_all: Duration,
+    pub linger_total: Duration,
 }
 
 impl Default for Timeouts {
@@ -34,7 +34,7 @@ impl Default for Timeouts {
             write: Duration::from_secs(10),
             body: Duration::from_secs(5),
             linger: Duration::from_secs(5),
-            linger_in_all: Duration::from_secs(30),
+            linger_total: Duration::from_secs(30),
         }
     }
 }

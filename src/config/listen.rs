@@ -14,7 +14,7 @@ pub const BACKLOG: i32 = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The address or path.
-    pub place: BindAddr,
+    pub address: BindAddr,
     /// The protocol is TLS.
     pub secure: bool,
     /// The endpoint was derived from a name or wildcard: a host without its address family starts without it.
@@ -24,7 +24,7 @@ pub struct Endpoint {
     /// The sites.
     pub hosts: VirtualHosts,
     /// The setting that requests the endpoint.
-    pub asked_by: EndpointSource,
+    pub source: EndpointSource,
     /// The answers of the endpoint.
     pub purpose: Purpose,
 }
@@ -50,14 +50,14 @@ pub enum Purpose {
 impl Endpoint {
     /// An endpoint with the first site alone.
     #[must_use]
-    pub fn new(place: BindAddr, secure: bool) -> Self {
+    pub fn new(address: BindAddr, secure: bool) -> Self {
         Self {
-            place,
+            address,
             secure,
             optional: false,
             backlog: BACKLOG,
             hosts: VirtualHosts::one(),
-            asked_by: EndpointSource::Flag,
+            source: EndpointSource::Flag,
             purpose: Purpose::Page,
         }
     }
@@ -65,11 +65,11 @@ impl Endpoint {
     /// The endpoint on the IPv4 wildcard address that belongs to one on the IPv6 wildcard address.
     #[must_use]
     pub fn ipv4_twin(&self) -> Option<Self> {
-        match &self.place {
+        match &self.address {
             BindAddr::Tcp(SocketAddr::V6(address)) if address.ip().is_unspecified() => {
                 let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
                 Some(Self {
-                    place: BindAddr::Tcp(address),
+                    address: BindAddr::Tcp(address),
                     ..self.clone()
                 })
             }
@@ -183,7 +183,7 @@ mod tests {
         let spec: ListenSpec = text.parse().unwrap();
         spec.endpoints(false)
             .iter()
-            .map(|endpoint| endpoint.place.to_string())
+            .map(|endpoint| endpoint.address.to_string())
             .collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let endpoints = default_endpoints();
         let listed: Vec<_> = endpoints
             .iter()
-            .map(|endpoint| (endpoint.place.to_string(), endpoint.secure))
+            .map(|endpoint| (endpoint.address.to_string(), endpoint.secure))
             .collect();
         let expected = [
             ("127.0.0.1:8080", false),
@@ -234,7 +234,7 @@ mod tests {
         ];
         assert_eq!(
             listed,
-            expected.map(|(place, secure)| (place.to_owned(), secure))
+            expected.map(|(address, secure)| (address.to_owned(), secure))
         );
     }
 }

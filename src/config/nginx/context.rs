@@ -35,7 +35,7 @@ impl Context {
             "client_header_timeout" => &mut timeouts.head,
             "client_body_timeout" => &mut timeouts.body,
             "send_timeout" => &mut timeouts.write,
-            "lingering_time" => &mut timeouts.linger_in_all,
+            "lingering_time" => &mut timeouts.linger_total,
             "lingering_timeout" => &mut timeouts.linger,
             "keepalive_requests" => {
                 self.max_requests = value::number(directive)?;

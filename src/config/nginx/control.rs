@@ -59,7 +59,7 @@ impl MetricsDirectives {
                 Err(position.message(what))
             });
         };
-        let is_same = |endpoint: &Endpoint| endpoint.place == BindAddr::Tcp(address);
+        let is_same = |endpoint: &Endpoint| endpoint.address == BindAddr::Tcp(address);
         if address.port() != 0 && endpoints.iter().any(is_same) {
             let what = format!("the page is served on {address}; give metrics another port");
             return Err(position.message(what));

@@ -145,7 +145,9 @@ mod tests {
                 .map(|spec| spec.endpoints(false))
                 .unwrap_or_default();
             assert_eq!(
-                endpoints.first().map(|endpoint| endpoint.place.to_string()),
+                endpoints
+                    .first()
+                    .map(|endpoint| endpoint.address.to_string()),
                 Some(long.to_owned()),
                 "{text}"
             );

@@ -59,8 +59,8 @@ fn add_server(
     for listen in &server.listens {
         for endpoint in &listen.endpoints {
             if own.iter().any(|other| is_same(other, endpoint)) {
-                let place = &endpoint.place;
-                let what = format!("a duplicate listen {place} in one server; delete it");
+                let address = &endpoint.address;
+                let what = format!("a duplicate listen {address} in one server; delete it");
                 diagnostics.error(listen.position.message(what));
             }
             own.push(endpoint);
@@ -73,7 +73,7 @@ fn add_server(
                 all.push(SharedEndpoint {
                     endpoint: Endpoint {
                         hosts: VirtualHosts::default(),
-                        asked_by: EndpointSource::File,
+                        source: EndpointSource::File,
                         ..endpoint.clone()
                     },
                     has_default: false,
@@ -101,20 +101,20 @@ fn share(
         // As in nginx, a socket has one protocol.
         endpoint.secure = true;
         let what = "is ssl in one listen and not in another: TLS is used";
-        let what = format!("{} {what}", endpoint.place);
+        let what = format!("{} {what}", endpoint.address);
         diagnostics.remark(listen.position.message(what));
     }
     if let Some((backlog, position)) = listen.backlog {
         if std::mem::replace(&mut shared.has_backlog, true) {
-            let what = format!("a duplicate backlog for {}; delete it", endpoint.place);
+            let what = format!("a duplicate backlog for {}; delete it", endpoint.address);
             diagnostics.error(position.message(what));
         }
         endpoint.backlog = backlog;
     }
     if let Some(position) = listen.default {
         if std::mem::replace(&mut shared.has_default, true) {
-            let place = &endpoint.place;
-            let what = format!("a duplicate default server for {place}; delete it");
+            let address = &endpoint.address;
+            let what = format!("a duplicate default server for {address}; delete it");
             diagnostics.error(position.message(what));
         }
         endpoint.hosts.set_default(number);
@@ -129,7 +129,7 @@ fn add_names(endpoint: &mut Endpoint, servers: &[Server], diagnostics: &mut Diag
             if owner.is_some_and(|owner| owner != number) {
                 diagnostics.remark(position.message(format!(
                     "conflicting server name \"{name}\" on {} is ignored: another server has it",
-                    endpoint.place
+                    endpoint.address
                 )));
             }
         }
@@ -178,7 +178,7 @@ fn position_of_listen(server: &Server, endpoint: &Endpoint) -> Position {
 fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
     let any_port =
         |bound: &BindAddr| matches!(bound, BindAddr::Tcp(address) if address.port() == 0);
-    one.place == other.place && (one.secure == other.secure || !any_port(&one.place))
+    one.address == other.address && (one.secure == other.secure || !any_port(&one.address))
 }
 
 /// The site of a server.

@@ -149,7 +149,7 @@ impl Supervisor {
 pub(crate) fn add_metrics(config: &mut Config) {
     if let Some(metrics) = &config.metrics {
         config.endpoints.push(Endpoint {
-            asked_by: EndpointSource::File,
+            source: EndpointSource::File,
             purpose: Purpose::Metrics,
             ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
         });

@@ -251,7 +251,7 @@ impl Deadlines {
     pub fn new(timeouts: Timeouts) -> Self {
         Self {
             timers: Queues::new(Timer::ALL.map(|timer| timer.of(&timeouts))),
-            seconds: Queues::new([timeouts.linger_in_all, timeouts.write / PROGRESS_CHECKS]),
+            seconds: Queues::new([timeouts.linger_total, timeouts.write / PROGRESS_CHECKS]),
         }
     }
 
@@ -496,7 +496,7 @@ mod tests {
                         deadlines.arm(connection, timer, now);
                         let second = match (timer, model.get(&connection)) {
                             (Timer::Linger, Some((Timer::Linger, _, in_all))) => *in_all,
-                            (Timer::Linger, _) => Some(now + timeouts.linger_in_all),
+                            (Timer::Linger, _) => Some(now + timeouts.linger_total),
                             (Timer::Write, _) => Some(now + timeouts.write / PROGRESS_CHECKS),
                             _ => None,
                         };
