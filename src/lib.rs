@@ -18,6 +18,7 @@ pub mod error;
 mod html;
 mod http_field;
 mod logger;
+mod named_enum;
 mod quote;
 pub mod serve;
 mod spelling;

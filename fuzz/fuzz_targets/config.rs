@@ -1,4 +1,4 @@
-//! nginx's grammar: what could be read prints as what reads the same again.
+//! nginx's grammar: parsed directives are printed as text that is parsed again with the same result.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

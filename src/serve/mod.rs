@@ -11,8 +11,6 @@ pub mod tls;
 pub mod transport;
 pub mod worker;
 
-pub use crate::serve::logs::access::{AccessLog, Journal, Peer};
-
 use crate::config::{Config, PageSource};
 use crate::error::{Error, reason};
 use crate::serve::supervisor::Supervisor;

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::common::Client;
 use crate::common::client::Tls;
-use maintd::config::{BindAddr, Config, Endpoint};
+use maintd::config::{BindAddr, Config, Endpoint, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::sites;
 use maintd::serve::listeners::listener::Listener;
 use maintd::serve::metrics::counters::{CloseReason, Counters};
 use maintd::serve::tls::SharedTls;
 use maintd::serve::worker::Worker;
-use maintd::serve::worker::deadlines::Timeouts;
 use mio::unix::pipe;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -72,7 +71,7 @@ impl InProcess {
         let (orders, receiver) = pipe::new().unwrap();
         let worker = Worker {
             host_places: Vec::new(),
-            inspection: None,
+            admin: None,
             listeners,
             services,
             timeouts,

@@ -212,7 +212,7 @@ impl Listener {
             Bound::Tcp(listener) if !with_peer => {
                 let accepted = sys::accept(listener.as_fd())?;
                 let stream = TcpStream::from_std(accepted.into());
-                Ok((Stream::Tcp(stream), Peer::Untold))
+                Ok((Stream::Tcp(stream), Peer::Unknown))
             }
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;

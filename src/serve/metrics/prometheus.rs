@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 use crate::serve::metrics::counters::{
     CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS,
 };
 use crate::serve::metrics::hosts::Hosts;
-use crate::serve::worker::deadlines::Timer;
 
 /// The media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

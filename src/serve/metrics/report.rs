@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 use crate::serve::metrics::counters::{
     CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS,
 };
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::samples::Samples;
-use crate::serve::worker::deadlines::Timer;
 use crate::window::Window;
 
 /// The values of the report.

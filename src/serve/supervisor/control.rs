@@ -12,7 +12,7 @@ use crate::control::{Reply, Request};
 use crate::error::Error;
 use crate::serve::metrics::report::DaemonReport;
 use crate::serve::supervisor::control_socket::{ClientNumber, Control};
-use crate::serve::worker::event_loop::Inspection;
+use crate::serve::worker::admin::AdminEndpoint;
 use crate::window;
 use crate::window::Window;
 
@@ -51,13 +51,13 @@ impl Supervisor {
     }
 
     /// What a worker tells those who ask for metrics and health.
-    pub(crate) fn inspection(&self) -> Option<Inspection> {
+    pub(crate) fn inspection(&self) -> Option<AdminEndpoint> {
         let config = &self.material.config;
         let metrics = config.metrics.as_ref()?;
         let mut endpoints = config.endpoints.iter();
         let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
         let now = clock::seconds();
-        Some(Inspection {
+        Some(AdminEndpoint {
             endpoint,
             health: metrics.health.clone(),
             board: self.board.clone(),

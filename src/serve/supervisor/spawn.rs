@@ -13,7 +13,7 @@ use crate::serve::supervisor::sandbox;
 use crate::serve::supervisor::signals::SUPERVISORS;
 use crate::serve::system;
 use crate::serve::worker::Worker;
-use crate::serve::worker::event_loop::Inspection;
+use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 
 /// What a new worker is handed in its own process.
@@ -77,7 +77,9 @@ impl Supervisor {
         log_pipe::start(post.reports);
         let run = || -> Result<(), Error> {
             let listeners = gates.lend(post.slot, material.config.workers);
-            let inspectors = inspection.as_ref().map_or(0, |_| Inspection::DESCRIPTORS);
+            let inspectors = inspection
+                .as_ref()
+                .map_or(0, |_| AdminEndpoint::DESCRIPTORS);
             let possible = descriptors.connections(listeners.len() + inspectors)?;
             let wanted = material.config.max_connections.unwrap_or(u32::MAX);
             let max_connections = possible.min(usize::try_from(wanted).unwrap_or(usize::MAX));
@@ -91,10 +93,10 @@ impl Supervisor {
                 access_log: material.config.logs.access.is_some(),
                 counters: board.row(post.row),
                 host_places,
-                inspection,
+                admin: inspection,
             };
             worker
-                .run(post.orders, log_pipe::tell_ready)
+                .run(post.orders, log_pipe::send_ready)
                 .map_err(|error| system("serve", &error))
         };
         // A panic must not run on through what is the supervisor's.

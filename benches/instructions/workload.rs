@@ -1,4 +1,4 @@
-//! What is counted: connections over memory.
+//! The workloads: connections over memory.
 
 use std::hint::black_box;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -9,7 +9,7 @@ use maintd::config::Config;
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
 use maintd::serve::answer::sites::Sites;
-use maintd::serve::connection::{Connection, Want};
+use maintd::serve::connection::{Connection, Next};
 use maintd::serve::tls::{self, SharedTls};
 use maintd::serve::transport::{Buffers, Plain, Socket, Tls, TlsStream};
 use rustls::client::Resumption;
@@ -29,24 +29,24 @@ const BROWSER: &[u8] = b"GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.or
     Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
     Sec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n";
 
-/// One kind of connection or request.
+/// A kind of connection or request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum Workload {
     /// A connection with one small request.
     ClearNew,
-    /// The same with a browser's head.
+    /// A connection with a browser's request.
     ClearBrowser,
-    /// A request on a connection that stays.
+    /// A request on a persistent connection.
     ClearKeep,
     /// A full TLS 1.3 handshake, P-256 and X25519, with one request and the close.
     TlsFull,
-    /// The same, resumed.
+    /// A resumed TLS 1.3 handshake, with one request and the close.
     TlsResumed,
-    /// A request on a TLS connection that stays.
+    /// A request on a persistent TLS connection.
     TlsKeep,
 }
 
-impl Work {
+impl Workload {
     pub(crate) const ALL: [Self; 6] = [
         Self::ClearNew,
         Self::ClearBrowser,
@@ -67,7 +67,7 @@ impl Work {
         }
     }
 
-    /// How often it is done for a number.
+    /// The repetitions for one number.
     pub(crate) const fn times(self) -> u32 {
         match self {
             Self::ClearNew | Self::ClearBrowser | Self::ClearKeep => 1000,
@@ -98,7 +98,7 @@ impl Work {
 #[derive(Default)]
 struct Memory {
     input: Vec<u8>,
-    /// What has been read of it.
+    /// The bytes of `input` that are read.
     read: usize,
     output: Vec<u8>,
 }
@@ -144,20 +144,20 @@ impl Socket for Memory {
     fn shutdown(&mut self) {}
 }
 
-/// One connection from accept to its close or its wait.
+/// One connection from accept until it is closed or waits.
 #[inline(never)]
 fn counted_connection(
     socket: &mut Memory,
     buffers: &mut Buffers,
     sites: &Sites,
     buffer: &mut [u8],
-) -> Want {
+) -> Next {
     let mut connection = Connection::new(false);
     let mut io = Plain::new(socket, buffers, false);
-    connection.advance(&mut io, sites, buffer, None)
+    connection.advance(&mut io, sites, buffer, &mut ())
 }
 
-/// One turn of a connection that is there.
+/// One turn of an open connection.
 #[inline(never)]
 fn counted_turn(
     connection: &mut Connection,
@@ -165,12 +165,12 @@ fn counted_turn(
     buffers: &mut Buffers,
     sites: &Sites,
     buffer: &mut [u8],
-) -> Want {
+) -> Next {
     let mut io = Plain::new(socket, buffers, false);
-    connection.advance(&mut io, sites, buffer, None)
+    connection.advance(&mut io, sites, buffer, &mut ())
 }
 
-/// It is a 503 with the body that it promises, in whatever coding.
+/// It is a 503 whose body has the length of its Content-Length.
 fn is_page(answer: &[u8]) -> bool {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let Some((head, body)) = end.map(|end| answer.split_at(end + 4)) else {
@@ -183,7 +183,7 @@ fn is_page(answer: &[u8]) -> bool {
     head.starts_with("HTTP/1.1 503 ") && !body.is_empty() && length == Some(&body.len().to_string())
 }
 
-fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<()> {
+fn clear(request: &[u8], times: u32, is_persistent: bool, sites: &Sites) -> io::Result<()> {
     let mut socket = Memory::default();
     socket.output.reserve(8192);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
@@ -192,7 +192,7 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
     for _ in 0..times {
         socket.put(request);
         socket.output.clear();
-        black_box(if stays {
+        black_box(if is_persistent {
             counted_turn(
                 &mut connection,
                 &mut socket,
@@ -210,14 +210,14 @@ fn clear(request: &[u8], times: u32, stays: bool, sites: &Sites) -> io::Result<(
     Ok(())
 }
 
-/// The server's side of one TLS connection.
+/// The server side of one TLS connection.
 struct Server {
     socket: Memory,
     tls: Tls,
     connection: Connection,
 }
 
-/// What all of them share.
+/// What all server sides share.
 struct Shared {
     buffers: Buffers,
     settings: Arc<ServerConfig>,
@@ -231,7 +231,7 @@ fn counted_server() -> (Tls, Connection) {
 }
 
 #[inline(never)]
-fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Want {
+fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Next {
     let mut io = TlsStream::new(
         &mut server.socket,
         &mut server.tls,
@@ -241,7 +241,7 @@ fn counted_tls_turn(server: &mut Server, shared: &mut Shared) -> Want {
     );
     server
         .connection
-        .advance(&mut io, &shared.sites, &mut shared.buffer, None)
+        .advance(&mut io, &shared.sites, &mut shared.buffer, &mut ())
 }
 
 #[inline(never)]
@@ -249,7 +249,7 @@ fn counted_drop(server: Server) {
     drop(server);
 }
 
-/// A client's connection, a request on it, and what both parties have to say until nobody has more.
+/// Passes bytes between client and server until neither has more to send.
 fn exchange(
     client: &mut ClientConnection,
     server: &mut Server,
@@ -264,7 +264,7 @@ fn exchange(
         if server.socket.input.is_empty() {
             return Ok(());
         }
-        while counted_tls_turn(server, shared) == Want::Turn {}
+        while counted_tls_turn(server, shared) == Next::Requeue {}
         let output = std::mem::take(&mut server.socket.output);
         let mut output = output.as_slice();
         while !output.is_empty() {
@@ -274,7 +274,7 @@ fn exchange(
     }
 }
 
-/// Takes the answer, which must be whole.
+/// Takes the answer, which must be complete.
 fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
     let mut answer = vec![0; 64 * 1024];
     let mut length = 0;
@@ -293,10 +293,10 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
     }
 }
 
-fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
+fn tls(times: u32, resumed: bool, is_persistent: bool, sites: Sites) -> io::Result<()> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
-    let lasting = SharedTls::new().map_err(|fault| failed(&fault))?;
-    let all = tls::settings(&Config::default(), &lasting).map_err(|fault| failed(&fault))?;
+    let shared_tls = SharedTls::new().map_err(|error| failed(&error))?;
+    let all = tls::settings(&Config::default(), &shared_tls).map_err(|error| failed(&error))?;
     let settings = all.into_iter().flatten().next();
     let settings = settings.ok_or_else(|| failed(&"no TLS endpoint"))?;
     let client_settings = Arc::new(client_settings(&settings, resumed)?);
@@ -306,7 +306,7 @@ fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
         sites,
         buffer: vec![0; Buffers::PLAINTEXT],
     };
-    let request = if stays { KEEP } else { CLOSE };
+    let request = if is_persistent { KEEP } else { CLOSE };
     let mut kept = None;
     for number in 0..=times {
         let (mut client, mut server) = match kept.take() {
@@ -334,7 +334,7 @@ fn tls(times: u32, resumed: bool, stays: bool, sites: Sites) -> io::Result<()> {
         if client.handshake_kind() != Some(expected) {
             return Err(io::Error::other("the wrong kind of handshake"));
         }
-        if stays {
+        if is_persistent {
             kept = Some((client, server));
         } else {
             counted_drop(server);
