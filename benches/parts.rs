@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maintd::config::nginx::{self, syntax};
-use maintd::config::server_name::{Hosts, ServerName};
+use maintd::config::server_name::{ServerName, VirtualHosts};
 use maintd::config::{Config, PageSource, SiteConfig, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
@@ -129,7 +129,7 @@ fn names(criterion: &mut Criterion) {
         })
         .map(|names| names.iter().filter_map(|name| name.parse().ok()).collect())
         .collect();
-    let hosts = Hosts::all(sites.iter().map(Vec::as_slice));
+    let hosts = VirtualHosts::all(sites.iter().map(Vec::as_slice));
     for name in ["Site77.example", "www.site77.example", "other.test"] {
         criterion.bench_function(&format!("find a site: {name}"), |bench| {
             bench.iter(|| hosts.find(black_box(name.as_bytes())));
@@ -159,7 +159,7 @@ fn answers(criterion: &mut Criterion) {
         maintd::serve::answer::sites::answers(&config, &Window::default()).expect("memory")
     };
     let many = Sites {
-        hosts: Hosts::all(names.iter().map(Vec::as_slice)),
+        hosts: VirtualHosts::all(names.iter().map(Vec::as_slice)),
         ..Sites::one(ready(100), 1000)
     };
     let one = Sites::one(ready(1), 1000);
@@ -228,7 +228,7 @@ fn configuration(criterion: &mut Criterion) {
             bench.iter(|| syntax::parse(black_box(&text), 0));
         });
         std::fs::write(&file, &text).expect("a file");
-        let errors = nginx::read(&file).map(|checked| checked.faults);
+        let errors = nginx::read(&file).map(|parsed| parsed.errors);
         assert!(errors.is_ok_and(|errors| errors.is_empty()));
         criterion.bench_function(&format!("read a configuration: {sites} sites"), |bench| {
             bench.iter(|| nginx::read(black_box(&file)));

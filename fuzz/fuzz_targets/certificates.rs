@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintd::serve::tls::chain::{Chain, Listed};
-use maintd::serve::tls::pem;
+use maintd::serve::tls::certificates::chain::{Chain, Listed};
+use maintd::serve::tls::certificates::pem;
 
 fuzz_target!(|file: &[u8]| {
     match pem::blocks(file) {

@@ -11,7 +11,7 @@ fn print(directives: &[Directive]) -> String {
 fuzz_target!(|text: &str| {
     let (directives, errors) = parse(text, 0);
     for error in errors {
-        let line = text.split('\n').nth(error.place.line as usize - 1);
+        let line = text.split('\n').nth(error.position.line as usize - 1);
         assert!(line.is_some(), "an error beyond the end");
     }
     let printed = print(&directives);

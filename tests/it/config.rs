@@ -93,13 +93,10 @@ impl Site {
             .collect();
         let last = reported.pop().unwrap();
         let count = match reported.len() {
-            1 => "1 fault".to_owned(),
-            count => format!("{count} faults"),
+            1 => "1 error; fix it".to_owned(),
+            count => format!("{count} errors; fix them"),
         };
-        assert_eq!(
-            last,
-            format!("test.conf has {count}; mend what is told above")
-        );
+        assert_eq!(last, format!("test.conf: {count} and run again"));
         reported
     }
 }
@@ -130,7 +127,7 @@ fn the_recipe_runs_as_it_is() {
         lines[0].contains("cert.pem\" is for example.org, www.example.org until "),
         "{lines:#?}"
     );
-    assert_eq!(lines[1], "maintd: the configuration is right");
+    assert_eq!(lines[1], "maintd: the configuration is valid");
 }
 
 #[test]
@@ -390,7 +387,7 @@ fn every_fault_of_a_file_is_told_at_its_place() {
         "10:5: add_header takes a name and a value; write add_header NAME VALUE;",
         "11:5: return with another status than 503 is not possible: maintd answers everything with 503; write return 503;",
         "11:27: unexpected \";\"; delete it",
-        "13:11: cannot read \"missing.conf\": no such file or directory; mend or delete the include",
+        "13:11: cannot read \"missing.conf\": no such file or directory; fix or delete the include",
     ];
     assert_eq!(reported, expected.map(|line| format!("test.conf:{line}")));
 }
@@ -479,7 +476,7 @@ fn retry_after_and_cors_origin_of_a_location_are_faults() {
         assert_eq!(
             reported,
             [format!(
-                "test.conf:2:19: {name} stands in server; move it out of location"
+                "test.conf:2:19: {name} belongs in server; move it out of location"
             )]
         );
     }
@@ -495,7 +492,7 @@ fn what_would_change_the_answer_is_a_fault() {
         ),
         (
             "listen 80 proxy_protocol; return 503;",
-            "proxy_protocol is not spoken here",
+            "proxy_protocol is not supported",
         ),
         (
             "listen 443 ssl; return 503;",
@@ -508,7 +505,7 @@ fn what_would_change_the_answer_is_a_fault() {
         ("return 503; if ($a) { return 403; }", "if is not possible"),
         (
             "return 503; error_page 503 https://elsewhere.example/;",
-            "a page elsewhere",
+            "a page on another host",
         ),
         (
             "return 503; error_page 503 /maintenance.html;",
@@ -536,8 +533,8 @@ fn what_the_processes_are_given_takes_values() {
     let site = Site::new();
     let text = "user;\nuser a b c;\nchroot;\nworker_rlimit_nofile 0;\nserver { listen 127.0.0.1:0; return 503; }";
     let expected = [
-        "1:1: user takes a user and perhaps a group; write user NAME [GROUP];",
-        "2:1: user takes a user and perhaps a group; write user NAME [GROUP];",
+        "1:1: user takes a user and an optional group; write user NAME [GROUP];",
+        "2:1: user takes a user and an optional group; write user NAME [GROUP];",
         "3:1: chroot takes one value; write chroot VALUE;",
         "4:22: wrong value \"0\" for worker_rlimit_nofile; give a number from 1",
     ];
@@ -609,16 +606,16 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
     );
     assert!(
         warned(
-            "page \"www/maintenance.html\" wants \"/logo.png\" from this site, which gets 503 too"
+            "page \"www/maintenance.html\" refers to \"/logo.png\" on this site, which is answered with 503 too"
         ),
         "{lines:#?}"
     );
     assert!(
-        warned("wants \"//shop.example/x.png\" from this site"),
+        warned("refers to \"//shop.example/x.png\" on this site"),
         "{lines:#?}"
     );
-    let wanted = lines.iter().filter(|line| line.contains(" wants "));
-    assert_eq!(wanted.count(), 2, "{lines:#?}");
+    let references = lines.iter().filter(|line| line.contains(" refers to "));
+    assert_eq!(references.count(), 2, "{lines:#?}");
 }
 
 /// As nginx has it, and not a timeout of nothing.
@@ -710,7 +707,7 @@ server {
         "9:40: wrong value \"none\" of backlog; give a number from 1".to_owned(),
         "10:5: a duplicate listen 127.0.0.1:81 in one server; delete it".to_owned(),
         "12:5: server_name without a name; write server_name NAME;".to_owned(),
-        "13:5: ssl_protocols leaves no protocol that is spoken here; add TLSv1.2 TLSv1.3".to_owned(),
+        "13:5: ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3".to_owned(),
         "14:25: wrong value \"maybe\" for ssl_session_tickets; give on or off".to_owned(),
         "15:25: wrong value \"long\" for ssl_session_timeout; give a time such as 10s, 500ms or 1m 30s".to_owned(),
         "19:20: a duplicate backlog for [::]:82; delete it".to_owned(),
@@ -809,11 +806,11 @@ server { listen 127.0.0.1:82; return 503 f; }
         .filter_map(|line| line.strip_prefix("maintd: warning: test.conf:"))
         .collect();
     let expected = [
-        "6:10: 127.0.0.1:82 is ssl in one listen and not in another: TLS is spoken there",
+        "6:10: 127.0.0.1:82 is ssl in one listen and not in another: TLS is used",
         "2:52: conflicting server name \"a\" on 127.0.0.1:81 is ignored: another server has it",
         "6:1: conflicting server name \"\" on 127.0.0.1:82 is ignored: another server has it",
-        "5:10: no ssl_certificate: that of the default server is shown",
-        "6:10: no ssl_certificate: that of the default server is shown",
+        "5:10: no ssl_certificate: that of the default server is used",
+        "6:10: no ssl_certificate: that of the default server is used",
     ];
     assert_eq!(warned, expected);
 }

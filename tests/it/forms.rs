@@ -630,7 +630,7 @@ fn a_wrong_origin_is_told_with_its_place() {
             "2:13",
             "wrong value \"https://a.example/\" for cors_origin; give an origin",
         ),
-        (" https://a.example *", "2:31", "* stands alone"),
+        (" https://a.example *", "2:31", "* excludes other origins"),
         (
             " https://a.example https://A.example:443",
             "2:31",
@@ -648,7 +648,7 @@ fn a_wrong_origin_is_told_with_its_place() {
         "server { listen 127.0.0.1:0; return 503; add_header Access-Control-Allow-Origin *; cors_origin *; }",
     );
     assert!(
-        told.contains("add_header Access-Control-Allow-Origin is ignored: cors_origin says that"),
+        told.contains("add_header Access-Control-Allow-Origin is ignored: cors_origin sets it"),
         "{told}"
     );
 }
@@ -721,7 +721,7 @@ fn placeholders_off_fills_nothing() {
     fs::write(&path, "server { return 503; placeholders off; }").unwrap();
     let told = check();
     assert!(
-        told.contains("placeholders stands at the top level; move it out of server"),
+        told.contains("placeholders belongs at the top level; move it out of server"),
         "{told}"
     );
 }

@@ -221,14 +221,14 @@ fn honoured() -> BTreeSet<String> {
         fs::write(&path, text).unwrap();
         let checked = nginx::read(&path).unwrap();
         for (number, name) in (2..).zip(&names) {
-            let mut told = checked.faults.iter().chain(&checked.remarks);
+            let mut told = checked.errors.iter().chain(&checked.remarks);
             let nothing = told.any(|message| {
-                message.place.line == number
+                message.position.line == number
                     && (message.what == format!("{name} is ignored")
                         || message.what.starts_with(&format!("{name} is not possible"))
                         || message
                             .what
-                            .starts_with(&format!("{name} stands at the top level"))
+                            .starts_with(&format!("{name} belongs at the top level"))
                         || message.what.starts_with("unknown directive"))
             });
             if !nothing {
@@ -256,7 +256,7 @@ fn manual_knows_every_directive_of_the_switch_and_no_other() {
     let path = directory.path().join("test.conf");
     fs::write(&path, "switch { nothing; }").unwrap();
     let checked = nginx::read(&path).unwrap();
-    let fault = checked.faults.iter().map(|fault| fault.what.as_str());
+    let fault = checked.errors.iter().map(|error| error.what.as_str());
     let known = fault
         .filter_map(|what| what.split_once("; write one of "))
         .flat_map(|(_, names)| names.split(", ").map(str::to_owned))
@@ -288,9 +288,8 @@ fn manual_knows_every_member_of_the_status() {
         .collect();
     // Told in a sentence.
     told.extend(["used", "limit"].map(str::to_owned));
-    let source = include_str!("../../src/switch/status/mod.rs");
-    let (_, json) = source.split_once("pub fn json(").unwrap();
-    let (json, _) = json.split_once("pub fn table(").unwrap();
+    let json = include_str!("../../src/switch/status/json.rs");
+    let json = json.split("#[cfg(test)]").next().unwrap();
     // The member "daemon" is the daemon's own.
     let daemon = include_str!("../../src/serve/metrics/report.rs");
     let json = format!("{json}{daemon}");

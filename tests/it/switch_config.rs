@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use maintd::config::nginx::{Checked, read};
+use maintd::config::nginx::{Parsed, read};
 use maintd::config::switch::{Backend, Redirect};
 use maintd::config::{Config, SwitchConfig};
 use tempfile::TempDir;
 
 const SERVER: &str = "server { listen 127.0.0.1:0; return 503 page; }\n";
 
-fn checked(text: &str) -> Checked {
+fn parsed(text: &str) -> Parsed {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("maintd.conf");
     fs::write(&file, format!("{text}\n{SERVER}")).unwrap();
@@ -18,10 +18,10 @@ fn checked(text: &str) -> Checked {
 }
 
 fn config(text: &str) -> Config {
-    let checked = checked(text);
-    assert_eq!(checked.faults, [], "{text}");
-    assert_eq!(checked.remarks, [], "{text}");
-    checked.config
+    let parsed = parsed(text);
+    assert_eq!(parsed.errors, [], "{text}");
+    assert_eq!(parsed.remarks, [], "{text}");
+    parsed.config
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn every_fault_is_told_at_its_place() {
         (
             "except example.org;",
             8,
-            "\"example.org\" is no address; write one as 192.0.2.10",
+            "\"example.org\" is not an address; write one as 192.0.2.10",
         ),
         (
             "except 192.0.2.0/33;",
@@ -159,37 +159,37 @@ fn every_fault_is_told_at_its_place() {
             "unknown directive \"tabel\" in switch; write one of backend, table,",
         ),
     ] {
-        let faults = checked(&format!("switch {{\n{directive}\n}}")).faults;
-        let [fault] = faults.as_slice() else {
-            panic!("{directive}: {faults:?}");
+        let errors = parsed(&format!("switch {{\n{directive}\n}}")).errors;
+        let [error] = errors.as_slice() else {
+            panic!("{directive}: {errors:?}");
         };
         assert_eq!(
-            (fault.place.line, fault.place.column),
+            (error.position.line, error.position.column),
             (2, column),
             "{directive}: {}",
-            fault.what
+            error.what
         );
         assert!(
-            fault.what.starts_with(expected),
+            error.what.starts_with(expected),
             "{directive}: {}",
-            fault.what
+            error.what
         );
     }
 }
 
 #[test]
 fn the_block_is_one_and_at_the_top() {
-    let faults = checked("switch on;").faults;
+    let errors = parsed("switch on;").errors;
     assert_eq!(
-        faults[0].what,
+        errors[0].what,
         "switch without a block; write switch { ... }"
     );
-    let faults =
-        checked("server { listen 127.0.0.1:0; return 503 page; switch { backend pf; } }").faults;
-    assert_eq!(faults.len(), 1, "{faults:?}");
+    let errors =
+        parsed("server { listen 127.0.0.1:0; return 503 page; switch { backend pf; } }").errors;
+    assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(
-        faults[0].what,
-        "switch stands at the top level; move it out of server"
+        errors[0].what,
+        "switch belongs at the top level; move it out of server"
     );
 }
 
@@ -199,13 +199,13 @@ fn a_file_may_have_the_switch_alone() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("maintd.conf");
     fs::write(&file, "retry_after 60; switch { except 192.0.2.10; }").unwrap();
-    let checked = read(&file).unwrap();
-    assert_eq!(checked.faults, []);
+    let parsed = read(&file).unwrap();
+    assert_eq!(parsed.errors, []);
     let default = Config::default();
-    assert_eq!(checked.config.endpoints, default.endpoints);
-    assert_eq!(checked.config.sites.len(), 1);
-    assert_eq!(checked.config.sites[0].retry_after.as_secs(), 60);
+    assert_eq!(parsed.config.endpoints, default.endpoints);
+    assert_eq!(parsed.config.sites.len(), 1);
+    assert_eq!(parsed.config.sites[0].retry_after.as_secs(), 60);
     fs::write(&file, "worker_processes 1; switch { except 192.0.2.10; }").unwrap();
-    let faults = read(&file).unwrap().faults;
-    assert!(faults[0].what.starts_with("no server; "), "{faults:?}");
+    let errors = read(&file).unwrap().errors;
+    assert!(errors[0].what.starts_with("no server; "), "{errors:?}");
 }

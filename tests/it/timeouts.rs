@@ -31,7 +31,7 @@ const PATIENT: Timeouts = Timeouts {
     write: LONG,
     body: LONG,
     linger: LONG,
-    linger_in_all: LONG,
+    linger_total: LONG,
 };
 
 /// A worker in a thread of this process.
@@ -260,7 +260,7 @@ fn a_client_that_does_not_close() {
 fn a_client_that_sends_on_and_on_after_its_answer() {
     let worker = InProcess::start(
         Timeouts {
-            linger_in_all: 4 * SHORT,
+            linger_total: 4 * SHORT,
             ..PATIENT
         },
         b"page",

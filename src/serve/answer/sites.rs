@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use crate::config::Config;
-use crate::config::server_name::{Hosts, SiteNumber};
+use crate::config::server_name::{SiteNumber, VirtualHosts};
 use crate::error::Error;
 use crate::serve::answer::answers::Answers;
 use crate::serve::answer::head::Persistence;
@@ -23,7 +23,7 @@ pub struct Sites {
     /// The answers of all sites.
     pub answers: Arc<Answers>,
     /// The host names of the sites at this endpoint.
-    pub hosts: Hosts,
+    pub hosts: VirtualHosts,
     /// The number of requests after which a connection is closed.
     pub max_requests: u32,
     /// The worker drains: the next request of each connection is its last.
@@ -38,7 +38,7 @@ impl Sites {
     pub fn one(answers: Answers, max_requests: u32) -> Self {
         Self {
             answers: Arc::new(answers),
-            hosts: Hosts::one(),
+            hosts: VirtualHosts::one(),
             max_requests,
             draining: false,
             countdown: None,

@@ -76,7 +76,7 @@ impl Inherited {
     /// The socket on an endpoint's address, if there is one.
     pub(crate) fn socket(&self, endpoint: &Endpoint) -> Option<&Socket> {
         let mut all = self.0.iter();
-        let found = all.find(|activated| activated.address == endpoint.place)?;
+        let found = all.find(|activated| activated.address == endpoint.address)?;
         Some(&found.socket)
     }
 
@@ -102,7 +102,7 @@ impl Inherited {
 
 impl Activated {
     fn fits<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> bool {
-        let mut addresses = endpoints.map(|endpoint| &endpoint.place);
+        let mut addresses = endpoints.map(|endpoint| &endpoint.address);
         addresses.any(|address| *address == self.address)
     }
 

@@ -157,7 +157,7 @@ pub(crate) fn bind_error(endpoint: &Endpoint, error: &io::Error) -> Error {
     let kind = error.kind();
     let in_use = kind == io::ErrorKind::AddrInUse;
     let denied = kind == io::ErrorKind::PermissionDenied;
-    let advice = match &endpoint.place {
+    let advice = match &endpoint.address {
         BindAddr::Unix(path) if in_use && !is_socket(path) => {
             "remove the file in its place or change"
         }
@@ -169,7 +169,7 @@ pub(crate) fn bind_error(endpoint: &Endpoint, error: &io::Error) -> Error {
         }
         BindAddr::Unix(_) | BindAddr::Tcp(_) => "change",
     };
-    let setting = match (endpoint.asked_by, endpoint.secure) {
+    let setting = match (endpoint.source, endpoint.secure) {
         _ if endpoint.purpose == Purpose::Metrics => "\"metrics\"",
         (EndpointSource::File, _) => "\"listen\"",
         (EndpointSource::Flag, true) => "--tls-listen",
@@ -177,7 +177,7 @@ pub(crate) fn bind_error(endpoint: &Endpoint, error: &io::Error) -> Error {
     };
     Error::Failed(format!(
         "cannot listen on {}: {}; {advice} {setting}",
-        endpoint.place,
+        endpoint.address,
         reason(error)
     ))
 }

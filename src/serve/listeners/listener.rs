@@ -58,7 +58,7 @@ impl Listener {
     /// Of socket(2), bind(2) and the calls between them and listen(2).
     pub fn bind(endpoint: &Endpoint, with_siblings: bool) -> io::Result<Self> {
         let shares_port = with_siblings && sys::SPREADS_CONNECTIONS;
-        let (socket, file) = match &endpoint.place {
+        let (socket, file) = match &endpoint.address {
             BindAddr::Tcp(address) => {
                 if shares_port && address.port() != 0 {
                     // A socket that shares its port can be bound although another server listens there.
@@ -82,7 +82,7 @@ impl Listener {
     /// Of dup(2) or setsockopt(2).
     pub(crate) fn adopt(socket: &socket2::Socket, endpoint: &Endpoint) -> io::Result<Self> {
         let socket = socket.try_clone()?;
-        let socket = match &endpoint.place {
+        let socket = match &endpoint.address {
             BindAddr::Tcp(address) => Bound::Tcp(prepare_tcp(socket, *address)?),
             BindAddr::Unix(_) => Bound::Unix(UnixListener::from_std(socket.into())),
         };
@@ -125,7 +125,7 @@ impl Listener {
                 Ok(()) => self.backlog = endpoint.backlog,
                 Err(error) => log::warn!(
                     "the backlog of {} stays {}: {}",
-                    endpoint.place,
+                    endpoint.address,
                     self.backlog,
                     reason(&error)
                 ),

@@ -71,7 +71,7 @@ impl ListenerSet {
         let mut unused: Vec<bool> = vec![true; self.endpoints.len()];
         let mut find = |endpoint: &Endpoint| {
             let same = |old: &EndpointListeners| {
-                old.endpoint.place == endpoint.place && old.is_reachable()
+                old.endpoint.address == endpoint.address && old.is_reachable()
             };
             let exact =
                 |old: &EndpointListeners| same(old) && old.endpoint.secure == endpoint.secure;
@@ -116,8 +116,8 @@ impl ListenerSet {
     /// Refuses an endpoint on the wildcard address of an open one's port, or the other way round: Linux does not bind both, and
     /// connections in the queue of the old socket would be reset.
     fn check_overlap(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let mut open = self.endpoints.iter().map(|open| &open.endpoint.place);
-        let address = &endpoint.place;
+        let mut open = self.endpoints.iter().map(|open| &open.endpoint.address);
+        let address = &endpoint.address;
         match open.find(|open| covers(open, address) || covers(address, open)) {
             None => Ok(()),
             Some(open) => Err(Error::Failed(format!(
@@ -211,7 +211,10 @@ impl EndpointListeners {
         let mut listener = match listener {
             Ok(listener) => listener,
             Err(error) if endpoint.optional && is_missing_family(&error) => {
-                log::warn!("not listening on {}: this host has no IPv6", endpoint.place);
+                log::warn!(
+                    "not listening on {}: this host has no IPv6",
+                    endpoint.address
+                );
                 return Ok(None);
             }
             Err(error) => return Err(bind_error(endpoint, &error)),
@@ -234,7 +237,7 @@ impl EndpointListeners {
         self.is_removed = false;
         if mem::take(&mut self.is_blocked) {
             for listener in &self.listeners {
-                listener.unblock_new_connections(&endpoint.place);
+                listener.unblock_new_connections(&endpoint.address);
             }
         }
         for listener in &mut self.listeners {
@@ -254,7 +257,7 @@ impl EndpointListeners {
 
     /// Whether clients can connect, or can again: the file of a Unix socket exists.
     fn is_reachable(&self) -> bool {
-        match (&self.endpoint.place, &self.file) {
+        match (&self.endpoint.address, &self.file) {
             (_, Some(file)) => file.exists(),
             (BindAddr::Unix(_), None) => !self.is_blocked,
             (BindAddr::Tcp(_), None) => true,
@@ -268,7 +271,7 @@ impl EndpointListeners {
             match self.listeners[0].sibling() {
                 Ok(sibling) => self.listeners.push(sibling),
                 Err(error) => {
-                    let address = &self.endpoint.place;
+                    let address = &self.endpoint.address;
                     log::debug!(
                         "all workers accept from one socket on {address}: {}",
                         reason(&error)
@@ -297,7 +300,7 @@ fn covers(wide: &BindAddr, narrow: &BindAddr) -> bool {
 /// The endpoints that get a socket, by number, each with those that it covers. As in nginx, a single address needs no socket
 /// if there is one on the wildcard address of its port; on Linux it could not be bound.
 fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<CoveredEndpoint>)> {
-    let covers = |wide: &Endpoint, narrow: &Endpoint| covers(&wide.place, &narrow.place);
+    let covers = |wide: &Endpoint, narrow: &Endpoint| covers(&wide.address, &narrow.address);
     let mut plan = Vec::with_capacity(endpoints.len());
     for (number, endpoint) in endpoints.iter().enumerate() {
         if endpoints.iter().any(|wide| covers(wide, endpoint)) {
@@ -305,7 +308,7 @@ fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<CoveredEndpoint>)> {
         }
         let narrow = endpoints.iter().enumerate();
         let narrow = narrow.filter(|(_, narrow)| covers(endpoint, narrow));
-        let covered = narrow.filter_map(|(number, narrow)| match narrow.place {
+        let covered = narrow.filter_map(|(number, narrow)| match narrow.address {
             BindAddr::Tcp(address) => Some(CoveredEndpoint {
                 address,
                 secure: narrow.secure,
@@ -399,7 +402,7 @@ mod tests {
             let error = set.change(std::slice::from_ref(new), 1).unwrap_err();
             let text = format!(
                 "cannot listen on {}: maintd listens on {}",
-                new.place, old.place
+                new.address, old.address
             );
             assert!(error.to_string().starts_with(&text), "{error}");
             assert_eq!(urls(&set), before);

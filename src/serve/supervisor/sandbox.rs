@@ -60,7 +60,7 @@ pub(crate) fn enter_supervisor(config: &Config) -> Result<(), Error> {
 
 /// The files that the supervisor creates, writes and removes after the start.
 fn written(config: &Config) -> Vec<&Path> {
-    let sockets = config.endpoints.iter().map(|endpoint| &endpoint.place);
+    let sockets = config.endpoints.iter().map(|endpoint| &endpoint.address);
     let sockets = sockets.filter_map(|place| match place {
         BindAddr::Unix(path) => Some(path.as_path()),
         BindAddr::Tcp(_) => None,

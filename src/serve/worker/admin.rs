@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Interest, Registry, Token};
 
-use crate::config::nginx::METRICS_PATH;
+use crate::config::control::METRICS_PATH;
 use crate::serve::http1;
 use crate::serve::http1::{Parsed, Scan};
 use crate::serve::listeners::stream::Stream;

@@ -200,7 +200,7 @@ impl Deadlines {
     pub fn new(timeouts: Timeouts) -> Self {
         Self {
             timers: Queues::new(Timer::ALL.map(|timer| limit(timer, &timeouts))),
-            second_limits: Queues::new([timeouts.linger_in_all, timeouts.write / PROGRESS_CHECKS]),
+            second_limits: Queues::new([timeouts.linger_total, timeouts.write / PROGRESS_CHECKS]),
         }
     }
 
@@ -447,7 +447,7 @@ mod tests {
                         deadlines.arm(connection, timer, now);
                         let second = match (timer, model.get(&connection)) {
                             (Timer::Linger, Some((Timer::Linger, _, in_all))) => *in_all,
-                            (Timer::Linger, _) => Some(now + timeouts.linger_in_all),
+                            (Timer::Linger, _) => Some(now + timeouts.linger_total),
                             (Timer::Write, _) => Some(now + timeouts.write / PROGRESS_CHECKS),
                             _ => None,
                         };

@@ -286,7 +286,7 @@ fn the_certificate_that_a_key_belongs_to_is_named() {
     fs::copy(files.delivery.directory().join("root.key"), &files.key).unwrap();
     files.assert_refused(
         "key \"DIR/key.pem\" is not the key of certificate \"DIR/cert.pem\" (\"CN=localhost\"); \
-         give the two that were made together",
+         give the key of this certificate",
     );
 
     // The keys of two pairs are exchanged.
@@ -343,11 +343,11 @@ fn a_chain_in_the_wrong_order_is_sent_in_the_right_one() {
         files.warnings(),
         [
             format!(
-                ": its chain is in the wrong order; it is sent in the right one: \"CN=localhost\" (line 1), \
+                ": its chain is in the wrong order; it is sent in the correct one: \"CN=localhost\" (line 1), \
                  \"CN=Intermediate\" (line {third}), \"CN=Root\" (line {second})"
             ),
             format!(
-                ": \"CN=Root\" (line {second}) is the root, which clients have themselves; delete it"
+                ": \"CN=Root\" (line {second}) is the root, which clients already have; delete it"
             ),
         ]
     );
@@ -384,9 +384,7 @@ fn check_warns_of_what_is_missing_from_a_bundle_and_of_what_is_too_much() {
         files.warnings(),
         [
             format!(": \"CN=other.example\" (line {second}) {unrelated}"),
-            format!(
-                ": the certificate of line 1 is there twice, again in line {fourth}; delete that one"
-            ),
+            format!(": line {fourth} repeats the certificate of line 1; delete it"),
         ]
     );
 }

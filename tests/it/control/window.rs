@@ -218,7 +218,7 @@ fn a_faulty_configuration_is_answered_and_the_page_stays() {
         fault.starts_with("its configuration cannot be reloaded: "),
         "{fault}"
     );
-    assert!(fault.contains("has 1 fault"), "{fault}");
+    assert!(fault.contains("1 error; fix it"), "{fault}");
     assert_eq!(announced(&daemon), nothing());
     // A later reload reads the state file again.
     daemon.configure("server { listen 127.0.0.1:0; return 503; }", "");
@@ -243,7 +243,7 @@ fn faults_of_the_directives_have_their_places() {
         ),
         (
             "metrics 127.0.0.1:8080;".to_owned(),
-            "2:1: visitors get the page on 127.0.0.1:8080; give metrics a port of their own",
+            "2:1: the page is served on 127.0.0.1:8080; give metrics another port",
         ),
         (
             "health /health;".to_owned(),
@@ -255,11 +255,11 @@ fn faults_of_the_directives_have_their_places() {
         ),
         (
             "metrics 127.0.0.1:9503; health /metrics;".to_owned(),
-            "2:32: wrong value \"/metrics\" for health; give another path: the metrics are there",
+            "2:32: wrong value \"/metrics\" for health; give another path: this is that of the metrics",
         ),
         (
             "http { server { control x; } }".to_owned(),
-            "2:17: control stands at the top level; move it out of server",
+            "2:17: control belongs at the top level; move it out of server",
         ),
     ] {
         let path = daemon.path("faulty.conf");

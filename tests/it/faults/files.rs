@@ -167,7 +167,7 @@ fn key_of_another_certificate() {
     files.assert_fault(
         &["--cert", "cert.pem", "--key", "other.pem"],
         "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\" (\"CN=localhost\"); \
-         give the two that were made together",
+         give the key of this certificate",
     );
 }
 
@@ -190,7 +190,7 @@ fn second_pair_mismatched() {
     files.assert_fault(
         &flags,
         "key \"DIR/other.pem\" is not the key of certificate \"DIR/cert.pem\" (\"CN=localhost\"); \
-         give the two that were made together",
+         give the key of this certificate",
     );
 }
 

@@ -48,7 +48,7 @@ fn wrong_place_to_listen() {
             "http://127.0.0.1:80",
         ] {
             let line = format!(
-                "wrong value \"{wrong}\" for {flag}: not a place to listen on; \
+                "wrong value \"{wrong}\" for {flag}: not a listen address; \
                  write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH"
             );
             assert_fault(["serve", flag, wrong], 2, &line);
@@ -118,7 +118,7 @@ fn certificate_without_a_place_to_use_it() {
         "--key",
         "key.pem",
     ];
-    let line = "--cert without a place to use it; add --tls-listen WHERE";
+    let line = "--cert without a TLS listener; add --tls-listen WHERE";
     assert_fault(args, 2, line);
 }
 

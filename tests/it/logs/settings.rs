@@ -29,7 +29,7 @@ fn nginx_s_directives_are_right_as_they_stand() {
         assert_eq!(status, Some(0), "{directives}: {lines:#?}");
         assert_eq!(
             lines,
-            ["maintd: the configuration is right"],
+            ["maintd: the configuration is valid"],
             "{directives}"
         );
     }
@@ -49,7 +49,7 @@ fn what_is_different_from_nginx_is_told() {
         ),
         (
             "log_format main '$remote_addr';\naccess_log a main;",
-            &["2:14: log_format \"main\" is ignored: requests are written as combined"],
+            &["2:14: log_format \"main\" is ignored: requests are logged as combined"],
         ),
         (
             "error_log a;\nerror_log b;",
@@ -59,15 +59,15 @@ fn what_is_different_from_nginx_is_told() {
         ),
         (
             "access_log a;\naccess_log b;",
-            &["2:12: a second access_log is ignored: every request is written once, to the first"],
+            &["2:12: a second access_log is ignored: every request is logged once, to the first"],
         ),
         (
             "server { listen 1; access_log a; return 503 x; }\nserver { listen 2; access_log b; return 503 x; }\n\
              server { listen 3; access_log off; return 503 x; }",
             &[
-                "2:31: this access_log is ignored: all servers here share one, the first",
-                "3:31: access_log off is ignored: all servers here share one log",
-                "4:1: the requests of this server are logged too: all servers here share one access_log",
+                "2:31: this access_log is ignored: all servers share one, the first",
+                "3:31: access_log off is ignored: all servers share one log",
+                "4:1: the requests of this server are logged too: all servers share one access_log",
             ],
         ),
     ] {
@@ -87,10 +87,7 @@ fn what_is_different_from_nginx_is_told() {
 fn what_is_wrong_is_told_where_it_stands() {
     for (directive, fault) in [
         ("pid;", "1:1: pid takes one value; write pid VALUE;"),
-        (
-            "pid a; pid b;",
-            "1:8: pid for a second time; delete one of them",
-        ),
+        ("pid a; pid b;", "1:8: a duplicate pid; delete one of them"),
         (
             "error_log;",
             "1:1: error_log without a target; write error_log FILE;",
@@ -109,7 +106,7 @@ fn what_is_wrong_is_told_where_it_stands() {
         ),
         (
             "access_log off combined;",
-            "1:16: access_log off takes nothing else; write access_log off;",
+            "1:16: access_log off takes no options; write access_log off;",
         ),
         (
             "access_log a main;",

@@ -41,7 +41,7 @@ fn protocols_are_those_of_the_default_server() {
     );
     let told = File::new(&text).check();
     assert!(
-        told.contains("ssl_protocols leaves no protocol that is spoken here; add TLSv1.2 TLSv1.3"),
+        told.contains("ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3"),
         "{told}"
     );
 }
@@ -118,7 +118,7 @@ fn ssl_in_one_server_is_ssl_for_all_at_the_place() {
     let file = File::new(&text);
     let told = file.check();
     let warning = format!(
-        "test.conf:2:18: 127.0.0.1:{port} is ssl in one listen and not in another: TLS is spoken there"
+        "test.conf:2:18: 127.0.0.1:{port} is ssl in one listen and not in another: TLS is used"
     );
     assert!(told.contains(&warning), "{told}");
     let server = file.serve(1);
@@ -202,14 +202,14 @@ fn check_looks_at_each_site() {
         + &site("c.example d.example", &lines(&both), "b.html");
     std::fs::write(&file.path, text).unwrap();
     let told = file.check();
-    assert!(told.contains("the configuration is right"), "{told}");
+    assert!(told.contains("the configuration is valid"), "{told}");
     for (what, times) in [
         (" is for a.example until ", 1),
         (" is for b.example, c.example until ", 1),
         ("is not for server_name \"d.example\"", 1),
         ("is not for server_name", 1),
-        ("wants \"/a.png\" from this site", 1),
-        ("wants \"/b.png\" from this site", 1),
+        ("refers to \"/a.png\" on this site", 1),
+        ("refers to \"/b.png\" on this site", 1),
     ] {
         assert_eq!(told.matches(what).count(), times, "{what}: {told}");
     }

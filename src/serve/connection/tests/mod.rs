@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::clock;
 use crate::config::Timeouts;
-use crate::config::server_name::{Hosts, ServerName};
+use crate::config::server_name::{ServerName, VirtualHosts};
 use crate::serve::answer::retry_after::Countdown;
 use crate::serve::answer::{Answers, Content, Ready};
 use crate::serve::connection::tests::script::{Event, Script};
@@ -75,7 +75,7 @@ fn answers_of_several_sites_are_in_order_for_any_write_size() {
         .map(|(kind, page)| Content::of_page(page.as_bytes(), kind, Duration::from_secs(300)));
     let names = ["a", "b"].map(|name| [name.parse().unwrap()]);
     let sites = Sites {
-        hosts: Hosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
+        hosts: VirtualHosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
         ..Sites::one(Answers::of_sites(&contents).unwrap(), 1000)
     };
     let hosts = ["a", "b", "B:80", "c", "b."];

@@ -1,6 +1,5 @@
-//! Certificates and keys from their files.
+//! Reads certificates and keys from their files.
 
-use std::fmt;
 use std::iter;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,33 +11,60 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use x509_cert::der::asn1::{AnyRef, UintRef};
 use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, Config};
 use crate::error::{Error, reason};
 use crate::quote::Quoted;
-use crate::serve::tls::chain::{Chain, Listed};
-use crate::serve::tls::pem;
-use crate::serve::tls::pem::Block;
-use crate::tls_provider::MAX_RSA_BITS;
+use crate::serve::tls::certificates::chain::{Chain, Listed};
+use crate::serve::tls::certificates::pem::{self, Block};
+use crate::tls_provider::{MAX_RSA_BITS, provider};
 
-/// Reads a certificate with its chain, and its key. `all` are the files of all certificates, one of which may belong to a
-/// key that was given with another.
+/// Reads a certificate with its chain, and its key. `all` are the files of all certificates: a key may belong to another one.
 pub(crate) fn load(
     files: &CertificateFiles,
     all: &[&CertificateFiles],
     provider: &CryptoProvider,
 ) -> Result<(Chain, Arc<CertifiedKey>), Error> {
-    let (chain, key) = (chain(&files.chain)?, key(&files.key, provider)?);
+    let (chain, key) = (read_chain(&files.chain)?, read_key(&files.key, provider)?);
     let certified = pair(&chain, key, files, all)?;
     Ok((chain, certified))
 }
 
-/// All that is wrong with a certificate and its key.
-pub(crate) fn faults(
+/// The files of all certificates of TLS endpoints.
+pub(crate) fn used(config: &Config) -> Vec<&CertificateFiles> {
+    let mut used: Vec<&CertificateFiles> = Vec::new();
+    let secure = config.endpoints.iter().filter(|endpoint| endpoint.secure);
+    for site in secure.flat_map(|endpoint| endpoint.hosts.sites()) {
+        for files in &config.sites[usize::from(*site)].certificates {
+            if !used.contains(&files) {
+                used.push(files);
+            }
+        }
+    }
+    used
+}
+
+/// The chain of a certificate; `None` if it or its key has errors.
+pub(crate) fn chain(files: &CertificateFiles) -> Option<Chain> {
+    let loaded = load(files, &[], &provider());
+    loaded.ok().map(|(chain, _)| chain)
+}
+
+/// The errors of all certificates of TLS endpoints.
+pub(crate) fn errors(config: &Config) -> Vec<Error> {
+    let provider = provider();
+    let used = used(config);
+    used.iter()
+        .flat_map(|files| errors_of(files, &used, &provider))
+        .collect()
+}
+
+/// All errors of a certificate and its key.
+fn errors_of(
     files: &CertificateFiles,
     all: &[&CertificateFiles],
     provider: &CryptoProvider,
 ) -> Vec<Error> {
-    let (chain, key) = (chain(&files.chain), key(&files.key, provider));
+    let (chain, key) = (read_chain(&files.chain), read_key(&files.key, provider));
     match (chain, key) {
         (Ok(chain), Ok(key)) => {
             let pair = pair(&chain, key, files, all);
@@ -49,9 +75,9 @@ pub(crate) fn faults(
 }
 
 /// Reads the certificates of a file.
-fn chain(file: &Path) -> Result<Chain, Error> {
-    let blocks = blocks(file, Kind::Certificate)?;
-    let is_certificate = |block: &&Block| LABELS_OF_CERTIFICATES.contains(&block.label.as_str());
+fn read_chain(file: &Path) -> Result<Chain, Error> {
+    let blocks = blocks(file, PemContent::Certificate)?;
+    let is_certificate = |block: &&Block| CERTIFICATE_LABELS.contains(&block.label.as_str());
     let mut listed = Vec::new();
     for block in blocks.iter().filter(is_certificate) {
         let der = CertificateDer::from_pem_slice(block.labelled("CERTIFICATE").as_bytes());
@@ -64,23 +90,22 @@ fn chain(file: &Path) -> Result<Chain, Error> {
             })?;
         listed.push(certificate);
     }
-    Chain::new(listed).ok_or_else(|| lacks(file, Kind::Certificate, &blocks))
+    Chain::new(listed).ok_or_else(|| lacks(file, PemContent::Certificate, &blocks))
 }
 
-/// As openssl reads them: besides that of RFC 7468, that of older versions, and that of `openssl x509 -trustout`.
-const LABELS_OF_CERTIFICATES: [&str; 3] =
-    ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+/// The labels that openssl reads: that of RFC 7468, that of older versions, and that of `openssl x509 -trustout`.
+const CERTIFICATE_LABELS: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 
-fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Error> {
-    let blocks = blocks(file, Kind::Key)?;
+fn read_key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Error> {
+    let blocks = blocks(file, PemContent::Key)?;
     let block = blocks
         .iter()
         .find(|block| block.label.ends_with("PRIVATE KEY"))
-        .ok_or_else(|| lacks(file, Kind::Key, &blocks))?;
-    // PKCS #8 (RFC 5958) says so in its label, the older form in a header field.
+        .ok_or_else(|| lacks(file, PemContent::Key, &blocks))?;
+    // PKCS #8 (RFC 5958) has it in the label, the older format in a header field.
     if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
         let cause = "it is encrypted; decrypt it with \"openssl pkey -in FILE -out FILE.pem\"";
-        return Err(unreadable(file, Kind::Key, cause));
+        return Err(unreadable(file, PemContent::Key, cause));
     }
     let unusable = |cause: String| {
         let file = Quoted(file.display());
@@ -107,11 +132,8 @@ fn key(file: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Er
     })
 }
 
-/// The length of the modulus, where it is an RSA key.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an enum of others that may grow"
-)]
+/// The length of the modulus, if it is an RSA key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
 fn bits_of_rsa(key: &PrivateKeyDer<'_>) -> Option<usize> {
     let pkcs1 = match key {
         PrivateKeyDer::Pkcs1(key) => key.secret_pkcs1_der(),
@@ -126,7 +148,7 @@ fn bits_of_rsa(key: &PrivateKeyDer<'_>) -> Option<usize> {
     (bytes.len() * 8).checked_sub(usize::try_from(unused).ok()?)
 }
 
-/// Puts both together, if they belong together.
+/// Combines a chain and the key of its first certificate.
 fn pair(
     chain: &Chain,
     key: Arc<dyn SigningKey>,
@@ -146,17 +168,17 @@ fn pair(
             listed.line
         ),
         None => {
-            let is_its = |other: &&&CertificateFiles| {
-                let chain = crate::serve::tls::files::chain(&other.chain);
+            let has_key = |other: &&&CertificateFiles| {
+                let chain = read_chain(&other.chain);
                 chain.is_ok_and(|chain| matches!(chain.find(&public_key), Some((0, _))))
             };
-            match all.iter().find(is_its) {
+            match all.iter().find(has_key) {
                 Some(other) => format!(
                     "key {key_file} belongs to certificate {}, not to {chain_file}; give each certificate its own key",
                     Quoted(other.chain.display())
                 ),
                 None => format!(
-                    "key {key_file} is not the key of certificate {chain_file} (\"{}\"); give the two that were made together",
+                    "key {key_file} is not the key of certificate {chain_file} (\"{}\"); give the key of this certificate",
                     chain.leaf().subject()
                 ),
             }
@@ -164,14 +186,14 @@ fn pair(
     }))
 }
 
-/// What a file is to hold.
+/// The required content of a PEM file.
 #[derive(Clone, Copy)]
-enum Kind {
+enum PemContent {
     Certificate,
     Key,
 }
 
-impl Kind {
+impl PemContent {
     const fn name(self) -> &'static str {
         match self {
             Self::Certificate => "certificate",
@@ -188,31 +210,31 @@ impl Kind {
 }
 
 /// The blocks of a PEM file.
-fn blocks(file: &Path, kind: Kind) -> Result<Vec<Block>, Error> {
+fn blocks(file: &Path, content: PemContent) -> Result<Vec<Block>, Error> {
     let bytes = std::fs::read(file).map_err(|error| {
         unreadable(
             file,
-            kind,
+            content,
             &format!("{}; give a readable file", reason(&error)),
         )
     })?;
-    if let Some(command) = command_for_der(&bytes, kind) {
+    if let Some(command) = command_for_der(&bytes, content) {
         let cause = format!("it is not PEM; convert it with \"{command}\"");
-        return Err(unreadable(file, kind, &cause));
+        return Err(unreadable(file, content, &cause));
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         let cause = "it is UTF-16; convert it with \"iconv -f UTF-16 -t UTF-8 FILE > FILE.pem\"";
-        return Err(unreadable(file, kind, cause));
+        return Err(unreadable(file, content, cause));
     }
-    pem::blocks(&bytes).map_err(|damage| at(file, damage.line, &damage.what))
+    pem::blocks(&bytes).map_err(|error| at(file, error.line, &error.what))
 }
 
-/// The command of openssl that makes PEM of a binary file, where one is known.
-fn command_for_der(bytes: &[u8], kind: Kind) -> Option<&'static str> {
+/// The openssl command that converts a binary file to PEM, if one is known.
+fn command_for_der(bytes: &[u8], content: PemContent) -> Option<&'static str> {
     let first = element(bytes, 0)?;
     let first = (first.tag(), first.value());
-    match kind {
-        Kind::Certificate => match first {
+    match content {
+        PemContent::Certificate => match first {
             (Tag::Sequence, _) => Some("openssl x509 -inform DER -in FILE -out FILE.pem"),
             // PKCS #7 (RFC 5652 3)
             (Tag::ObjectIdentifier, _) => {
@@ -222,7 +244,7 @@ fn command_for_der(bytes: &[u8], kind: Kind) -> Option<&'static str> {
             (Tag::Integer, [3]) => Some("openssl pkcs12 -in FILE -nokeys -out FILE.pem"),
             _ => None,
         },
-        Kind::Key => match first {
+        PemContent::Key => match first {
             (Tag::Integer, [3]) => Some("openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem"),
             // The versions of keys (RFC 5958 2, RFC 8017 A.1.2, RFC 5915 3)
             (Tag::Integer, [0 | 1]) => Some("openssl pkey -inform DER -in FILE -out FILE.pem"),
@@ -241,54 +263,34 @@ fn element(sequence: &[u8], position: usize) -> Option<AnyRef<'_>> {
         .filter(|_| sequence.tag() == Tag::Sequence)
 }
 
-/// A PEM file without what is asked for.
-fn lacks(file: &Path, kind: Kind, blocks: &[Block]) -> Error {
-    let label = kind.label();
-    let cause = match (kind, blocks.first().map(|block| block.label.as_str())) {
-        (Kind::Certificate, Some(found @ ("PKCS7" | "CMS"))) => format!(
+/// The error for a PEM file without the required content.
+fn lacks(file: &Path, content: PemContent, blocks: &[Block]) -> Error {
+    let label = content.label();
+    let cause = match (content, blocks.first().map(|block| block.label.as_str())) {
+        (PemContent::Certificate, Some(found @ ("PKCS7" | "CMS"))) => format!(
             "no {label} in it but {found}; convert it with \"openssl pkcs7 -print_certs -in FILE -out FILE.pem\""
         ),
         (_, Some(found)) => format!("no {label} in it but {found}; give another file"),
         (_, None) => format!("no {label} in it; give a PEM file"),
     };
-    unreadable(file, kind, &cause)
+    unreadable(file, content, &cause)
 }
 
-fn unreadable(file: &Path, kind: Kind, cause: &str) -> Error {
-    let (what, file) = (kind.name(), Quoted(file.display()));
+fn unreadable(file: &Path, content: PemContent, cause: &str) -> Error {
+    let (what, file) = (content.name(), Quoted(file.display()));
     Error::Failed(format!("cannot read {what} {file}: {cause}"))
 }
 
-/// What is wrong with a line of a file.
+/// An error in a line of a file.
 fn at(file: &Path, line: usize, what: &str) -> Error {
     Error::Failed(format!("{}:{line}: {what}", file.display()))
-}
-
-/// Makes a certificate for localhost that nobody trusts, and that is forgotten with the process.
-pub(crate) fn throw_away(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
-    let broken = |error: &dyn fmt::Display| {
-        Error::Failed(format!("cannot make a throw-away certificate: {error}"))
-    };
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| broken(&error))?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
-        .map_err(|error| broken(&error))?;
-    let key = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| broken(&error))?;
-    Ok(Arc::new(CertifiedKey::new(
-        vec![made.cert.der().clone()],
-        key,
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls_provider::provider;
 
-    fn fault(chain: &Path, key: &Path) -> String {
+    fn error(chain: &Path, key: &Path) -> String {
         let files = CertificateFiles {
             chain: chain.into(),
             key: key.into(),
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_do_not_serve_are_refused_with_what_to_do() {
+    fn unusable_files_are_errors_with_advice() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -314,8 +316,8 @@ mod tests {
             "damaged",
             "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
         );
-        let faulty = write(
-            "faulty",
+        let invalid = write(
+            "invalid",
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         );
         let odd = write(
@@ -344,9 +346,9 @@ mod tests {
                 "{}damaged:2: \"!\" is not base64; copy the CERTIFICATE of line 1 again",
             ),
             (
-                &faulty,
+                &invalid,
                 &key,
-                "{}faulty:1: not a certificate, or a damaged one; copy it again",
+                "{}invalid:1: not a certificate, or a damaged one; copy it again",
             ),
             (
                 &chain,
@@ -373,13 +375,13 @@ mod tests {
             (
                 &chain,
                 &other_key,
-                "key \"{}other\" is not the key of certificate \"{}chain\" (\"CN=rcgen self signed cert\"); give the two that were made together",
+                "key \"{}other\" is not the key of certificate \"{}chain\" (\"CN=rcgen self signed cert\"); give the key of this certificate",
             ),
         ] {
             let expected = expected.replace("{}", &format!("{}/", dir.path().display()));
-            assert_eq!(fault(chain, key), expected);
+            assert_eq!(error(chain, key), expected);
         }
-        let both = faults(
+        let both = errors_of(
             &CertificateFiles {
                 chain: none,
                 key: empty,
@@ -390,6 +392,6 @@ mod tests {
         assert_eq!(both.len(), 2, "{both:?}");
         let right = CertificateFiles { chain, key };
         load(&right, &[], &provider()).unwrap();
-        assert!(faults(&right, &[], &provider()).is_empty());
+        assert!(errors_of(&right, &[], &provider()).is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! The certificates of a file: which belongs to a key, and which is the issuer of which.
+//! The certificates of a file: the path from the server's certificate to its issuers, and the certificate of a key.
 //!
-//! Only the fields that this needs are read, and no signature is checked: a certificate of version 1, and one that breaks
-//! RFC 5280 in another way, is served as other servers do, and clients judge it.
+//! Only the required fields are parsed, and no signature is verified: as in other servers, a certificate of version 1, or one
+//! that violates RFC 5280 otherwise, is sent to clients.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// A certificate of a file.
 #[derive(Debug)]
 pub struct Listed {
-    /// Where it begins in its file, from 1.
+    /// The line of its start, from 1.
     pub line: usize,
     der: CertificateDer<'static>,
     issuer: DistinguishedName,
@@ -26,16 +26,16 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Reads a certificate; what stands behind it, such as the trust settings of openssl, is left out.
+    /// Parses a certificate. Data after it, such as the trust settings of openssl, is ignored.
     ///
     /// # Errors
-    /// It is none, or damaged.
+    /// It is not a certificate, or damaged.
     pub fn new(line: usize, der: &[u8]) -> Result<Self> {
         let mut reader = SliceReader::new(der)?;
         // RFC 5280 4.1
         let (issuer, subject, key) = reader.sequence(|certificate: &mut SliceReader<'_>| {
             let fields = certificate.sequence(|fields: &mut SliceReader<'_>| {
-                // Version 1 is the default, and then it is not there.
+                // The version is optional: 1 is the default.
                 if Tag::peek(fields)?.is_context_specific() {
                     AnyRef::decode(fields)?;
                 }
@@ -68,19 +68,19 @@ impl Listed {
         &self.der
     }
 
-    /// Its subject, as people write it (RFC 4514).
+    /// Its subject as text (RFC 4514).
     #[must_use]
     pub fn subject(&self) -> &str {
         self.subject.text()
     }
 
-    /// Its issuer, as people write it (RFC 4514).
+    /// Its issuer as text (RFC 4514).
     #[must_use]
     pub fn issuer(&self) -> &str {
         self.issuer.text()
     }
 
-    /// Its key is of the kind Ed25519.
+    /// Its key is Ed25519.
     #[must_use]
     pub fn is_ed25519(&self) -> bool {
         self.key.algorithm.oid == ED25519
@@ -89,21 +89,21 @@ impl Listed {
     /// Its subject is its issuer.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
-        self.issuer.is(&self.subject)
+        self.issuer.matches(&self.subject)
     }
 
-    /// Its public key is this one. The parameters of the algorithm are not compared: some authorities leave them out.
+    /// It has this public key. The parameters of the algorithm are not compared: some authorities omit them.
     fn has_key(&self, key: &SubjectPublicKeyInfoRef<'_>) -> bool {
         let bits = self.key.subject_public_key.raw_bytes();
         self.key.algorithm.oid == key.algorithm.oid && bits == key.subject_public_key.raw_bytes()
     }
 }
 
-/// A name of an issuer or a subject.
+/// The name of an issuer or subject.
 #[derive(Debug)]
 struct DistinguishedName {
     der: Vec<u8>,
-    /// As people write it (RFC 4514); none where it cannot be read or is empty.
+    /// The name as text (RFC 4514); `None` if it cannot be parsed or is empty.
     text: Option<String>,
 }
 
@@ -121,8 +121,8 @@ impl DistinguishedName {
         self.text.as_deref().unwrap_or("no name")
     }
 
-    /// Whether both are one name. The type of a string and its case do not matter (RFC 5280 7.1).
-    fn is(&self, other: &Self) -> bool {
+    /// Whether both names are equal. The string type and case are ignored (RFC 5280 7.1).
+    fn matches(&self, other: &Self) -> bool {
         let same_text = |(one, other): (&String, &String)| {
             one.len() == other.len() && one.to_lowercase() == other.to_lowercase()
         };
@@ -135,22 +135,22 @@ impl DistinguishedName {
     }
 }
 
-/// The certificates of a file, one at least.
+/// The certificates of a file, at least one.
 #[derive(Debug)]
 pub struct Chain {
-    /// As the file has them.
+    /// In the order of the file.
     listed: Vec<Listed>,
-    /// The lines of those that are in the file again, and of the first of each.
+    /// The line of each repeated certificate, and of its first occurrence.
     repeated: Vec<[usize; 2]>,
-    /// Positions in the order in which they are sent, each certificate once: first the path, in which each is the issuer of
-    /// the one before, then the others.
+    /// Indexes in the order of sending, each certificate once: first the path, in which each is the issuer of the previous one,
+    /// then the others.
     order: Vec<usize>,
     /// The length of the path.
     length: usize,
 }
 
 impl Chain {
-    /// Puts the certificates of a file in order, the first of which is the server's; none without one.
+    /// Sorts the certificates of a file, the first of which is the server's. `None` for an empty file.
     #[must_use]
     pub fn new(listed: Vec<Listed>) -> Option<Self> {
         let mut order = Vec::with_capacity(listed.len());
@@ -165,10 +165,10 @@ impl Chain {
         while let Some(at) = last {
             order.push(at);
             let issued = &listed[at];
-            let is_issuer = |at: &usize| issued.issuer.is(&listed[*at].subject);
-            // Of a root and its cross-signed twin the twin leads on.
-            let leads_on = |at: &usize| is_issuer(at) && !listed[*at].is_self_issued();
-            let next = rest.iter().position(leads_on);
+            let is_issuer = |at: &usize| issued.issuer.matches(&listed[*at].subject);
+            // A cross-signed certificate precedes the root of the same name: it has an issuer.
+            let is_signed_issuer = |at: &usize| is_issuer(at) && !listed[*at].is_self_issued();
+            let next = rest.iter().position(is_signed_issuer);
             let next = next.or_else(|| rest.iter().position(is_issuer));
             last = next
                 .filter(|_| !issued.is_self_issued())
@@ -184,8 +184,7 @@ impl Chain {
         })
     }
 
-    /// The certificates as they are sent, each once. Those that are no part of the path are sent too: a client may know
-    /// another path.
+    /// The certificates in the order of sending. Those outside the path are sent too: a client may know another path.
     #[must_use]
     pub fn sent(&self) -> Vec<CertificateDer<'static>> {
         self.in_order().map(|listed| listed.der.clone()).collect()
@@ -201,28 +200,28 @@ impl Chain {
         &self.listed[0]
     }
 
-    /// The server's certificate, its issuer, the issuer of that, as far as they are there.
+    /// The server's certificate, its issuer, and so on.
     pub fn path(&self) -> impl Iterator<Item = &Listed> {
         self.in_order().take(self.length)
     }
 
-    /// What is no part of the path.
+    /// The certificates outside the path.
     pub fn unrelated(&self) -> impl Iterator<Item = &Listed> {
         self.in_order().skip(self.length)
     }
 
-    /// What is in the file again: the line of that, and of the first.
+    /// The line of each repeated certificate, and of its first occurrence.
     pub fn repeated(&self) -> impl Iterator<Item = [usize; 2]> {
         self.repeated.iter().copied()
     }
 
-    /// Whether the file has the path in its order.
+    /// Whether the path is in the order of the file.
     #[must_use]
     pub fn is_sorted(&self) -> bool {
         self.order[..self.length].is_sorted()
     }
 
-    /// The first certificate in the file with this public key (a SubjectPublicKeyInfo), and its position, from 0.
+    /// The first certificate with this public key (a SubjectPublicKeyInfo), and its index.
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<(usize, &Listed)> {
         let key = SubjectPublicKeyInfoRef::from_der(key).ok()?;
@@ -257,7 +256,7 @@ mod tests {
         CertifiedIssuer::signed_by(parameters(name), key, issuer).unwrap()
     }
 
-    /// The lines of the path and of what is no part of it; each certificate stands in the line of its position.
+    /// The lines of the path and of the others. The line of a certificate is its index.
     fn lines(certificates: &[&CertifiedIssuer<'static, KeyPair>]) -> [Vec<usize>; 2] {
         let listed = certificates.iter().enumerate();
         let listed = listed.map(|(line, made)| Listed::new(line, made.der()).unwrap());
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_goes_from_each_certificate_to_its_issuer() {
+    fn a_path_leads_from_each_certificate_to_its_issuer() {
         let (root, other) = (root("root"), root("other"));
         let first = signed("first", &root);
         let second = signed("second", &first);
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_there_twice_is_sent_once() {
+    fn a_repeated_certificate_is_sent_once() {
         let root = root("root");
         let (leaf, other) = (signed("leaf", &root), signed("other", &root));
         let twice = [&leaf, &root, &leaf, &other, &root, &other];
@@ -303,9 +302,9 @@ mod tests {
         );
     }
 
-    /// As with ISRG Root X1: the root, and a certificate of its name that an older root signed.
+    /// As with ISRG Root X1: the root, and a certificate of the same name that an older root signed.
     #[test]
-    fn a_cross_signed_certificate_goes_before_the_root_of_its_name() {
+    fn a_cross_signed_certificate_precedes_the_root_of_its_name() {
         let (young, old) = (root("young"), root("old"));
         let cross = signed("young", &old);
         let leaf = signed("leaf", &young);
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_whatever_the_type_of_their_strings() {
+    fn names_are_equal_regardless_of_the_string_type() {
         let printable = DnValue::PrintableString("The CA".try_into().unwrap());
         let issuer =
             CertifiedIssuer::self_signed(parameters(printable), KeyPair::generate().unwrap());
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_certificate_is_read() {
+    fn only_a_complete_certificate_is_parsed() {
         let made = root("a");
         let der = made.der();
         for end in 0..der.len() {

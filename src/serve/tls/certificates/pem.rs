@@ -3,7 +3,7 @@
 //! The parser of rustls ignores every line that it does not recognize. A certificate whose marker is damaged is then missing
 //! from the chain without an error. So the structure is checked here, and rustls gets single blocks to decode.
 
-/// What stands between two markers.
+/// The text between two markers.
 #[derive(Debug)]
 pub struct Block {
     /// The text of its markers, such as `CERTIFICATE`.
@@ -15,17 +15,17 @@ pub struct Block {
     base64: String,
 }
 
-/// What is wrong with a line.
+/// An error in a line.
 #[derive(Debug)]
-pub struct Damage {
+pub struct PemError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong, and what to do.
+    /// The error, and what to do.
     pub what: String,
 }
 
 impl Block {
-    /// The block as a PEM text with this label, without anything that a decoder could misread.
+    /// The block as a PEM text with this label, without header fields and blanks.
     #[must_use]
     pub fn labelled(&self, label: &str) -> String {
         let base64 = &self.base64;
@@ -44,18 +44,18 @@ impl Block {
                 return Err(format!("\"{letter}\" is not base64; {}", self.copy_again()));
             }
             if self.base64.ends_with('=') && letter != '=' {
-                return Err(format!("base64 behind its end; {}", self.copy_again()));
+                return Err(format!("base64 after its end; {}", self.copy_again()));
             }
             self.base64.push(letter);
         }
         Ok(())
     }
 
-    /// Checks that its base64 is whole (RFC 4648 4).
+    /// Checks that its base64 is complete (RFC 4648 4).
     fn finish(self) -> Result<Self, String> {
         let padding = self.base64.bytes().rev().take_while(|byte| *byte == b'=');
-        let is_whole = self.base64.len().is_multiple_of(4) && padding.count() <= 2;
-        if self.base64.is_empty() || !is_whole {
+        let is_complete = self.base64.len().is_multiple_of(4) && padding.count() <= 2;
+        if self.base64.is_empty() || !is_complete {
             return Err(format!(
                 "base64 is missing before it; {}",
                 self.copy_again()
@@ -74,10 +74,10 @@ impl Block {
 ///
 /// # Errors
 /// The first damaged line.
-pub fn blocks(file: &[u8]) -> Result<Vec<Block>, Damage> {
+pub fn blocks(file: &[u8]) -> Result<Vec<Block>, PemError> {
     let text = String::from_utf8_lossy(file);
     let lines = (1..).zip(text.split('\n')).flat_map(|(number, line)| {
-        // The line ends of DOS and of old Mac systems.
+        // The line ends of Windows and of classic Mac OS.
         let lines = line.split('\r');
         lines.map(move |line| (number, line.trim_matches(is_blank)))
     });
@@ -88,12 +88,12 @@ pub fn blocks(file: &[u8]) -> Result<Vec<Block>, Damage> {
     while let Some((number, line)) = lines.next() {
         around.is_followed = lines.peek().is_some_and(|(_, next)| is_base64(next));
         open = next(open, number, line, around, &mut blocks)
-            .map_err(|what| Damage { line: number, what })?;
+            .map_err(|what| PemError { line: number, what })?;
         around.is_preceded = open.is_none() && (around.is_preceded || is_base64(line));
     }
     match open {
         None => Ok(blocks),
-        Some(Block { label, line, .. }) => Err(Damage {
+        Some(Block { label, line, .. }) => Err(PemError {
             line,
             what: format!(
                 "\"-----BEGIN {label}-----\" without its end; copy the file again, or add \"-----END {label}-----\""
@@ -102,22 +102,21 @@ pub fn blocks(file: &[u8]) -> Result<Vec<Block>, Damage> {
     }
 }
 
-/// White space, or a byte order mark, which editors of Windows put at the start of a file. It is in the middle where files
-/// were joined.
+/// White space, or a byte order mark, which Windows editors write at the start of a file. Joined files have one in the middle.
 fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter == '\u{feff}'
 }
 
-/// What is around a line outside of blocks.
+/// The surroundings of a line outside of blocks.
 #[derive(Clone, Copy, Default)]
 struct Around {
-    /// Base64 was outside of blocks since the last block.
+    /// There was base64 since the last block.
     is_preceded: bool,
     /// The next line is base64.
     is_followed: bool,
 }
 
-/// Takes one line: returns the block that is open after it, and adds the one that it ends.
+/// Parses one line: returns the block that is open after it, and adds the block that it ends.
 fn next(
     open: Option<Block>,
     number: usize,
@@ -152,33 +151,33 @@ fn next(
     }
 }
 
-/// What a line is.
+/// The marker of a line.
 enum Marker<'a> {
     Begin(&'a str),
     End(&'a str),
-    /// Not a marker, but the words of one. Outside of blocks it may be a heading or a comment.
+    /// The words of a marker in a line that is not one. Outside of blocks it may be a heading or a comment.
     Damaged(Damaged),
     None,
 }
 
-/// The words of markers in a line that is not one.
+/// A line that has the words of a marker, but is not one.
 #[derive(Default)]
 struct Damaged {
     begins: bool,
     ends: bool,
     /// The line has base64 as well.
     has_base64: bool,
-    /// A marker that is whole, but has other text before it.
+    /// A complete marker with other text before it.
     glued: Option<&'static str>,
 }
 
 impl Damaged {
-    /// Whether base64 is where a block would have it.
+    /// Whether there is base64 where a block would have it.
     const fn delimits(&self, around: Around) -> bool {
         self.has_base64 || self.begins && around.is_followed || self.ends && around.is_preceded
     }
 
-    /// The line itself is not printed: it may have a part of a private key.
+    /// The line is not printed: it may contain a part of a private key.
     fn what(&self) -> String {
         match self.glued {
             Some(word) => {
@@ -193,7 +192,7 @@ impl Damaged {
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
-/// The labels of openssl (`pem.h`), longer ones before those that they begin with.
+/// The labels of openssl (`pem.h`). A label precedes its prefixes.
 const LABELS: [&str; 24] = [
     "ANY PRIVATE KEY",
     "ATTRIBUTE CERTIFICATE",
@@ -221,7 +220,7 @@ const LABELS: [&str; 24] = [
     "X9.42 DH PARAMETERS",
 ];
 
-/// Reads a line without blanks around it.
+/// Parses a line without surrounding blanks.
 fn marker(line: &str) -> Marker<'_> {
     let between = |start: &str| {
         let label = line.strip_prefix(start)?.strip_suffix("-----")?;
@@ -238,8 +237,8 @@ fn marker(line: &str) -> Marker<'_> {
     let mut damaged = Damaged::default();
     for (marker, word) in [(BEGIN, "BEGIN "), (END, "END ")] {
         for (at, _) in line.match_indices(word) {
-            let (before, behind) = (&line[..at], &line[at + word.len()..]);
-            if !is_of_marker(before, behind) {
+            let (before, after) = (&line[..at], &line[at + word.len()..]);
+            if !is_of_marker(before, after) {
                 continue;
             }
             let text = before.trim_end_matches(is_dash);
@@ -258,11 +257,11 @@ fn marker(line: &str) -> Marker<'_> {
     }
 }
 
-/// Whether "BEGIN" or "END" between these is that of a marker: a whole word, a label behind it, then nothing but what
-/// dashes set off, and dashes on one side at least.
-fn is_of_marker(before: &str, behind: &str) -> bool {
-    let behind = behind.trim_start();
-    let rest = LABELS.iter().find_map(|label| behind.strip_prefix(label));
+/// Whether "BEGIN" or "END" between these texts belongs to a marker: it is a word, a label follows it, then only text that dashes
+/// separate, and there are dashes on at least one side.
+fn is_of_marker(before: &str, after: &str) -> bool {
+    let after = after.trim_start();
+    let rest = LABELS.iter().find_map(|label| after.strip_prefix(label));
     rest.map(str::trim_start).is_some_and(|rest| {
         let is_word =
             before.is_empty() || before.ends_with(|letter| is_dash(letter) || is_blank(letter));
@@ -271,12 +270,12 @@ fn is_of_marker(before: &str, behind: &str) -> bool {
     })
 }
 
-/// A dash, perhaps that of a word processor.
+/// A hyphen, or a dash of a word processor.
 const fn is_dash(letter: char) -> bool {
     matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
-/// Whether a text is a line of base64. Those of a block have 64 letters; words of a heading have fewer than this.
+/// Whether a text is a line of base64. Lines of a block have 64 letters; the words of headings are shorter than this.
 fn is_base64(text: &str) -> bool {
     const SHORTEST: usize = 32;
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
@@ -289,10 +288,10 @@ mod tests {
 
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLL\nBBB=\n-----END CERTIFICATE-----\n";
 
-    /// What stands between its markers.
+    /// The text between its markers.
     const BASE64: &str = "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLL\nBBB=";
 
-    /// What is read of a text: labels and base64.
+    /// The labels and base64 of all blocks.
     fn read(text: impl AsRef<[u8]>) -> Vec<(String, String)> {
         let blocks = blocks(text.as_ref()).unwrap().into_iter();
         blocks.map(|block| (block.label, block.base64)).collect()
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_reads_the_same_whatever_the_system_that_wrote_it() {
+    fn line_ends_and_blanks_do_not_matter() {
         let expected = read(BLOCK);
         assert_eq!(
             expected,
@@ -348,9 +347,9 @@ mod tests {
         assert!(read("").is_empty());
     }
 
-    /// nginx reads the same blocks of these.
+    /// nginx reads the same blocks.
     #[test]
-    fn headings_that_look_like_markers_are_text() {
+    fn headings_similar_to_markers_are_text() {
         let commented = |prefix: &str| {
             let lines = BLOCK.lines().map(|line| format!("{prefix}{line}\n"));
             lines.collect::<String>()
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_of_a_damage_is_named_with_what_to_do() {
+    fn an_error_has_the_line_and_advice() {
         let glued = BLOCK.trim_end().to_owned() + BLOCK;
         let two = format!("{BLOCK}{BLOCK}");
         let again = "copy the CERTIFICATE of line 5 again";
@@ -402,7 +401,7 @@ mod tests {
             (
                 &format!("{BLOCK}{}", BLOCK.replace("LLLL", "LLLL=")),
                 7,
-                &format!("base64 behind its end; {again}"),
+                &format!("base64 after its end; {again}"),
             ),
             (
                 &format!("{BLOCK}{}", BLOCK.replace("AAAA", "AAA")),
@@ -473,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_is_known_by_its_field() {
+    fn an_encrypted_key_is_recognized_by_its_header_field() {
         let key = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,3E\n\nAAAA\n-----END EC PRIVATE KEY-----\n";
         let blocks = blocks(key.as_bytes()).unwrap();
         assert!(blocks[0].encrypted && blocks[0].base64 == "AAAA");
