@@ -1,5 +1,5 @@
-//! The pure parts, without a socket: parsing a head, choosing and writing the answer, one connection from its first byte to
-//! its close, the deadlines of a full house, and reading a configuration.
+//! Benchmarks without a socket: parsing a head, selecting and writing an answer, one connection from its first byte to its
+//! close, the deadlines of many connections, and reading a configuration.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a bench may")]
 
@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maintd::config::nginx::{self, syntax};
-use maintd::config::server_name::{Hosts, ServerName};
-use maintd::config::{Config, PageSource, SiteConfig};
+use maintd::config::server_name::{ServerName, VirtualHosts};
+use maintd::config::{Config, PageSource, SiteConfig, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
 use maintd::serve::answer::sites::Sites;
-use maintd::serve::connection::Connection;
+use maintd::serve::connection::{Connection, Next, Observer, Timer};
 use maintd::serve::http1::{Parsed, Scan, parse};
+use maintd::serve::metrics::counters::Counters;
 use maintd::serve::transport::{Buffers, Transport};
-use maintd::serve::worker::deadlines::{Deadlines, Timeouts, Timer};
-use maintd::serve::{AccessLog, Journal, Peer};
+use maintd::serve::worker::Recorder;
+use maintd::serve::worker::deadlines::Deadlines;
 use maintd::window::Window;
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
@@ -46,7 +47,7 @@ fn heads(criterion: &mut Criterion) {
     }
 }
 
-/// A socket that has one request in it and room for its answer.
+/// A transport with one request as its input.
 struct OneRequest(&'static [u8]);
 
 impl Read for OneRequest {
@@ -74,6 +75,10 @@ impl Transport for OneRequest {
         self.0.is_empty()
     }
 
+    fn take_sent(&mut self) -> usize {
+        0
+    }
+
     fn shutdown(&mut self) {}
 
     fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -90,21 +95,30 @@ fn connections(criterion: &mut Criterion) {
     let sites = Sites::one(answers.expect("memory"), 1000);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
     for (name, request) in [("small", SMALL), ("browser", BROWSER)] {
-        let mut request = |journal: Option<&mut Journal<'_>>| {
-            let mut io = OneRequest(request.as_bytes());
-            Connection::new(false).advance(&mut io, &sites, &mut buffer, journal)
-        };
         criterion.bench_function(&format!("one connection: {name}"), |bench| {
-            bench.iter(|| request(None));
+            bench.iter(|| connection(request, &sites, &mut buffer, &mut ()));
         });
-        let mut log = AccessLog::default();
-        criterion.bench_function(&format!("one connection with its line: {name}"), |bench| {
-            bench.iter(|| request(Some(&mut Journal::new(&mut log, Peer::Unix))));
-        });
+        let mut recorder = Recorder::new(Counters::private(), vec![0], true);
+        criterion.bench_function(
+            &format!("one connection with an access log: {name}"),
+            |bench| {
+                bench.iter(|| connection(request, &sites, &mut buffer, &mut recorder));
+            },
+        );
     }
 }
 
-/// The choice among a hundred sites, by an exact name and by one below another.
+fn connection(
+    request: &'static str,
+    sites: &Sites,
+    buffer: &mut [u8],
+    observer: &mut impl Observer,
+) -> Next {
+    let mut io = OneRequest(request.as_bytes());
+    Connection::new(false).advance(&mut io, sites, buffer, observer)
+}
+
+/// Finding one of a hundred sites, by an exact name and by a wildcard name.
 fn names(criterion: &mut Criterion) {
     let sites: Vec<Vec<ServerName>> = (0..100)
         .map(|number| {
@@ -115,7 +129,7 @@ fn names(criterion: &mut Criterion) {
         })
         .map(|names| names.iter().filter_map(|name| name.parse().ok()).collect())
         .collect();
-    let hosts = Hosts::all(sites.iter().map(Vec::as_slice));
+    let hosts = VirtualHosts::all(sites.iter().map(Vec::as_slice));
     for name in ["Site77.example", "www.site77.example", "other.test"] {
         criterion.bench_function(&format!("find a site: {name}"), |bench| {
             bench.iter(|| hosts.find(black_box(name.as_bytes())));
@@ -123,7 +137,7 @@ fn names(criterion: &mut Criterion) {
     }
 }
 
-/// The answer to a request that is parsed: whose it is, and its bytes.
+/// Selecting the answer to a parsed request, and its bytes.
 fn answers(criterion: &mut Criterion) {
     let names: Vec<Vec<ServerName>> = (0..100)
         .map(|number| {
@@ -145,7 +159,7 @@ fn answers(criterion: &mut Criterion) {
         maintd::serve::answer::sites::answers(&config, &Window::default()).expect("memory")
     };
     let many = Sites {
-        hosts: Hosts::all(names.iter().map(Vec::as_slice)),
+        hosts: VirtualHosts::all(names.iter().map(Vec::as_slice)),
         ..Sites::one(ready(100), 1000)
     };
     let one = Sites::one(ready(1), 1000);
@@ -163,7 +177,7 @@ fn answers(criterion: &mut Criterion) {
     }
 }
 
-/// A house with 100,000 connections: what each of its turns costs.
+/// The operations on the deadlines of 100,000 connections.
 fn deadlines(criterion: &mut Criterion) {
     const ENTRIES: usize = 100_000;
     let start = Instant::now();
@@ -174,17 +188,17 @@ fn deadlines(criterion: &mut Criterion) {
         }
         deadlines
     };
-    // Far apart, as connections come to speak.
+    // Far apart in memory, as active connections are.
     let mut entries = (0..ENTRIES).cycle().step_by(7919);
     let mut next = || entries.next().unwrap_or(0);
     let mut all = full();
-    criterion.bench_function("100,000 deadlines: arm one anew", |bench| {
+    criterion.bench_function("100,000 deadlines: arm one again", |bench| {
         bench.iter(|| all.arm(next(), Timer::KeepAlive, start));
     });
     criterion.bench_function("100,000 deadlines: the next one", |bench| {
         bench.iter(|| black_box(&all).next());
     });
-    criterion.bench_function("100,000 deadlines: whom to evict", |bench| {
+    criterion.bench_function("100,000 deadlines: the one to evict", |bench| {
         bench.iter(|| black_box(&all).idlest(start));
     });
     let late = start + Duration::from_secs(3600);
@@ -214,8 +228,8 @@ fn configuration(criterion: &mut Criterion) {
             bench.iter(|| syntax::parse(black_box(&text), 0));
         });
         std::fs::write(&file, &text).expect("a file");
-        let faults = nginx::read(&file).map(|checked| checked.faults);
-        assert!(faults.is_ok_and(|faults| faults.is_empty()));
+        let errors = nginx::read(&file).map(|parsed| parsed.errors);
+        assert!(errors.is_ok_and(|errors| errors.is_empty()));
         criterion.bench_function(&format!("read a configuration: {sites} sites"), |bench| {
             bench.iter(|| nginx::read(black_box(&file)));
         });

@@ -3,22 +3,22 @@
 use std::fmt;
 use std::io;
 
-/// What stops a command, and who is to blame, which is what the exit status tells.
+/// An error that ends a command, with the exit status of its cause.
 #[derive(Debug)]
 pub enum Error {
     /// The command line: exit status 2.
     Usage(String),
-    /// What the command was given to work with, or the system that it runs on: exit status 1.
+    /// The configuration, a file or the system: exit status 1.
     Failed(String),
 }
 
 impl Error {
-    /// A call of the system that failed: `what` it was to do.
+    /// A system call that failed to do `what`.
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
         Self::Failed(format!("cannot {what}: {}", reason(error)))
     }
 
-    /// The exit status that says so.
+    /// The exit status.
     #[must_use]
     pub const fn status(&self) -> u8 {
         match self {
@@ -31,14 +31,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(what) | Self::Failed(what) => to.write_str(what),
+            Self::Usage(message) | Self::Failed(message) => to.write_str(message),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-/// The system's reason as our messages have it: lower case, without the number.
+/// The reason of a system error for messages: lower case, without the number.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_reads_like_our_own_words() {
+    fn a_reason_is_in_lower_case_without_a_number() {
         let error = io::Error::from_raw_os_error(libc::ENOENT);
         assert_eq!(reason(&error), "no such file or directory");
         assert_eq!(reason(&io::Error::other("Odd")), "odd");

@@ -1,43 +1,42 @@
-//! A reader of HTML, as far as pages are checked: start tags with their attributes, and the text of scripts and styles.
+//! An HTML tokenizer for the checks of pages: start tags with their attributes, and the text of scripts and styles.
 //!
-//! It works on bytes, so that it reads every encoding in which ASCII stands for itself. What it does not know it skips;
-//! no input is an error (HTML Standard, 13.2.5 Tokenization).
+//! It reads bytes of any encoding that contains ASCII, skips unknown markup, and accepts any input (HTML Standard, 13.2.5).
 
 use std::borrow::Cow;
 
 /// A start tag.
 #[derive(Debug)]
 pub(crate) struct Tag<'a> {
-    /// Its name as it is written.
+    /// The name as written.
     name: &'a [u8],
-    /// Names and values as they are written.
+    /// Names and values as written.
     attributes: Vec<(&'a [u8], &'a [u8])>,
-    /// Where it begins: the offset of its `<`.
+    /// The offset of its `<`.
     pub(crate) start: usize,
-    /// What follows up to the end tag, for an element whose content is text alone; else nothing.
+    /// The content up to the end tag, for an element that contains only text; else empty.
     pub(crate) text: &'a [u8],
 }
 
-/// Elements whose content is text alone, in which `<` begins no tag.
-const TEXT_ALONE: [&str; 7] = [
+/// Elements that contain only text, in which `<` starts no tag.
+const TEXT_ELEMENTS: [&str; 7] = [
     "script", "style", "title", "textarea", "xmp", "iframe", "noframes",
 ];
 
 impl<'a> Tag<'a> {
-    /// Whether this is the element's name.
+    /// Whether the element has this name.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The value of the first attribute of this name, with its character references resolved.
+    /// The value of the first attribute of this name, with character references resolved.
     pub(crate) fn value(&self, attribute: &str) -> Option<Cow<'a, str>> {
         let mut attributes = self.attributes.iter();
         let (_, value) =
             attributes.find(|(name, _)| name.eq_ignore_ascii_case(attribute.as_bytes()))?;
-        Some(resolved(String::from_utf8_lossy(value)))
+        Some(resolve_references(String::from_utf8_lossy(value)))
     }
 
-    /// The names of the attributes, in small letters.
+    /// The names of the attributes, in lower case.
     pub(crate) fn attribute_names(&self) -> impl Iterator<Item = String> {
         self.attributes
             .iter()
@@ -45,13 +44,13 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// Resolves the references by which markup is written in an attribute.
-fn resolved(value: Cow<'_, str>) -> Cow<'_, str> {
+/// Resolves the character references that escape markup in an attribute.
+fn resolve_references(value: Cow<'_, str>) -> Cow<'_, str> {
     if !value.contains('&') {
         return value;
     }
     let mut text = value.into_owned();
-    // "&amp;" last: what it stands for begins no reference.
+    // "&amp;" last: its result starts no reference.
     for (reference, letter) in [
         ("&quot;", "\""),
         ("&#34;", "\""),
@@ -67,80 +66,80 @@ fn resolved(value: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The start tags of a page, in their order. Comments and what stands in scripts have none.
+/// The start tags of a page, in order, without those in comments and scripts.
 pub(crate) fn tags(page: &[u8]) -> impl Iterator<Item = Tag<'_>> {
-    let mut reader = Reader { page, at: 0 };
-    std::iter::from_fn(move || reader.tag())
+    let mut tokenizer = Tokenizer { page, at: 0 };
+    std::iter::from_fn(move || tokenizer.next_tag())
 }
 
-struct Reader<'a> {
+struct Tokenizer<'a> {
     page: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Tokenizer<'a> {
     fn rest(&self) -> &'a [u8] {
         self.page.get(self.at..).unwrap_or_default()
     }
 
-    /// Takes bytes while they are such.
-    fn take_while(&mut self, is_such: impl Fn(u8) -> bool) -> &'a [u8] {
+    /// Takes bytes while they match.
+    fn take_while(&mut self, matches: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
-        let end = rest.iter().position(|byte| !is_such(*byte));
+        let end = rest.iter().position(|byte| !matches(*byte));
         let taken = &rest[..end.unwrap_or(rest.len())];
         self.at += taken.len();
         taken
     }
 
-    /// Goes on behind the first place where `bytes` stand, or to the end.
-    fn skip_behind(&mut self, bytes: &[u8]) {
+    /// Skips to after the next occurrence of `bytes`, or to the end.
+    fn skip_past(&mut self, bytes: &[u8]) {
         let found = find(self.rest(), bytes);
         self.at = found.map_or(self.page.len(), |at| self.at + at + bytes.len());
     }
 
-    /// Reads up to the next start tag and returns it.
-    fn tag(&mut self) -> Option<Tag<'a>> {
+    /// Skips to the next start tag and returns it.
+    fn next_tag(&mut self) -> Option<Tag<'a>> {
         loop {
             self.take_while(|byte| byte != b'<');
             let start = self.at;
             match self.rest() {
                 [] => return None,
-                // "<!-->" and "<!--->" are whole comments.
+                // "<!-->" and "<!--->" are complete comments.
                 [b'<', b'!', b'-', b'-', ..] => {
                     self.at += 2;
-                    self.skip_behind(b"-->");
+                    self.skip_past(b"-->");
                 }
-                [b'<', b'!' | b'?' | b'/', ..] => self.skip_behind(b">"),
+                [b'<', b'!' | b'?' | b'/', ..] => self.skip_past(b">"),
                 [b'<', first, ..] if first.is_ascii_alphabetic() => {
                     self.at += 1;
-                    return Some(self.tag_from(start));
+                    return Some(self.read_tag(start));
                 }
                 _ => self.at += 1,
             }
         }
     }
 
-    /// Reads the tag whose name begins here.
-    fn tag_from(&mut self, start: usize) -> Tag<'a> {
-        let is_blank = |byte: u8| byte.is_ascii_whitespace();
-        let name = self.take_while(|byte| !is_blank(byte) && !b"/>".contains(&byte));
+    /// Reads the tag whose name starts here.
+    fn read_tag(&mut self, start: usize) -> Tag<'a> {
+        let is_space = |byte: u8| byte.is_ascii_whitespace();
+        let name = self.take_while(|byte| !is_space(byte) && !b"/>".contains(&byte));
         let mut attributes = Vec::new();
         loop {
-            self.take_while(|byte| is_blank(byte) || byte == b'/');
+            self.take_while(|byte| is_space(byte) || byte == b'/');
             if matches!(self.rest(), [] | [b'>', ..]) {
                 self.at += 1;
                 break;
             }
             let from = self.at;
-            // A name may begin with "=".
+            // A name may start with "=".
             self.at += 1;
-            self.take_while(|byte| !is_blank(byte) && !b"/>=".contains(&byte));
+            self.take_while(|byte| !is_space(byte) && !b"/>=".contains(&byte));
             let attribute = &self.page[from..self.at];
-            self.take_while(is_blank);
+            self.take_while(is_space);
             let mut value: &[u8] = &[];
             if self.rest().first() == Some(&b'=') {
                 self.at += 1;
-                self.take_while(is_blank);
+                self.take_while(is_space);
                 value = match self.rest().first() {
                     Some(quote @ (b'"' | b'\'')) => {
                         self.at += 1;
@@ -148,7 +147,7 @@ impl<'a> Reader<'a> {
                         self.at += 1;
                         value
                     }
-                    _ => self.take_while(|byte| !is_blank(byte) && byte != b'>'),
+                    _ => self.take_while(|byte| !is_space(byte) && byte != b'>'),
                 };
             }
             attributes.push((attribute, value));
@@ -159,24 +158,24 @@ impl<'a> Reader<'a> {
             start,
             text: &[],
         };
-        if TEXT_ALONE.iter().any(|name| tag.is(name)) {
-            tag.text = self.text_of(name);
+        if TEXT_ELEMENTS.iter().any(|name| tag.is(name)) {
+            tag.text = self.take_text(name);
         }
         tag
     }
 
-    /// Takes what stands before the end tag of this name.
-    fn text_of(&mut self, name: &[u8]) -> &'a [u8] {
+    /// Takes the text before the end tag of this name.
+    fn take_text(&mut self, name: &[u8]) -> &'a [u8] {
         let rest = self.rest();
         let mut end = 0;
         while let Some(at) = rest.get(end..).and_then(|rest| find(rest, b"</")) {
             end += at;
-            let behind = &rest[end + 2..];
-            let is_name = behind
+            let after = &rest[end + 2..];
+            let is_name = after
                 .get(..name.len())
                 .is_some_and(|it| it.eq_ignore_ascii_case(name));
             let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/>".contains(byte);
-            if is_name && behind.get(name.len()).is_none_or(ends) {
+            if is_name && after.get(name.len()).is_none_or(ends) {
                 self.at += end;
                 return &rest[..end];
             }
@@ -192,7 +191,6 @@ fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use proptest::prelude::*;
 
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_read_as_browsers_read_them() {
+    fn tags_are_read_as_by_browsers() {
         for (page, expected) in [
             (
                 "<p class=a ID='b c' x = \"d>e\" hidden>",

@@ -1,6 +1,6 @@
-//! How near one word is to another, for names that are misspelled.
+//! Edit distance, to suggest a name for a misspelled one.
 
-/// How many letters must be changed, put in or taken out to make one word of another (Levenshtein's distance).
+/// The Levenshtein distance: the number of bytes to change, insert or delete to get from one word to the other.
 pub(crate) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, letter) in one.bytes().enumerate() {

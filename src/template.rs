@@ -1,15 +1,14 @@
-//! Placeholders of a page: `{{until}}`, `{{message}}` and `{{host}}`. What stands between `{{#NAME}}` and `{{/NAME}}` is left
-//! out where the value is empty, and between `{{^NAME}}` and `{{/NAME}}` where it is not.
+//! Placeholders in pages: `{{until}}`, `{{message}}` and `{{host}}`. A section `{{#NAME}}...{{/NAME}}` is shown if the value is
+//! not empty, `{{^NAME}}...{{/NAME}}` if it is empty.
 //!
-//! All other braces belong to the page, whose scripts may fill them (Vue, Handlebars), and stay as they are; so do braces with
-//! blanks in them.
+//! All other braces, also with spaces in them, are left as they are: a page's own scripts may fill them (Vue, Handlebars).
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::spelling::distance;
 
-/// What a placeholder stands for.
+/// The names of placeholders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     Until,
@@ -29,10 +28,10 @@ impl Name {
     }
 }
 
-/// The most bytes between braces that are read as a name.
+/// The maximum length of text between braces that is checked for a name.
 const MAX_INNER: usize = 32;
 
-/// What stands for the placeholders; empty where there is nothing.
+/// The values of the placeholders, possibly empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values {
     pub(crate) until: String,
@@ -53,13 +52,13 @@ impl Values {
 /// How values are written into a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escape {
-    /// As text or an attribute of HTML, in ASCII, which is the same in every charset.
+    /// As text or an attribute of HTML, in ASCII, which is valid in every charset.
     Html,
-    /// Within a string of JSON.
+    /// As part of a JSON string.
     Json,
-    /// As they are, but for control characters.
+    /// As text, without control characters.
     Plain,
-    /// Likewise, with "?" for what is not ASCII: in text whose charset is not UTF-8.
+    /// As text in a charset other than UTF-8, with "?" in place of non-ASCII characters.
     Ascii,
 }
 
@@ -98,7 +97,7 @@ impl Escape {
     }
 }
 
-/// A letter of ASCII; a control character is a space, unless it ends a line.
+/// The byte of an ASCII character. A control character becomes a space, except a line feed.
 fn printable(letter: char) -> Option<u8> {
     let byte = u8::try_from(letter).ok()?;
     Some(if byte.is_ascii_control() && byte != b'\n' {
@@ -108,21 +107,21 @@ fn printable(letter: char) -> Option<u8> {
     })
 }
 
-/// Double braces around one of the names.
+/// Double braces around one of the names, with an optional sign.
 #[derive(Clone, Copy)]
-struct Tag {
-    kind: Kind,
+struct Placeholder {
+    kind: PlaceholderKind,
     name: Name,
-    /// Where it starts.
+    /// The offset of its first byte.
     start: usize,
-    /// Where it ends.
+    /// The offset after its last byte.
     end: usize,
-    /// It begins or ends a section without its other half, and so means nothing.
-    is_alone: bool,
+    /// It starts or ends a section whose other placeholder is missing, and so is ignored.
+    is_unmatched: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum PlaceholderKind {
     /// `{{NAME}}`
     Value,
     /// `{{#NAME}}`
@@ -133,22 +132,25 @@ enum Kind {
     End,
 }
 
-/// The kind and the name that text between braces has.
-fn split(inner: &str) -> (Kind, &str) {
-    let kinds = [('#', Kind::IfSet), ('^', Kind::IfEmpty), ('/', Kind::End)];
-    let mut signed = kinds
-        .into_iter()
-        .filter_map(|(sign, kind)| Some((kind, inner.strip_prefix(sign)?)));
-    signed.next().unwrap_or((Kind::Value, inner))
+/// The kind and the name in text between braces.
+fn split(inner: &str) -> (PlaceholderKind, &str) {
+    [
+        ('#', PlaceholderKind::IfSet),
+        ('^', PlaceholderKind::IfEmpty),
+        ('/', PlaceholderKind::End),
+    ]
+    .into_iter()
+    .find_map(|(sign, kind)| Some((kind, inner.strip_prefix(sign)?)))
+    .unwrap_or((PlaceholderKind::Value, inner))
 }
 
-/// Finds the next double braces from `from` on: where they start, and what is between them.
+/// Finds the next double braces from `from` on. Returns their offset and the text between them.
 fn next_braces(page: &[u8], mut from: usize) -> Option<(usize, &str)> {
     loop {
         let start = from + page.get(from..)?.windows(2).position(|two| two == b"{{")?;
         let inner = &page[start + 2..page.len().min(start + 2 + MAX_INNER + 2)];
         let end = inner.windows(2).position(|two| two == b"}}");
-        // A brace within is another beginning: "{{{until}}}" is "{", "{{until}}" and "}".
+        // The last braces before the end count: "{{{until}}}" is "{", "{{until}}" and "}".
         let inner = end.and_then(|end| std::str::from_utf8(&inner[..end]).ok());
         if let Some(inner) = inner.filter(|inner| !inner.contains('{')) {
             return Some((start, inner));
@@ -157,10 +159,10 @@ fn next_braces(page: &[u8], mut from: usize) -> Option<(usize, &str)> {
     }
 }
 
-/// The placeholders of a page in their order.
-fn tags(page: &[u8]) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = Vec::new();
-    // The numbers of those whose section is open, and how many of them have each name.
+/// The placeholders of a page, in order.
+fn placeholders(page: &[u8]) -> Vec<Placeholder> {
+    let mut all: Vec<Placeholder> = Vec::new();
+    // The indices of those that start an open section, and the number of open sections of each name.
     let mut open: Vec<usize> = Vec::new();
     let mut count = [0_usize; Name::ALL.len()];
     let mut from = 0;
@@ -171,83 +173,83 @@ fn tags(page: &[u8]) -> Vec<Tag> {
             continue;
         };
         from = start + 2 + inner.len() + 2;
-        let mut is_alone = false;
+        let mut is_unmatched = false;
         match kind {
-            Kind::Value => {}
-            Kind::IfSet | Kind::IfEmpty => {
-                // Until its end comes.
-                is_alone = true;
-                open.push(tags.len());
+            PlaceholderKind::Value => {}
+            PlaceholderKind::IfSet | PlaceholderKind::IfEmpty => {
+                // Until its end is found.
+                is_unmatched = true;
+                open.push(all.len());
                 count[name as usize] += 1;
             }
-            Kind::End if count[name as usize] == 0 => is_alone = true,
-            // Sections within that have no end are open no more.
-            Kind::End => {
-                while let Some(inner) = open.pop() {
-                    let tag: &mut Tag = &mut tags[inner];
-                    count[tag.name as usize] -= 1;
-                    if tag.name == name {
-                        tag.is_alone = false;
+            PlaceholderKind::End if count[name as usize] == 0 => is_unmatched = true,
+            // Also closes the sections within that have no end.
+            PlaceholderKind::End => {
+                while let Some(index) = open.pop() {
+                    let start = &mut all[index];
+                    count[start.name as usize] -= 1;
+                    if start.name == name {
+                        start.is_unmatched = false;
                         break;
                     }
                 }
             }
         }
-        tags.push(Tag {
+        all.push(Placeholder {
             kind,
             name,
             start,
             end: from,
-            is_alone,
+            is_unmatched,
         });
     }
-    tags
+    all
 }
 
-/// The page with its placeholders filled. All else stays as it is.
+/// Replaces the placeholders of a page by their values.
 pub(crate) fn fill(page: &[u8], values: &Values, escape: Escape) -> Vec<u8> {
     let mut filled = Vec::with_capacity(page.len());
-    // For each section that is open, whether it and those around it are shown.
+    // For each open section, whether it and the sections around it are shown.
     let mut open: Vec<bool> = Vec::new();
     let mut from = 0;
-    for tag in tags(page).iter().filter(|tag| !tag.is_alone) {
+    for placeholder in placeholders(page).iter().filter(|it| !it.is_unmatched) {
         let is_shown = open.last().is_none_or(|shown| *shown);
         if is_shown {
-            filled.extend_from_slice(&page[from..tag.start]);
+            filled.extend_from_slice(&page[from..placeholder.start]);
         }
-        from = tag.end;
-        let value = values.of(tag.name);
-        match tag.kind {
-            Kind::Value if is_shown => escape.write(value, &mut filled),
-            Kind::Value => {}
-            Kind::IfSet => open.push(is_shown && !value.is_empty()),
-            Kind::IfEmpty => open.push(is_shown && value.is_empty()),
-            Kind::End => drop(open.pop()),
+        from = placeholder.end;
+        let value = values.of(placeholder.name);
+        match placeholder.kind {
+            PlaceholderKind::Value if is_shown => escape.write(value, &mut filled),
+            PlaceholderKind::Value => {}
+            PlaceholderKind::IfSet => open.push(is_shown && !value.is_empty()),
+            PlaceholderKind::IfEmpty => open.push(is_shown && value.is_empty()),
+            PlaceholderKind::End => drop(open.pop()),
         }
     }
     filled.extend_from_slice(&page[from..]);
     filled
 }
 
-/// Whether anything in a page would be filled.
-pub(crate) fn are_in(page: &[u8]) -> bool {
-    tags(page).iter().any(|tag| !tag.is_alone)
+/// Whether a page has placeholders.
+pub(crate) fn has_placeholders(page: &[u8]) -> bool {
+    placeholders(page).iter().any(|it| !it.is_unmatched)
 }
 
-/// Warnings of what is almost a placeholder, and so is probably a mistake, each with its first line and column, in their
-/// order. Other braces are taken for those of another program.
+/// Warnings of probable mistakes: braces that resemble a placeholder, each with the line and column of its first occurrence, in
+/// order. Other braces are assumed to be those of another program.
 pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
-    for tag in tags(page).iter().filter(|tag| tag.is_alone) {
-        let name = tag.name.text();
-        let what = if tag.kind == Kind::End {
+    for placeholder in placeholders(page).iter().filter(|it| it.is_unmatched) {
+        let name = placeholder.name.text();
+        let what = if placeholder.kind == PlaceholderKind::End {
             format!(
                 "{{{{/{name}}}}} ends no section and stays as it is; add its beginning or delete it"
             )
         } else {
             format!("a section of \"{name}\" has no end and stays as it is; add {{{{/{name}}}}}")
         };
-        found.push((tag.start, what));
+        found.push((placeholder.start, what));
     }
     let mut from = 0;
     while let Some((start, inner)) = next_braces(page, from) {
@@ -262,7 +264,7 @@ pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
         found.push((start, what));
     }
     found.sort_by_key(|(start, _)| *start);
-    // Each text once: a page that another program fills may have many.
+    // Each text once: a template of another program may have many.
     let mut seen = HashSet::new();
     found.retain(|(_, what)| seen.insert(what.clone()));
     let (mut line, mut column, mut from) = (1, 1, 0);
@@ -279,18 +281,18 @@ pub(crate) fn warnings(page: &[u8]) -> Vec<(usize, usize, String)> {
     located.collect()
 }
 
-/// The placeholder that was probably meant by what is between braces: one with blanks or capitals, or with a wrong letter. Of
-/// `host` too many other words are but a letter away.
+/// The placeholder probably meant by text between braces: one with spaces, capitals or a wrong letter. Not `host` with a wrong
+/// letter, since too many other words differ from it in one letter.
 fn meant(inner: &str) -> Option<String> {
     let bare = inner.trim();
     let (_, name) = split(bare);
     let sign = &bare[..bare.len() - name.len()];
     let name = name.trim().to_ascii_lowercase();
-    let is_near = |known: &str| {
+    let is_similar = |known: &str| {
         name == known || known.len() > 4 && inner == bare && distance(&name, known) == 1
     };
     let mut known = Name::ALL.into_iter().map(Name::text);
-    let known = known.find(|known| is_near(known))?;
+    let known = known.find(|known| is_similar(known))?;
     Some(format!("{sign}{known}"))
 }
 
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_escaped_for_where_they_stand() {
+    fn values_are_escaped_for_the_type_of_the_page() {
         let page = "a {{message}}, {{until}}|{{host}}|";
         assert_eq!(
             filled(page, Escape::Html),
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_left_out_with_its_value() {
+    fn a_section_depends_on_its_value() {
         for (page, expected) in [
             ("a{{#until}}b {{until}}{{/until}}c", "ab 21:00c"),
             ("a{{^until}}b{{/until}}c", "ac"),
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_braces_stay_as_they_are_without_a_warning() {
+    fn other_braces_are_left_without_a_warning() {
         for page in [
             "{{",
             "{{}}",
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_almost_a_placeholder_stays_as_it_is_with_a_warning() {
+    fn a_misspelled_placeholder_is_left_with_a_warning() {
         for (braces, meant) in [
             ("{{ message }}", "{{message}}"),
             ("{{message }}", "{{message}}"),
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn many_equal_mistakes_are_one_warning_at_the_first_place() {
+    fn equal_mistakes_are_one_warning_at_the_first_position() {
         let page = format!("ü\n {}", "{{#until}}\n{{ host }}{{/host}}".repeat(20_000));
         let found = warnings(page.as_bytes());
         let places = found.iter().map(|(line, column, _)| (*line, *column));
@@ -393,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_section_stays_as_it_is_with_a_warning() {
+    fn an_unmatched_placeholder_is_left_with_a_warning() {
         for (page, expected, places) in [
             ("a{{#host}}b", "a{{#host}}b", vec![2]),
             ("a{{/host}}b {{until}}", "a{{/host}}b 21:00", vec![2]),
@@ -421,29 +423,29 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn no_value_gets_out_of_html(value in any::<String>()) {
+        fn a_value_cannot_end_its_html_context(value in any::<String>()) {
             let values = Values { message: value, ..Values::default() };
             let filled = fill(b"{{message}}", &values, Escape::Html);
             prop_assert!(filled.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~') && !b"<>\"'".contains(byte)));
         }
 
         #[test]
-        fn a_value_comes_back_from_json(value in any::<String>()) {
+        fn a_value_is_one_json_string(value in any::<String>()) {
             let values = Values { message: value.clone(), ..Values::default() };
             let filled = fill(b"\"{{message}}\"", &values, Escape::Json);
             prop_assert_eq!(serde_json::from_slice::<String>(&filled).ok(), Some(value));
         }
 
         #[test]
-        fn no_page_brings_it_down(page in "[{}#^/ a-z]{0,60}") {
+        fn any_page_is_filled_without_a_panic(page in "[{}#^/ a-z]{0,60}") {
             let _ = warnings(page.as_bytes());
             let _ = fill(page.as_bytes(), &Values::default(), Escape::Plain);
         }
 
         #[test]
-        fn a_page_without_a_placeholder_stays_as_it_is(page in "([{}#^/ .]|until|Until|message|hos|t|é){0,20}") {
+        fn a_page_without_placeholders_is_not_changed(page in "([{}#^/ .]|until|Until|message|hos|t|é){0,20}") {
             let filled = fill(page.as_bytes(), &Values::default(), Escape::Html);
-            if are_in(page.as_bytes()) {
+            if has_placeholders(page.as_bytes()) {
                 prop_assert!(filled.len() < page.len());
             } else {
                 prop_assert_eq!(filled, page.as_bytes());

@@ -1,4 +1,4 @@
-//! Which cryptography TLS is made of.
+//! The cryptographic provider of TLS: cipher suites, ticket keys, SHA-256.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use rustls::crypto::aws_lc_rs as built_in;
 #[cfg(not(feature = "aws-lc-rs"))]
 use rustls::crypto::ring as built_in;
 
-/// The longest RSA key that the provider takes.
+/// The longest RSA key that the provider accepts.
 pub(crate) const MAX_RSA_BITS: usize = if cfg!(feature = "aws-lc-rs") {
     8192
 } else {
     4096
 };
 
-/// The provider's own suites, those with AES-128-GCM and SHA-256 first: the processor has instructions for both.
+/// The provider's suites. Those with AES-128-GCM and SHA-256 come first: processors have instructions for both.
 pub(crate) fn provider() -> CryptoProvider {
     let mut provider = built_in::default_provider();
     provider
@@ -35,22 +35,21 @@ pub(crate) fn provider() -> CryptoProvider {
     provider
 }
 
-/// New keys of session tickets.
+/// New keys for session tickets.
 ///
 /// # Errors
-/// No randomness to be had.
+/// The random number generator fails.
 pub(crate) fn new_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     built_in::Ticketer::new()
 }
 
-/// The SHA-256 of some bytes, as the provider computes it for TLS 1.3.
+/// The SHA-256 of `bytes`, by the provider's implementation for TLS 1.3.
 pub(crate) fn sha256(bytes: &[u8]) -> Option<Output> {
     let suite = built_in::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?;
     Some(suite.common.hash_provider.hash(bytes))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

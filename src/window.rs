@@ -112,7 +112,6 @@ pub(crate) fn saved(directory: &Path, now: u64) -> Result<Window, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -1,10 +1,8 @@
-//! One answer, looked at closely; afterwards the length is enough to know that it is the same again.
+//! The requests, and the check of one answer. Later answers are checked by their length.
 
 use std::io::{self, Read, Write};
 
-use crate::failure;
-
-/// What is asked on a connection that stays, and on one that does not.
+/// The requests on a persistent connection, and on one that is closed.
 pub const KEEP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: flood\r\n\r\n";
 pub const CLOSE: &[u8] =
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: flood\r\nConnection: close\r\n\r\n";
@@ -12,10 +10,10 @@ pub const CLOSE: &[u8] =
 /// The length of the page.
 pub const PAGE: usize = 1813;
 
-/// What every answer begins with.
+/// The beginning of every answer.
 pub const BEGIN: &[u8] = b"HTTP/1.1 503";
 
-/// The page that all servers answer with.
+/// The page that all servers send.
 pub fn page() -> Vec<u8> {
     const START: &str =
         "<!doctype html>\n<title>Maintenance</title>\n<p>We will be back soon.\n<!--";
@@ -24,7 +22,7 @@ pub fn page() -> Vec<u8> {
     [START, &filler, END].concat().into_bytes()
 }
 
-/// The answer of the bare limit: what maintd sends, in its length.
+/// The answer of the bare limit, as long as maintd's.
 pub fn of_the_bare_limit() -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html; charset=utf-8\r\n\
@@ -33,13 +31,8 @@ pub fn of_the_bare_limit() -> Vec<u8> {
     [head.into_bytes(), page()].concat()
 }
 
-/// Asks once, and returns the length of the answer, which must be a 503 with the page.
-pub fn read_one(stream: impl Read + Write) -> io::Result<usize> {
-    ask(stream, KEEP)
-}
-
-/// As [`read_one`], with any request.
-pub fn ask(mut stream: impl Read + Write, request: &[u8]) -> io::Result<usize> {
+/// Sends a request, and returns the length of the answer, which must be a 503 with the page.
+pub fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<usize> {
     stream.write_all(request)?;
     let page = page();
     let mut answer = Vec::new();
@@ -56,6 +49,6 @@ pub fn ask(mut stream: impl Read + Write, request: &[u8]) -> io::Result<usize> {
     } else {
         let text = String::from_utf8_lossy(&answer);
         let line = text.lines().next().unwrap_or("nothing");
-        Err(failure(&format!("no 503 with the page: {line}")))
+        Err(io::Error::other(format!("no 503 with the page: {line}")))
     }
 }

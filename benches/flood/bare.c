@@ -1,10 +1,10 @@
-// The least that answering costs: nothing is parsed, looked up or timed. It is C because that is the measure, and because
-// TCP_DEFER_ACCEPT can be set without `unsafe` in a bench.
+// The lower bound of the cost of an answer: nothing is parsed, selected or timed. It is written in C as the reference, and
+// because it sets TCP_DEFER_ACCEPT, which Rust cannot without `unsafe`.
 //
 //   bare PORT REQUEST_LENGTH ANSWER_FILE CLOSE|KEEP    on 127.0.0.1, until it is killed
 //
-// CLOSE: a connection costs accept4, read, write, close; the poll knows of the listener alone. (To wait in accept4 is for
-// those who have one listener.)
+// CLOSE: a connection costs accept4, read, write and close; only the listener is in the poll. (A server with several
+// listeners cannot block in accept4.)
 // KEEP: an epoll loop that answers every REQUEST_LENGTH bytes.
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,28 +1,28 @@
-//! Charts, as SVG: bars from left to right, a group for each row, each group in its own scale where units differ.
+//! Bar charts in SVG: one group of bars for each row.
 
 use std::fmt::Write as _;
 
 use crate::report::{Row, number};
-use crate::servers::Kind;
+use crate::servers::ServerKind;
 
 const WIDTH: usize = 820;
 const LABELS: usize = 350;
 const BAR: usize = 16;
 const GAP: usize = 14;
 const HEAD: usize = 56;
-/// Room for a figure behind the longest bar.
+/// The width of a figure after the longest bar.
 const FIGURE: usize = 70;
 
-const fn colour(kind: Kind) -> &'static str {
+const fn colour(kind: ServerKind) -> &'static str {
     match kind {
-        Kind::Maintd => "#1b7f5c",
-        Kind::Nginx => "#8a94a3",
-        Kind::Haproxy => "#b9c1cc",
-        Kind::BareClose | Kind::BareKeep => "#d9a441",
+        ServerKind::Maintd => "#1b7f5c",
+        ServerKind::Nginx => "#8a94a3",
+        ServerKind::Haproxy => "#b9c1cc",
+        ServerKind::BareClose | ServerKind::BareKeep => "#d9a441",
     }
 }
 
-/// A chart of rows in one unit.
+/// A chart of rows in the same unit.
 pub fn bars(title: &str, rows: &[&Row]) -> String {
     let bars: usize = rows.iter().map(|row| row.figures.len()).sum();
     let height = HEAD + bars * BAR + rows.len() * GAP + 8;
@@ -52,7 +52,7 @@ pub fn bars(title: &str, rows: &[&Row]) -> String {
         for figure in &row.figures {
             let value = figure.value();
             let length = (value / most).max(0.0) * room;
-            let weight = if figure.kind == Kind::Maintd {
+            let weight = if figure.kind == ServerKind::Maintd {
                 600
             } else {
                 400
@@ -77,7 +77,7 @@ pub fn bars(title: &str, rows: &[&Row]) -> String {
 fn legend(svg: &mut String, rows: &[&Row]) {
     let mut x = LABELS;
     let mut named = Vec::new();
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         let shown = rows.iter().any(|row| row.figure(kind).is_some());
         if !shown || named.contains(&kind.name()) {
             continue;

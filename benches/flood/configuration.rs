@@ -1,13 +1,28 @@
 //! The servers' configuration files.
 
-use crate::servers::Site;
+use std::path::PathBuf;
 
-/// What a server may hold: more than 15,000 idle connections, and within 20,000 descriptors.
+/// The connection limit: more than 15,000 idle connections, and within 20,000 descriptors.
 pub const MAX_CONNECTIONS: u32 = 19_000;
 
-/// The server blocks and timeouts of a well-made maintenance server, which maintd and nginx read alike.
-fn common(site: &Site, [clear, p256, rsa]: [u16; 3]) -> String {
-    let directory = site.directory.display();
+/// What all servers are started with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The directory of all files.
+    pub directory: PathBuf,
+    /// The CPU of the servers, as an argument of taskset(1). The load has another CPU.
+    pub cpus: String,
+    /// The CPUs of the servers and of the load.
+    pub all_cpus: String,
+    pub workers: u32,
+    /// The descriptor limit of each server.
+    pub descriptors: u64,
+    pub request_length: usize,
+}
+
+/// The server blocks and timeouts of a typical maintenance server, for maintd and nginx.
+fn common(setup: &Setup, [clear, p256, rsa]: [u16; 3]) -> String {
+    let directory = setup.directory.display();
     let answer = "return 503; error_page 503 @maintenance; \
                   location @maintenance { rewrite ^(.*)$ /maintenance.html break; }";
     format!(
@@ -37,34 +52,34 @@ fn common(site: &Site, [clear, p256, rsa]: [u16; 3]) -> String {
     )
 }
 
-pub fn maintd(site: &Site, ports: [u16; 3]) -> String {
-    let directory = site.directory.display();
+pub fn maintd(setup: &Setup, ports: [u16; 3]) -> String {
+    let directory = setup.directory.display();
     format!(
         "worker_processes {};\nworker_rlimit_nofile {};\ncontrol {directory}/maintd-{}.sock;\n\
          events {{ worker_connections {MAX_CONNECTIONS}; }}\nhttp {{\n{}}}\n",
-        site.workers,
-        site.descriptors,
+        setup.workers,
+        setup.descriptors,
         ports[0],
-        common(site, ports)
+        common(setup, ports)
     )
 }
 
-pub fn nginx(site: &Site, ports: [u16; 3]) -> String {
-    let directory = site.directory.display();
+pub fn nginx(setup: &Setup, ports: [u16; 3]) -> String {
+    let directory = setup.directory.display();
     format!(
         "daemon off;\nworker_processes {};\nworker_rlimit_nofile {};\npid {directory}/nginx.pid;\n\
          error_log {directory}/nginx.errors crit;\nevents {{ worker_connections {MAX_CONNECTIONS}; }}\n\
          http {{\n    client_body_temp_path {directory}/temp; proxy_temp_path {directory}/temp; \
          fastcgi_temp_path {directory}/temp; uwsgi_temp_path {directory}/temp; scgi_temp_path {directory}/temp;\n{}}}\n",
-        site.workers,
-        site.descriptors,
-        common(site, ports)
+        setup.workers,
+        setup.descriptors,
+        common(setup, ports)
     )
 }
 
-/// HAProxy reserves two descriptors for each connection, so it may have half as many.
-pub fn haproxy(site: &Site, [clear, p256, rsa]: [u16; 3]) -> String {
-    let directory = site.directory.display();
+/// HAProxy reserves two descriptors for each connection, so its limit is half as many.
+pub fn haproxy(setup: &Setup, [clear, p256, rsa]: [u16; 3]) -> String {
+    let directory = setup.directory.display();
     format!(
         "global
     nbthread 1

@@ -1,5 +1,5 @@
-//! The load: as many connections as are to be at once, in a ring. Each in its turn is read from, and waited for: a server
-//! answers in the order in which it was asked, so there is no need of a poll here, and the load costs less than what it loads.
+//! The load: a fixed number of concurrent connections in a ring. Each is read in its turn by a blocking call: a server answers
+//! in the order of the requests, so the load needs no poll, and costs less than the server.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,26 +9,25 @@ use std::time::{Duration, Instant};
 use rustls::ClientConnection;
 
 use crate::answer::{self, BEGIN};
-use crate::failure;
 use crate::tls::Settings;
 
-/// The connections at once.
+/// The concurrent connections.
 pub const AT_ONCE: usize = 64;
 
-/// What a connection does.
+/// What each connection sends, and the answer it expects.
 #[derive(Clone)]
 pub struct Plan {
     pub address: SocketAddr,
     pub tls: Option<Settings>,
-    /// Requests that are sent at once; 0: one, and the connection is closed after it.
+    /// The number of pipelined requests. 0 is one request, after which the connection is closed.
     pub depth: usize,
     request: Vec<u8>,
-    /// The length of all answers to it.
+    /// The length of all answers to `request`.
     expected: usize,
 }
 
 impl Plan {
-    /// Looks at one answer, so as to know the others by their length.
+    /// Checks one answer. The others must have its length.
     pub fn new(address: SocketAddr, tls: Option<Settings>, depth: usize) -> io::Result<Self> {
         let one = if depth == 0 {
             answer::CLOSE
@@ -38,12 +37,12 @@ impl Plan {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let length = match &tls {
-            None => answer::ask(&mut stream, one)?,
+            None => answer::exchange(&mut stream, one)?,
             Some(settings) => {
                 let mut session = settings.session()?;
                 let mut tls = rustls::Stream::new(&mut session, &mut stream);
-                let length = answer::ask(&mut tls, one)?;
-                if !settings.wish().resumed {
+                let length = answer::exchange(&mut tls, one)?;
+                if !settings.profile().resumed {
                     settings.check(&session)?;
                 }
                 length
@@ -58,7 +57,7 @@ impl Plan {
         })
     }
 
-    const fn stays(&self) -> bool {
+    const fn is_persistent(&self) -> bool {
         self.depth > 0
     }
 
@@ -67,41 +66,41 @@ impl Plan {
     }
 }
 
-/// One connection.
-pub struct Visit {
+/// A client's connection.
+pub struct Client {
     pub stream: TcpStream,
     tls: Option<Box<ClientConnection>>,
-    /// What has come of the answers.
+    /// The bytes received of the answers.
     received: usize,
-    asked: bool,
+    requested: bool,
 }
 
-impl Visit {
-    /// Connects and says the first thing that there is to say.
+impl Client {
+    /// Connects and begins.
     pub fn open(plan: &Plan) -> io::Result<Self> {
-        let mut visit = Self::over(TcpStream::connect(plan.address)?);
-        visit.begin(plan)?;
-        Ok(visit)
+        let mut client = Self::over(TcpStream::connect(plan.address)?);
+        client.begin(plan)?;
+        Ok(client)
     }
 
-    /// A visit over a socket that is connected.
+    /// A client with a connected socket.
     pub const fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             tls: None,
             received: 0,
-            asked: false,
+            requested: false,
         }
     }
 
     const fn has_begun(&self) -> bool {
-        self.asked || self.tls.is_some()
+        self.requested || self.tls.is_some()
     }
 
-    /// Says the first thing that there is to say.
+    /// Sends the request, or the ClientHello.
     pub fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let Some(settings) = &plan.tls else {
-            return self.ask(plan);
+            return self.send_request(plan);
         };
         let mut session = settings.session()?;
         session.write_tls(&mut self.stream)?;
@@ -109,10 +108,9 @@ impl Visit {
         Ok(())
     }
 
-    /// Sends the request.
-    fn ask(&mut self, plan: &Plan) -> io::Result<()> {
+    fn send_request(&mut self, plan: &Plan) -> io::Result<()> {
         self.received = 0;
-        self.asked = true;
+        self.requested = true;
         match &mut self.tls {
             None => self.stream.write_all(&plan.request),
             Some(session) => {
@@ -125,8 +123,8 @@ impl Visit {
         }
     }
 
-    /// Reads once and does what follows from it. Returns whether the answers are complete. The kind of the handshake is
-    /// not looked at where the connection is one of the `first`, which are made before the measurement.
+    /// Reads once, and sends what follows. Returns whether the answers are complete. The handshake of a connection made before
+    /// the measurement (`first`) is not checked.
     pub fn step(&mut self, plan: &Plan, buffer: &mut [u8], first: bool) -> io::Result<bool> {
         let Some(session) = &mut self.tls else {
             let length = self.stream.read(buffer)?;
@@ -139,11 +137,11 @@ impl Visit {
             let length = length.min(buffer.len());
             session.reader().read_exact(&mut buffer[..length])?;
             self.take(&buffer[..length], plan, false)?;
-        } else if !session.is_handshaking() && !self.asked {
+        } else if !session.is_handshaking() && !self.requested {
             if let Some(settings) = plan.tls.as_ref().filter(|_| !first) {
                 settings.check(session)?;
             }
-            self.ask(plan)?;
+            self.send_request(plan)?;
         } else {
             while session.wants_write() {
                 session.write_tls(&mut self.stream)?;
@@ -153,136 +151,142 @@ impl Visit {
         if ended && !complete {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        // A socket with unread input would be closed by a reset, which is not how visitors go.
-        Ok(complete && (plan.stays() || closed || ended))
+        // The close of a socket with unread input would send a reset, which real clients do not.
+        Ok(complete && (plan.is_persistent() || closed || ended))
     }
 
     fn take(&mut self, bytes: &[u8], plan: &Plan, ended: bool) -> io::Result<bool> {
         if self.received == 0 && !bytes.starts_with(BEGIN) || ended {
-            return Err(failure("an answer that is none, or not whole"));
+            return Err(io::Error::other("an answer is malformed or incomplete"));
         }
         self.received += bytes.len();
         if self.received > plan.expected {
-            return Err(failure("an answer that is longer than the first one"));
+            return Err(io::Error::other("an answer is longer than the first one"));
         }
         Ok(self.received == plan.expected)
     }
 
-    /// Takes leave: TLS says so.
-    pub fn leave(mut self) {
+    /// Closes the connection, after a `close_notify` over TLS.
+    pub fn close(mut self) {
         if let Some(session) = &mut self.tls {
             session.send_close_notify();
-            // The server may have gone before.
+            // The server may have closed before.
             let _ = session.write_tls(&mut self.stream);
         }
     }
 }
 
-/// How much load there is to be.
+/// The extent of one load.
 #[derive(Clone, Copy)]
 pub struct Limit {
-    /// The time that it is to take; ten times as long where it is short of `least` answers by then.
+    /// The duration; ten times as long if there are less than `least` answers by then.
     pub time: Duration,
     pub least: u64,
     pub most: u64,
 }
 
 impl Limit {
-    fn allows(self, asked: u64, elapsed: Duration) -> bool {
-        asked < self.most && (elapsed < self.time || asked < self.least && elapsed < self.time * 10)
+    fn allows(self, requested: u64, elapsed: Duration) -> bool {
+        requested < self.most
+            && (elapsed < self.time || requested < self.least && elapsed < self.time * 10)
     }
 }
 
-/// What came of it.
+/// The result of one load.
 #[derive(Clone, Copy)]
 pub struct Outcome {
     pub answers: u64,
     pub elapsed: Duration,
 }
 
-/// Connections at the ready.
+/// The connections of a load.
 pub struct Ring {
     plan: Plan,
     at_once: usize,
-    visits: VecDeque<Visit>,
+    clients: VecDeque<Client>,
     buffer: Vec<u8>,
 }
 
 impl Ring {
-    /// Connections that stay are made and have had an answer when this returns; sessions that are to be resumed have begun.
+    /// Opens persistent connections, each of which has had an answer when this returns, and gets the tickets of sessions to be
+    /// resumed.
     pub fn new(plan: Plan, at_once: usize) -> io::Result<Self> {
         let mut ring = Self {
             plan,
             at_once,
-            visits: VecDeque::new(),
+            clients: VecDeque::new(),
             buffer: vec![0; 256 * 1024],
         };
-        let resumes = ring.plan.tls.as_ref().is_some_and(|tls| tls.wish().resumed);
-        if ring.plan.stays() || resumes {
-            // All are opened before the first gets a ticket: each is to bring one along.
-            let opened: Vec<Visit> = (0..at_once)
-                .map(|_| Visit::open(&ring.plan))
+        let resumes = ring
+            .plan
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.profile().resumed);
+        if ring.plan.is_persistent() || resumes {
+            // All are opened before the first gets a ticket, so that each gets one.
+            let opened: Vec<Client> = (0..at_once)
+                .map(|_| Client::open(&ring.plan))
                 .collect::<io::Result<_>>()?;
-            for mut visit in opened {
-                while !visit.step(&ring.plan, &mut ring.buffer, true)? {}
-                if ring.plan.stays() {
-                    ring.visits.push_back(visit);
+            for mut client in opened {
+                while !client.step(&ring.plan, &mut ring.buffer, true)? {}
+                if ring.plan.is_persistent() {
+                    ring.clients.push_back(client);
                 } else {
-                    visit.leave();
+                    client.close();
                 }
             }
         }
         Ok(ring)
     }
 
-    /// A connection that says nothing before its next turn: a client comes to know that it is connected some time before
-    /// its request arrives, and a server may have accepted it by then. wrk's clients are the same.
-    fn connect(&self) -> io::Result<Visit> {
-        TcpStream::connect(self.plan.address).map(Visit::over)
+    /// Opens a connection that sends nothing before its next turn: for a real client some time passes between connect and
+    /// request, in which a server may accept the connection. wrk does the same.
+    fn connect(&self) -> io::Result<Client> {
+        TcpStream::connect(self.plan.address).map(Client::over)
     }
 
-    /// Asks until the limit, and waits for the last answer.
+    /// Sends requests until the limit, and waits for the last answer.
     pub fn run(&mut self, limit: Limit) -> io::Result<Outcome> {
         let began = Instant::now();
-        for visit in &mut self.visits {
-            visit.ask(&self.plan)?;
+        for client in &mut self.clients {
+            client.send_request(&self.plan)?;
         }
-        while self.visits.len() < self.at_once {
-            self.visits.push_back(self.connect()?);
+        while self.clients.len() < self.at_once {
+            self.clients.push_back(self.connect()?);
         }
-        let mut asked = u64::try_from(self.at_once).unwrap_or(0) * self.plan.answers();
+        let mut requested = u64::try_from(self.at_once).unwrap_or(0) * self.plan.answers();
         let mut answers = 0;
         let mut done = VecDeque::new();
-        while let Some(mut visit) = self.visits.pop_front() {
-            if !visit.has_begun() {
-                visit.begin(&self.plan)?;
-                self.visits.push_back(visit);
+        while let Some(mut client) = self.clients.pop_front() {
+            if !client.has_begun() {
+                client.begin(&self.plan)?;
+                self.clients.push_back(client);
                 continue;
             }
-            if !visit.step(&self.plan, &mut self.buffer, false)? {
-                self.visits.push_back(visit);
+            if !client.step(&self.plan, &mut self.buffer, false)? {
+                self.clients.push_back(client);
                 continue;
             }
             answers += self.plan.answers();
-            let more = limit.allows(asked, began.elapsed());
-            if self.plan.stays() {
+            let more = limit.allows(requested, began.elapsed());
+            if self.plan.is_persistent() {
                 if more {
-                    visit.ask(&self.plan)?;
-                    self.visits.push_back(visit);
+                    client.send_request(&self.plan)?;
+                    self.clients.push_back(client);
                 } else {
-                    done.push_back(visit);
+                    done.push_back(client);
                 }
             } else {
-                visit.leave();
+                client.close();
                 if more {
-                    self.visits.push_back(self.connect()?);
+                    self.clients.push_back(self.connect()?);
                 }
             }
             if more {
-                asked += self.plan.answers();
+                requested += self.plan.answers();
             }
         }
-        self.visits = done;
+        self.clients = done;
         Ok(Outcome {
             answers,
             elapsed: began.elapsed(),

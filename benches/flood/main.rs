@@ -1,19 +1,19 @@
-//! `cargo bench --bench flood`: what an answer costs maintd, nginx, HAProxy, and the least that it can cost.
+//! `cargo bench --bench flood`: the CPU time of an answer in maintd, nginx, HAProxy and a bare responder, the lower bound.
 //!
 //! ```text
 //! cargo bench --bench flood [-- [--quick] [--only WORD]...]
 //! ```
 //!
-//! The figure is the server's own CPU time for each answer, of all of its processes: the load is the first to be at its
-//! limit, and rates drift on machines that are not alone. Servers have one CPU, the load another. Compare only what one
-//! run has found. The report and its charts go to `target/flood`.
+//! The figure is the CPU time of all processes of a server for each answer. Rates are no measure: the load reaches its limit
+//! first, and rates drift on shared machines. Servers have one CPU, the load another. Compare only figures of the same run.
+//! The report and its charts are written to `target/flood`.
 
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
     missing_docs,
     unreachable_pub,
-    reason = "a bench prints, and nobody else uses its parts"
+    reason = "a bench prints, and its items are used only here"
 )]
 
 #[cfg(target_os = "linux")]
@@ -39,19 +39,19 @@ mod servers;
 #[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
-#[path = "../../tests/common/trusting.rs"]
+#[path = "../../tests/it/common/trusting.rs"]
 mod trusting;
 #[cfg(target_os = "linux")]
 mod workers;
 #[cfg(target_os = "linux")]
-mod works;
+mod workloads;
 
 #[cfg(target_os = "linux")]
-use run::{failure, main as run};
+use run::main as run;
 
 #[cfg(not(target_os = "linux"))]
 fn run() -> std::process::ExitCode {
-    eprintln!("flood: it counts by what Linux tells of processes, and runs nowhere else");
+    eprintln!("flood: it requires the process counters of Linux");
     std::process::ExitCode::SUCCESS
 }
 

@@ -1,4 +1,4 @@
-//! The measurements: each server in its turn, round after round, so that what drifts on the machine hits all of them.
+//! The measurements. The servers take turns, round after round, so that drift of the machine affects all of them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,37 +7,38 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::load::{AT_ONCE, Limit, Plan, Ring, Visit};
+use crate::configuration::Setup;
+use crate::load::{AT_ONCE, Client, Limit, Plan, Ring};
 use crate::process;
 use crate::report::{Figure, Row, median};
-use crate::servers::{Kind, Port, Server, Site};
-use crate::tls::{Settings, Wish};
-use crate::works::{Goal, Held, Work};
+use crate::servers::{Port, Server, ServerKind};
+use crate::tls::{Settings, TlsProfile};
+use crate::workloads::{Goal, IdleLoad, Workload};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy)]
 pub struct Extent {
     pub rounds: usize,
-    /// Of one load on one server.
+    /// The duration of one load on one server.
     pub time: Duration,
     /// The rounds in which the time to an answer is measured.
-    pub visits: usize,
-    /// How long visitors come in each of them.
-    pub visit: Duration,
+    pub latency_rounds: usize,
+    /// The duration of each of them.
+    pub latency_time: Duration,
     /// Idle connections whose memory is measured.
     pub idle: usize,
-    /// Idle connections that are held while others come.
+    /// Idle connections that are held while new ones are opened.
     pub held: usize,
     /// Fresh starts of each server.
     pub starts: usize,
-    /// The end, whatever hangs.
+    /// The timeout of the whole run.
     pub limit: Duration,
 }
 
-/// New connections of one load: each needs a port of its own for a second.
+/// The most new connections of one load: each needs its own port for a second.
 const MAX_NEW: u64 = 20_000;
 
-/// Fewer answers tell nothing, should the machine have had other things to do.
+/// With fewer answers a figure would be too noisy.
 const LEAST: u64 = 1000;
 
 pub fn limit(plan: &Plan, time: Duration) -> Limit {
@@ -57,8 +58,8 @@ pub fn cost(server: &Server, ring: &mut Ring, limit: Limit) -> io::Result<(f64, 
     ))
 }
 
-/// The order of so many servers in a round. With each it turns around, and with each pair another one is the first: so each has
-/// every place, and nobody always comes after the same one.
+/// The order of the servers in a round. It is reversed in every round and rotated in every other one, so each server has every
+/// position, and none always follows the same one.
 pub fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |at| {
         let at = (at + round / 2) % count;
@@ -70,9 +71,9 @@ pub fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Those servers that can do a work, with what `prepare` makes of them.
+/// The servers that support a workload, with the result of `prepare`.
 pub fn able<'a, T>(
-    work: &Work,
+    workload: &Workload,
     servers: &'a [Server],
     row: &mut Row,
     prepare: impl Fn(Plan) -> io::Result<T>,
@@ -80,16 +81,22 @@ pub fn able<'a, T>(
     let mut able = Vec::new();
     for server in servers {
         match server.kind {
-            Kind::Maintd => {}
-            Kind::BareClose | Kind::BareKeep if work.bare != Some(server.kind) => continue,
-            Kind::Nginx | Kind::Haproxy | Kind::BareClose | Kind::BareKeep => {}
+            ServerKind::Maintd => {}
+            ServerKind::BareClose | ServerKind::BareKeep if workload.bare != Some(server.kind) => {
+                continue;
+            }
+            ServerKind::Nginx
+            | ServerKind::Haproxy
+            | ServerKind::BareClose
+            | ServerKind::BareKeep => {}
         }
-        match work.plan(server).and_then(&prepare) {
+        match workload.plan(server).and_then(&prepare) {
             Ok(made) => able.push((server, made)),
-            Err(error) if server.kind == Kind::Maintd => return Err(error),
-            Err(error) => row
-                .notes
-                .push(format!("{} cannot do it: {error}", server.kind.name())),
+            Err(error) if server.kind == ServerKind::Maintd => return Err(error),
+            Err(error) => row.notes.push(format!(
+                "{} does not support it: {error}",
+                server.kind.name()
+            )),
         }
     }
     row.figures = able
@@ -99,23 +106,23 @@ pub fn able<'a, T>(
     Ok(able)
 }
 
-/// The CPU time for each answer of a work.
-pub fn cpu(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Row> {
-    let mut row = Row::new(work.name, work.title, "us of CPU", work.goals);
-    if work.tls.is_some_and(|wish| !wish.is_known()) {
+/// The CPU time for each answer of a workload.
+pub fn cpu(workload: &Workload, servers: &[Server], extent: Extent) -> io::Result<Row> {
+    let mut row = Row::new(workload.name, workload.title, "us of CPU", workload.goals);
+    if workload.tls.is_some_and(|profile| !profile.is_supported()) {
         row.notes
-            .push("this build's cryptography does not know it".to_owned());
+            .push("the cryptography of this build does not support it".to_owned());
         return Ok(row);
     }
-    let mut able = able(work, servers, &mut row, |plan| {
+    let mut able = able(workload, servers, &mut row, |plan| {
         let limit = limit(&plan, extent.time / 4);
         let mut ring = Ring::new(plan.clone(), AT_ONCE)?;
-        // Caches, buffers and slabs take their size.
+        // Caches, buffers and slabs grow to their size.
         ring.run(limit)?;
         Ok((ring, plan))
     })?;
-    // What costs little is measured in many short rounds: their ratios leave more of the machine's moods out.
-    let parts = if work.tls.is_none() { 3 } else { 1 };
+    // Cheap answers are measured in many short rounds, whose ratios are less affected by the machine's noise.
+    let parts = if workload.tls.is_none() { 3 } else { 1 };
     let time = extent.time / parts;
     for round in 0..extent.rounds * parts as usize {
         for number in order(able.len(), round) {
@@ -128,17 +135,17 @@ pub fn cpu(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Row> {
     Ok(row)
 }
 
-/// What a new connection costs while many idle ones are held, as a share of what it costs without them.
-pub fn crowded(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Row> {
-    let title = format!("{} with {} idle held", work.title, extent.held);
+/// The cost of a new connection while many idle ones are held, as a ratio of its cost without them.
+pub fn crowded(workload: &Workload, servers: &[Server], extent: Extent) -> io::Result<Row> {
+    let title = format!("{} with {} idle held", workload.title, extent.held);
     let mut row = Row::new("held", &title, "x without", &[Goal::AtMost(1.10)]);
     for server in servers {
-        if !matches!(server.kind, Kind::Maintd | Kind::Nginx) {
+        if !matches!(server.kind, ServerKind::Maintd | ServerKind::Nginx) {
             continue;
         }
         let mut figure = Figure::new(server.kind);
-        let plan = work.plan(server)?;
-        let idle = Plan::new(server.address(work.port), None, 1)?;
+        let plan = workload.plan(server)?;
+        let idle = Plan::new(server.address(workload.port), None, 1)?;
         let mut ring = Ring::new(plan.clone(), AT_ONCE)?;
         ring.run(limit(&plan, extent.time / 4))?;
         let (mut without, mut with) = (Vec::new(), Vec::new());
@@ -164,8 +171,8 @@ pub fn crowded(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Ro
     Ok(row)
 }
 
-/// Connections that have had an answer each and stay. They come from addresses of their own, a new one for each thousand,
-/// so that they take no port from those who come and go, and none is looked for in vain.
+/// Opens idle connections that have had an answer each. They have their own source addresses, one for each thousand, so that
+/// they use no port of the load, and a free port is found at once.
 pub fn hold(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let mut buffer = vec![0; 64 * 1024];
@@ -178,26 +185,26 @@ pub fn hold(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
                 socket.bind(&address.into())?;
                 socket.connect(&plan.address.into())?;
-                let mut visit = Visit::over(socket.into());
-                visit.begin(plan)?;
-                Ok(visit)
+                let mut client = Client::over(socket.into());
+                client.begin(plan)?;
+                Ok(client)
             };
-            let opened: Vec<Visit> = (0..AT_ONCE.min(count - held.len()))
+            let opened: Vec<Client> = (0..AT_ONCE.min(count - held.len()))
                 .map(|_| open())
                 .collect::<io::Result<_>>()?;
-            for mut visit in opened {
-                while !visit.step(plan, &mut buffer, true)? {}
-                // The client's own session is of no use any more.
-                held.push(visit.stream);
+            for mut client in opened {
+                while !client.step(plan, &mut buffer, true)? {}
+                // The client's TLS session is not needed any more.
+                held.push(client.stream);
             }
         }
     }
     Ok(held)
 }
 
-/// Connections that have sent half of a ClientHello.
+/// Opens connections that have sent half of a ClientHello.
 fn hold_half_a_hello(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
-    let settings = Settings::new(Wish::FULL)?;
+    let settings = Settings::new(TlsProfile::FULL)?;
     let mut hello = Vec::new();
     settings.session()?.write_tls(&mut hello)?;
     hello.truncate(hello.len() / 2);
@@ -210,20 +217,25 @@ fn hold_half_a_hello(plan: &Plan, count: usize) -> io::Result<Vec<TcpStream>> {
         .collect()
 }
 
-/// The memory that a fresh server takes for each connection of a kind.
-pub fn memory(held: &Held, kinds: &[Kind], site: &Site, extent: Extent) -> io::Result<Row> {
+/// The memory of a fresh server for each idle connection.
+pub fn memory(
+    held: &IdleLoad,
+    kinds: &[ServerKind],
+    setup: &Setup,
+    extent: Extent,
+) -> io::Result<Row> {
     let mut row = Row::new(held.name, held.title, "B", held.goals);
     for kind in kinds {
         let mut figure = Figure::new(*kind);
         for _ in 0..extent.starts {
-            let server = Server::start(*kind, site)?;
+            let server = Server::start(*kind, setup)?;
             let (port, tls) = if held.tls {
-                (Port::P256, Some(Settings::new(Wish::FULL)?))
+                (Port::P256, Some(Settings::new(TlsProfile::FULL)?))
             } else {
                 (Port::Clear, None)
             };
             let plan = Plan::new(server.address(port), tls, 1)?;
-            // What is taken once is taken before.
+            // Memory that is allocated once is allocated before.
             Ring::new(plan.clone(), AT_ONCE)?.run(Limit {
                 time: extent.time,
                 least: LEAST,
@@ -247,15 +259,15 @@ pub fn memory(held: &Held, kinds: &[Kind], site: &Site, extent: Extent) -> io::R
     Ok(row)
 }
 
-/// The system calls of a new connection, as strace counts them by their names.
-pub fn calls(work: &Work, servers: &[Server], site: &Site) -> io::Result<Row> {
+/// The system calls of a new connection by name, counted by strace.
+pub fn calls(workload: &Workload, servers: &[Server], setup: &Setup) -> io::Result<Row> {
     let title = "system calls of a new clear connection, by strace";
     let mut row = Row::new("calls-strace", title, "calls", &[Goal::AtMost(5.0)]);
-    let able = able(work, servers, &mut row, Ok)?;
+    let able = able(workload, servers, &mut row, Ok)?;
     for (figure, (server, plan)) in row.figures.iter_mut().zip(able) {
         let mut ring = Ring::new(plan, AT_ONCE)?;
         let mut answers = 0.0;
-        let counts = process::count_calls(&server.pids, &site.directory, || {
+        let counts = process::count_calls(&server.pids, &setup.directory, || {
             answers = ring.run(COUNTED)?.answers as f64;
             Ok(())
         })?;
@@ -272,8 +284,8 @@ pub fn calls(work: &Work, servers: &[Server], site: &Site) -> io::Result<Row> {
     Ok(row)
 }
 
-/// The same by perf, at full speed, and so with the poll's true share.
-pub fn calls_by_perf(work: &Work, servers: &[Server], at_once: usize) -> io::Result<Row> {
+/// The system calls of a new connection, counted by perf at full speed, and so with the true share of the poll.
+pub fn calls_by_perf(workload: &Workload, servers: &[Server], at_once: usize) -> io::Result<Row> {
     let title = format!("system calls of a new clear connection, {at_once} at once");
     let goals: &[Goal] = if at_once == AT_ONCE {
         &[Goal::AtMost(5.0)]
@@ -281,7 +293,7 @@ pub fn calls_by_perf(work: &Work, servers: &[Server], at_once: usize) -> io::Res
         &[]
     };
     let mut row = Row::new(&format!("calls-{at_once}"), &title, "calls", goals);
-    let able = able(work, servers, &mut row, Ok)?;
+    let able = able(workload, servers, &mut row, Ok)?;
     for (figure, (server, plan)) in row.figures.iter_mut().zip(able) {
         let mut ring = Ring::new(plan, at_once)?;
         let mut answers = 0.0;
@@ -301,8 +313,8 @@ const COUNTED: Limit = Limit {
     most: 2000,
 };
 
-/// The time to the first answer, and the memory of a worker that has given no more than that.
-pub fn starts(kinds: &[Kind], site: &Site, extent: Extent) -> io::Result<[Row; 2]> {
+/// The time to the first answer, and the memory of a worker after it.
+pub fn starts(kinds: &[ServerKind], setup: &Setup, extent: Extent) -> io::Result<[Row; 2]> {
     let mut start = Row::new(
         "start",
         "start to first answer",
@@ -319,7 +331,7 @@ pub fn starts(kinds: &[Kind], site: &Site, extent: Extent) -> io::Result<[Row; 2
     resident.figures.clone_from(&start.figures);
     for _ in 0..extent.starts * 3 {
         for (number, kind) in kinds.iter().enumerate() {
-            let server = Server::start(*kind, site)?;
+            let server = Server::start(*kind, setup)?;
             start.figures[number]
                 .rounds
                 .push(server.start.as_secs_f64() * 1e3);

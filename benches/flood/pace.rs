@@ -1,5 +1,5 @@
-//! Visitors at a fixed rate, whether the server keeps up or not: the time of an answer counts from when its visitor was
-//! meant to come, so a server that makes them wait cannot hide it.
+//! Latency at a fixed rate of new connections. The time of an answer counts from the moment its connection was due, so a
+//! server that delays connections cannot hide it (coordinated omission).
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
@@ -9,17 +9,16 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::failure;
-use crate::load::{AT_ONCE, Plan, Ring, Visit};
+use crate::load::{AT_ONCE, Client, Plan, Ring};
 use crate::measure::{Extent, able, cost, limit, order};
 use crate::report::Row;
 use crate::servers::Server;
-use crate::works::Work;
+use crate::workloads::Workload;
 
-/// With more visitors at once than this the server has been lost long ago.
+/// With more concurrent connections than this the server does not keep up.
 const MAX_AT_ONCE: usize = 4000;
 
-/// Percentiles of the time to a whole answer, in microseconds.
+/// Percentiles of the time to a complete answer, in microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Latency {
     p50: f64,
@@ -27,30 +26,29 @@ struct Latency {
     p999: f64,
 }
 
-/// Takes one figure out of many.
-type Part = fn(&Latency) -> f64;
+/// Selects one percentile.
+type Percentile = fn(&Latency) -> f64;
 
-const PARTS: [(&str, Part); 3] = [
+const PERCENTILES: [(&str, Percentile); 3] = [
     ("p50", |latency| latency.p50),
     ("p99", |latency| latency.p99),
     ("p99.9", |latency| latency.p999),
 ];
 
-/// The time to an answer at half of the rate that the slowest of the servers reaches: the same rate for all of them.
+/// The time to an answer at half the rate that the slowest server reaches. The rate is the same for all servers.
 ///
-/// Machines that others share stand still for some ms now and then, whoever is measured: in every second of short rounds that
-/// is the p99 of all servers alike, the bare limit's too, and in long rounds it always is. So rounds are short, and of each
-/// server the better half of them is kept.
-pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Vec<Row>> {
-    let mut rows: Vec<Row> = PARTS
+/// A shared machine stalls for some ms now and then. In every second of short rounds, and in every long round, that stall is
+/// the p99 of all servers, the bare limit included. So rounds are short, and the better half of them is kept for each server.
+pub fn latency(workload: &Workload, servers: &[Server], extent: Extent) -> io::Result<Vec<Row>> {
+    let mut rows: Vec<Row> = PERCENTILES
         .iter()
         .map(|(part, _)| {
-            let goals = if *part == "p99" { work.goals } else { &[] };
-            let title = format!("{part} at half load, {}", work.title);
-            Row::new(&format!("{}-{part}", work.name), &title, "us", goals)
+            let goals = if *part == "p99" { workload.goals } else { &[] };
+            let title = format!("{part} at half load, {}", workload.title);
+            Row::new(&format!("{}-{part}", workload.name), &title, "us", goals)
         })
         .collect();
-    let able = able(work, servers, &mut rows[0], Ok)?;
+    let able = able(workload, servers, &mut rows[0], Ok)?;
     let mut slowest = f64::MAX;
     for (server, plan) in &able {
         let mut ring = Ring::new(plan.clone(), AT_ONCE)?;
@@ -63,17 +61,19 @@ pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Ve
         row.figures.clone_from(&figures);
     }
     let (mut done, mut late) = (0, 0);
-    while done < extent.visits {
+    while done < extent.latency_rounds {
         let order = order(able.len(), done);
-        let Some(round) = visit_all(&able, order, rate, extent.visit)? else {
+        let Some(round) = measure_round(&able, order, rate, extent.latency_time)? else {
             late += 1;
-            if late > extent.visits {
-                return Err(failure("a server does not keep up with half the rate"));
+            if late > extent.latency_rounds {
+                return Err(io::Error::other(
+                    "a server does not keep up with half of its rate",
+                ));
             }
             continue;
         };
         for (number, latency) in round {
-            for (row, (_, part)) in rows.iter_mut().zip(PARTS) {
+            for (row, (_, part)) in rows.iter_mut().zip(PERCENTILES) {
                 row.figures[number].rounds.push(part(&latency));
             }
         }
@@ -81,62 +81,61 @@ pub fn latency(work: &Work, servers: &[Server], extent: Extent) -> io::Result<Ve
     }
     for figure in rows.iter_mut().flat_map(|row| &mut row.figures) {
         figure.rounds.sort_by(f64::total_cmp);
-        figure.rounds.truncate(extent.visits.div_ceil(2));
+        figure.rounds.truncate(extent.latency_rounds.div_ceil(2));
     }
     rows[0].notes.push(format!(
-        "of the better half of rounds, at {rate:.0} connections a second; rounds made again since a server had not kept up: {late}"
+        "of the better half of rounds, at {rate:.0} connections a second; rounds repeated because a server did not keep up: {late}"
     ));
     Ok(rows)
 }
 
-/// One round of all servers; nothing where one of them has not kept up: since each can do twice as much, the machine had
-/// other things to do.
-fn visit_all(
+/// One round of all servers. `None` if one of them did not keep up: since each can do twice as much, the machine was busy.
+fn measure_round(
     able: &[(&Server, Plan)],
     order: impl Iterator<Item = usize>,
     rate: f64,
     time: Duration,
 ) -> io::Result<Option<Vec<(usize, Latency)>>> {
-    let visit = |number: usize| {
-        let latency = visit_at_rate(&able[number].1, rate, time)?;
+    let measure = |number: usize| {
+        let latency = connect_at_rate(&able[number].1, rate, time)?;
         Ok(latency.map(|latency| (number, latency)))
     };
-    order.map(visit).collect()
+    order.map(measure).collect()
 }
 
-/// Has new visitors come `rate` times a second. Returns nothing where the server does not keep up with that.
-fn visit_at_rate(plan: &Plan, rate: f64, time: Duration) -> io::Result<Option<Latency>> {
+/// Opens `rate` connections a second. Returns `None` if the server does not keep up.
+fn connect_at_rate(plan: &Plan, rate: f64, time: Duration) -> io::Result<Option<Latency>> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
-    let mut visits: Slab<(Visit, Instant)> = Slab::new();
+    let mut clients: Slab<(Client, Instant)> = Slab::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut times = Vec::new();
     let between = Duration::from_secs_f64(1.0 / rate);
     let began = Instant::now();
     let mut due = began;
-    while due < began + time || !visits.is_empty() {
+    while due < began + time || !clients.is_empty() {
         if due < began + time && due <= Instant::now() {
-            let visit = Visit::open(plan)?;
-            visit.stream.set_nonblocking(true)?;
-            let source = visit.stream.as_raw_fd();
-            let token = Token(visits.insert((visit, due)));
+            let client = Client::open(plan)?;
+            client.stream.set_nonblocking(true)?;
+            let source = client.stream.as_raw_fd();
+            let token = Token(clients.insert((client, due)));
             poll.registry()
                 .register(&mut SourceFd(&source), token, Interest::READABLE)?;
             due += between;
         }
-        if visits.len() > MAX_AT_ONCE || began.elapsed() > time * 4 {
+        if clients.len() > MAX_AT_ONCE || began.elapsed() > time * 4 {
             return Ok(None);
         }
-        // Without waiting: this CPU has nothing else to do, and the poll's clock is too coarse.
+        // Busy polling: this CPU is idle otherwise, and the clock of the poll is too coarse.
         poll.poll(&mut events, Some(Duration::ZERO))?;
         for event in &events {
             let index = event.token().0;
-            let Some((visit, meant)) = visits.get_mut(index) else {
+            let Some((client, due)) = clients.get_mut(index) else {
                 continue;
             };
-            if is_complete(visit, plan, &mut buffer)? {
-                times.push(meant.elapsed().as_secs_f64() * 1e6);
-                visits.remove(index).0.leave();
+            if is_complete(client, plan, &mut buffer)? {
+                times.push(due.elapsed().as_secs_f64() * 1e6);
+                clients.remove(index).0.close();
             }
         }
     }
@@ -147,14 +146,14 @@ fn visit_at_rate(plan: &Plan, rate: f64, time: Duration) -> io::Result<Option<La
     };
     match (at(500), at(990), at(999)) {
         (Some(p50), Some(p99), Some(p999)) => Ok(Some(Latency { p50, p99, p999 })),
-        _ => Err(failure("nobody has come")),
+        _ => Err(io::Error::other("no connection was made")),
     }
 }
 
-/// Reads until there is nothing more, as an edge-triggered poll wants it.
-fn is_complete(visit: &mut Visit, plan: &Plan, buffer: &mut [u8]) -> io::Result<bool> {
+/// Reads until `WouldBlock`, as edge-triggered polling requires.
+fn is_complete(client: &mut Client, plan: &Plan, buffer: &mut [u8]) -> io::Result<bool> {
     loop {
-        match visit.step(plan, buffer, true) {
+        match client.step(plan, buffer, true) {
             Ok(true) => return Ok(true),
             Ok(false) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),

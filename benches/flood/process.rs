@@ -1,4 +1,4 @@
-//! What Linux tells of a server's processes: their CPU time, their memory, their system calls.
+//! The CPU time, memory and system calls of a server's processes, from Linux.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::failure;
-
-/// A process and all that descend from it.
+/// A process and all of its descendants.
 pub fn family(pid: u32) -> Vec<u32> {
     let mut all = vec![pid];
     let mut at = 0;
@@ -34,7 +32,7 @@ fn tasks(pid: u32) -> impl Iterator<Item = std::path::PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// The time that these processes have run, all of their threads, in nanoseconds: the first field of `schedstat`.
+/// The CPU time of these processes and their threads in nanoseconds: the first field of `schedstat`.
 pub fn cpu_time(pids: &[u32]) -> u64 {
     let threads = pids.iter().flat_map(|pid| tasks(*pid));
     threads
@@ -45,7 +43,7 @@ pub fn cpu_time(pids: &[u32]) -> u64 {
         .sum()
 }
 
-/// Waits until these processes have nothing left to do (2 s at most), and returns their CPU time.
+/// Waits until these processes are idle (2 s at most), and returns their CPU time.
 pub fn settled_cpu_time(pids: &[u32]) -> u64 {
     let limit = Instant::now() + Duration::from_secs(2);
     let mut before = cpu_time(pids);
@@ -66,15 +64,15 @@ pub fn memory(pid: u32, line: &str) -> io::Result<u64> {
         .lines()
         .find_map(|found| found.strip_prefix(line)?.strip_prefix(':'));
     let kib = found.and_then(|found| found.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.ok_or_else(|| failure("smaps_rollup without what is looked for"))? * 1024)
+    Ok(kib.ok_or_else(|| io::Error::other("smaps_rollup has no such line"))? * 1024)
 }
 
-/// The share of the memory that these processes are to blame for (`Pss`): shared pages are counted once.
+/// The proportional memory of these processes (`Pss`): shared pages are counted once.
 pub fn all_memory(pids: &[u32]) -> io::Result<u64> {
     pids.iter().map(|pid| memory(*pid, "Pss")).sum()
 }
 
-/// Counts the system calls of processes while `work` is done, by their names.
+/// Counts the system calls of processes by name while `work` runs.
 pub fn count_calls(
     pids: &[u32],
     directory: &Path,
@@ -93,8 +91,11 @@ pub fn count_calls(
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failure(&format!("cannot run strace: {error}")))?;
-    let stderr = strace.stderr.take().ok_or_else(|| failure("no pipe"))?;
+        .map_err(|error| io::Error::other(format!("cannot run strace: {error}")))?;
+    let stderr = strace
+        .stderr
+        .take()
+        .ok_or_else(|| io::Error::other("no pipe"))?;
     let mut lines = BufReader::new(stderr).lines();
     let attached = pids.iter().all(|_| {
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
@@ -103,9 +104,9 @@ pub fn count_calls(
     let worked = if attached {
         work()
     } else {
-        Err(failure("strace cannot attach to the server"))
+        Err(io::Error::other("strace cannot attach to the server"))
     };
-    // The calls in which it waits for more are counted when they return, or not at all.
+    // A call that blocks is counted when it returns.
     interrupt(strace.id());
     strace.wait()?;
     worked?;
@@ -119,7 +120,7 @@ pub fn count_calls(
     Ok(counts.collect())
 }
 
-/// Counts the system calls of processes, all in one, without slowing them down: strace gives the load time to become many.
+/// Counts all system calls of processes without slowing them down, as strace does.
 pub fn count_calls_by_perf(pids: &[u32], work: impl FnOnce() -> io::Result<()>) -> io::Result<u64> {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let perf = Command::new("perf")
@@ -129,8 +130,8 @@ pub fn count_calls_by_perf(pids: &[u32], work: impl FnOnce() -> io::Result<()>) 
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failure(&format!("cannot run perf: {error}")))?;
-    // It does not say when it has begun.
+        .map_err(|error| io::Error::other(format!("cannot run perf: {error}")))?;
+    // It does not report when it has begun.
     thread::sleep(Duration::from_millis(500));
     let worked = work();
     interrupt(perf.id());
@@ -141,16 +142,16 @@ pub fn count_calls_by_perf(pids: &[u32], work: impl FnOnce() -> io::Result<()>) 
         .lines()
         .find(|line| line.contains("raw_syscalls:sys_enter"))
         .and_then(|line| line.split(',').next()?.parse().ok());
-    count.ok_or_else(|| failure(&format!("perf stat: {}", text.trim())))
+    count.ok_or_else(|| io::Error::other(format!("perf stat: {}", text.trim())))
 }
 
 fn interrupt(pid: u32) {
     signal(pid, "INT");
 }
 
-/// Sends a signal to a child of ours that has not been waited for.
+/// Sends a signal to a child process that is not reaped.
 pub fn signal(pid: u32, name: &str) {
-    // A child that has ended already is none to be ended.
+    // The child may have ended already.
     let _ = Command::new("kill")
         .args(["-s", name, &pid.to_string()])
         .stderr(Stdio::null())

@@ -1,24 +1,24 @@
-//! What was found: a table, and the same as JSON.
+//! The results, as a table and as JSON.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::servers::Kind;
-use crate::works::Goal;
+use crate::servers::ServerKind;
+use crate::workloads::Goal;
 
-/// A server's part of a row.
+/// The figures of one server in a row.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    pub kind: Kind,
+    pub kind: ServerKind,
     /// One figure for each round.
     pub rounds: Vec<f64>,
-    /// Answers a second, where they were counted.
+    /// Answers a second, if counted.
     pub rates: Vec<f64>,
 }
 
 impl Figure {
-    pub const fn new(kind: Kind) -> Self {
+    pub const fn new(kind: ServerKind) -> Self {
         Self {
             kind,
             rounds: Vec::new(),
@@ -42,9 +42,9 @@ pub struct Row {
     pub notes: Vec<String>,
 }
 
-/// A goal and what has come of it.
+/// A goal and the figure found.
 struct Verdict {
-    /// `of nginx` or nothing.
+    /// `of nginx`, or empty for an absolute goal.
     of: String,
     found: f64,
     at_most: f64,
@@ -68,15 +68,15 @@ impl Row {
         }
     }
 
-    pub fn figure(&self, kind: Kind) -> Option<&Figure> {
+    pub fn figure(&self, kind: ServerKind) -> Option<&Figure> {
         self.figures
             .iter()
             .find(|figure| figure.kind == kind && !figure.rounds.is_empty())
     }
 
-    /// The median of the rounds' own ratios: what hits a whole round falls out of them.
-    fn ratio(&self, other: Kind) -> Option<f64> {
-        let (own, other) = (self.figure(Kind::Maintd)?, self.figure(other)?);
+    /// The median of the ratios of each round: noise that affects a whole round cancels out.
+    fn ratio(&self, other: ServerKind) -> Option<f64> {
+        let (own, other) = (self.figure(ServerKind::Maintd)?, self.figure(other)?);
         let ratios: Vec<f64> = own
             .rounds
             .iter()
@@ -86,7 +86,7 @@ impl Row {
         Some(median(&ratios))
     }
 
-    /// The goals that can be judged; what they are held against may be missing.
+    /// The goals that can be checked. A server to compare with may be missing.
     fn verdicts(&self) -> Vec<Verdict> {
         let judged = self.goals.iter().filter_map(|goal| match *goal {
             Goal::Of(kind, at_most) => Some(Verdict {
@@ -96,7 +96,7 @@ impl Row {
             }),
             Goal::AtMost(at_most) => Some(Verdict {
                 of: String::new(),
-                found: self.figure(Kind::Maintd)?.value(),
+                found: self.figure(ServerKind::Maintd)?.value(),
                 at_most,
             }),
         });
@@ -104,8 +104,8 @@ impl Row {
     }
 
     fn bare(&self) -> Option<&Figure> {
-        self.figure(Kind::BareClose)
-            .or_else(|| self.figure(Kind::BareKeep))
+        self.figure(ServerKind::BareClose)
+            .or_else(|| self.figure(ServerKind::BareKeep))
     }
 
     fn json(&self) -> Value {
@@ -154,7 +154,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Three digits that matter.
+/// Three significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => format!("{value:.0}"),
@@ -163,7 +163,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// All rows, with the goals and whether they are met; the notes below.
+/// All rows, with their goals and whether they are met, then the notes.
 pub fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.title.len()).max().unwrap_or(0);
     let mut text = format!(
@@ -178,9 +178,9 @@ pub fn table(rows: &[Row]) -> String {
             "{:width$}  {:>9}  {:>8}  {:>8}  {:>8}  {:>10}",
             row.title,
             row.unit,
-            of(row.figure(Kind::Maintd)),
-            of(row.figure(Kind::Nginx)),
-            of(row.figure(Kind::Haproxy)),
+            of(row.figure(ServerKind::Maintd)),
+            of(row.figure(ServerKind::Nginx)),
+            of(row.figure(ServerKind::Haproxy)),
             of(row.bare())
         );
         let verdicts = row.verdicts();
@@ -208,7 +208,7 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// What the machine was, and how busy before anything was measured.
+/// The machine, and its load average before the measurements.
 pub struct Machine {
     kernel: String,
     processor: String,
@@ -231,7 +231,12 @@ impl Machine {
 }
 
 /// The whole report.
-pub fn json(rows: &[Row], machine: &Machine, versions: &[(Kind, String)], mode: &str) -> Value {
+pub fn json(
+    rows: &[Row],
+    machine: &Machine,
+    versions: &[(ServerKind, String)],
+    mode: &str,
+) -> Value {
     let servers: Vec<Value> = versions
         .iter()
         .map(|(kind, version)| json!({ "server": kind.name(), "version": version }))

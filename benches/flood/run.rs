@@ -1,4 +1,4 @@
-//! One run, from its arguments to its report.
+//! One run of the benchmark, from its arguments to its report.
 
 use std::env;
 use std::fs;
@@ -14,22 +14,23 @@ use tempfile::TempDir;
 
 use crate::answer;
 use crate::chart;
+use crate::configuration::Setup;
 use crate::load::AT_ONCE;
 use crate::measure::{self, Extent};
 use crate::pace;
 use crate::report::{self, Machine, Row};
-use crate::servers::{self, Kind, Server, Site};
+use crate::servers::{self, Server, ServerKind};
 use crate::workers;
-use crate::works::{HELD, PACED, WORKS};
+use crate::workloads::{IDLE_LOADS, PACED, WORKLOADS};
 
-/// Set in the process that is on its CPU and has its descriptors: `SERVERS' CPU`.
-const PLACED: &str = "MAINTD_FLOOD_CPU";
+/// Set to the servers' CPU in the process that is pinned to the load's CPU.
+const PINNED: &str = "MAINTD_FLOOD_CPU";
 
 const QUICK: Extent = Extent {
     rounds: 3,
     time: Duration::from_millis(200),
-    visits: 16,
-    visit: Duration::from_millis(250),
+    latency_rounds: 16,
+    latency_time: Duration::from_millis(250),
     idle: 3000,
     held: 15_000,
     starts: 1,
@@ -39,20 +40,16 @@ const QUICK: Extent = Extent {
 const FULL: Extent = Extent {
     rounds: 7,
     time: Duration::from_millis(800),
-    visits: 28,
-    visit: Duration::from_millis(400),
+    latency_rounds: 28,
+    latency_time: Duration::from_millis(400),
     idle: 5000,
     held: 15_000,
     starts: 3,
     limit: Duration::from_secs(2400),
 };
 
-/// Descriptors beside those of the held connections.
+/// Descriptors for other uses than held connections.
 const SPARE: u64 = 500;
-
-pub fn failure(text: &str) -> io::Error {
-    io::Error::other(text)
-}
 
 pub fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -66,7 +63,7 @@ pub fn main() -> ExitCode {
         println!("flood: run it by `cargo bench`");
         return ExitCode::SUCCESS;
     }
-    match place().and_then(|cpu| run(&arguments, cpu)) {
+    match pin().and_then(|cpu| run(&arguments, cpu)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flood: {error}");
@@ -79,7 +76,7 @@ pub fn main() -> ExitCode {
 struct Arguments {
     quick: bool,
     only: Vec<String>,
-    /// `cargo bench` runs it, and not `cargo test`.
+    /// Run by `cargo bench`, not by `cargo test`.
     bench: bool,
 }
 
@@ -91,26 +88,26 @@ impl Arguments {
             match word.as_str() {
                 "--quick" => read.quick = true,
                 "--bench" => read.bench = true,
-                "--only" => read.only.push(words.next().ok_or("--only what?")?),
+                "--only" => read.only.push(words.next().ok_or("--only without WORD")?),
                 other => return Err(format!("unknown argument \"{other}\"")),
             }
         }
         Ok(read)
     }
 
-    fn wants(&self, name: &str) -> bool {
+    fn includes(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
     }
 }
 
-/// Becomes a process on the last CPU with all the descriptors that it may have. Returns the servers' CPU.
-fn place() -> io::Result<usize> {
-    if let Some(cpu) = env::var(PLACED).ok().and_then(|cpu| cpu.parse().ok()) {
+/// Runs this program again on the last CPU with the hard limit of descriptors. Returns the servers' CPU.
+fn pin() -> io::Result<usize> {
+    if let Some(cpu) = env::var(PINNED).ok().and_then(|cpu| cpu.parse().ok()) {
         return Ok(cpu);
     }
     let allowed = allowed_cpus()?;
     let (Some(first), Some(last)) = (allowed.first(), allowed.last()) else {
-        return Err(failure("no CPU is allowed"));
+        return Err(io::Error::other("no CPU is allowed"));
     };
     if first == last {
         eprintln!("flood: there is one CPU, so the load disturbs the servers");
@@ -121,9 +118,9 @@ fn place() -> io::Result<usize> {
         .arg(last.to_string())
         .arg(env::current_exe()?)
         .args(env::args().skip(1))
-        .env(PLACED, first.to_string())
+        .env(PINNED, first.to_string())
         .exec();
-    Err(failure(&format!(
+    Err(io::Error::other(format!(
         "prlimit and taskset of util-linux are needed: {error}"
     )))
 }
@@ -160,7 +157,7 @@ fn run(arguments: &Arguments, cpu: usize) -> io::Result<()> {
     let descriptors = hard_limit()?.min(20_000);
     let room = usize::try_from(descriptors.saturating_sub(SPARE)).unwrap_or(0);
     if room < extent.held {
-        eprintln!("flood: {descriptors} descriptors, so no more than {room} connections are held");
+        eprintln!("flood: {descriptors} descriptors, so only {room} connections are held");
         extent.held = room;
         extent.idle = extent.idle.min(room);
     }
@@ -169,17 +166,14 @@ fn run(arguments: &Arguments, cpu: usize) -> io::Result<()> {
     let files = directory.path().to_owned();
     thread::spawn(move || {
         thread::sleep(extent.limit);
-        eprintln!(
-            "flood: not done after {:?}, so something hangs",
-            extent.limit
-        );
+        eprintln!("flood: timeout after {:?}", extent.limit);
         let _ = fs::remove_dir_all(files);
         // The servers end with this process.
         std::process::exit(1);
     });
-    let site = set_up(directory.path(), cpu, descriptors)?;
+    let setup = set_up(directory.path(), cpu, descriptors)?;
     let mut versions = Vec::new();
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         match kind.version() {
             Some(version) => versions.push((kind, version)),
             None => eprintln!(
@@ -189,8 +183,8 @@ fn run(arguments: &Arguments, cpu: usize) -> io::Result<()> {
             ),
         }
     }
-    let kinds: Vec<Kind> = versions.iter().map(|(kind, _)| *kind).collect();
-    let rows = measure_all(arguments, &kinds, &site, extent)?;
+    let kinds: Vec<ServerKind> = versions.iter().map(|(kind, _)| *kind).collect();
+    let rows = measure_all(arguments, &kinds, &setup, extent)?;
     println!("{}", report::table(&rows));
     let mode = if arguments.quick { "quick" } else { "full" };
     let json = report::json(&rows, &machine, &versions, mode);
@@ -199,8 +193,8 @@ fn run(arguments: &Arguments, cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the files that the servers read. Their workers may be other users.
-fn set_up(directory: &Path, cpu: usize, descriptors: u64) -> io::Result<Site> {
+/// Writes the files that the servers read. Their workers may run as another user.
+fn set_up(directory: &Path, cpu: usize, descriptors: u64) -> io::Result<Setup> {
     let pages = directory.join("site");
     fs::create_dir(&pages)?;
     fs::create_dir(directory.join("temp"))?;
@@ -211,7 +205,7 @@ fn set_up(directory: &Path, cpu: usize, descriptors: u64) -> io::Result<Site> {
     }
     servers::prepare(directory)?;
     let own: Vec<String> = allowed_cpus()?.iter().map(usize::to_string).collect();
-    Ok(Site {
+    Ok(Setup {
         directory: directory.to_owned(),
         all_cpus: format!("{cpu},{}", own.join(",")),
         cpus: cpu.to_string(),
@@ -223,8 +217,8 @@ fn set_up(directory: &Path, cpu: usize, descriptors: u64) -> io::Result<Site> {
 
 fn measure_all(
     arguments: &Arguments,
-    kinds: &[Kind],
-    site: &Site,
+    kinds: &[ServerKind],
+    setup: &Setup,
     extent: Extent,
 ) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -234,19 +228,22 @@ fn measure_all(
     };
     let servers: Vec<Server> = kinds
         .iter()
-        .map(|kind| Server::start(*kind, site))
+        .map(|kind| Server::start(*kind, setup))
         .collect::<io::Result<_>>()?;
-    for work in WORKS.iter().filter(|work| arguments.wants(work.name)) {
-        add(measure::cpu(work, &servers, extent)?);
+    for workload in WORKLOADS
+        .iter()
+        .filter(|workload| arguments.includes(workload.name))
+    {
+        add(measure::cpu(workload, &servers, extent)?);
     }
-    let new = &WORKS[0];
-    if arguments.wants("held") {
+    let new = &WORKLOADS[0];
+    if arguments.includes("held") {
         add(measure::crowded(new, &servers, extent)?);
     }
-    if arguments.wants("calls") {
-        // A machine may forbid these; that is no reason to lose the rest.
+    if arguments.includes("calls") {
+        // A machine may forbid these; the other measurements continue.
         let counted = [
-            measure::calls(new, &servers, site),
+            measure::calls(new, &servers, setup),
             measure::calls_by_perf(new, &servers, AT_ONCE),
             measure::calls_by_perf(new, &servers, 1),
         ];
@@ -257,35 +254,41 @@ fn measure_all(
             }
         }
     }
-    for work in PACED.iter().filter(|work| arguments.wants(work.name)) {
-        pace::latency(work, &servers, extent)?
+    for workload in PACED
+        .iter()
+        .filter(|workload| arguments.includes(workload.name))
+    {
+        pace::latency(workload, &servers, extent)?
             .into_iter()
             .for_each(&mut add);
     }
     drop(servers);
-    let alone: Vec<Kind> = kinds
+    let alone: Vec<ServerKind> = kinds
         .iter()
         .copied()
-        .filter(|kind| !matches!(kind, Kind::BareClose | Kind::BareKeep))
+        .filter(|kind| !matches!(kind, ServerKind::BareClose | ServerKind::BareKeep))
         .collect();
-    for held in HELD.iter().filter(|held| arguments.wants(held.name)) {
-        add(measure::memory(held, &alone, site, extent)?);
+    for held in IDLE_LOADS
+        .iter()
+        .filter(|held| arguments.includes(held.name))
+    {
+        add(measure::memory(held, &alone, setup, extent)?);
     }
-    if arguments.wants("workers") {
-        workers::shared(new, &alone, site, extent)?
+    if arguments.includes("workers") {
+        workers::shared(new, &alone, setup, extent)?
             .into_iter()
             .for_each(&mut add);
     }
-    if arguments.wants("start") || arguments.wants("resident") {
-        measure::starts(&alone, site, extent)?
+    if arguments.includes("start") || arguments.includes("resident") {
+        measure::starts(&alone, setup, extent)?
             .into_iter()
             .for_each(&mut add);
     }
     Ok(rows)
 }
 
-/// Whether a row is a part of a chart.
-type Belongs = fn(&Row) -> bool;
+/// Whether a row belongs to a chart.
+type RowFilter = fn(&Row) -> bool;
 
 fn write_report(rows: &[Row], json: &str) -> io::Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
@@ -299,7 +302,7 @@ fn write_report(rows: &[Row], json: &str) -> io::Result<()> {
         fs::write(&path, text).map(|()| println!("wrote {}", path.display()))
     };
     write("report.json", json)?;
-    let charts: [(&str, &str, Belongs); 5] = [
+    let charts: [(&str, &str, RowFilter); 5] = [
         (
             "clear.svg",
             "CPU time of an answer, clear, in microseconds",
@@ -315,15 +318,15 @@ fn write_report(rows: &[Row], json: &str) -> io::Result<()> {
         }),
         (
             "latency.svg",
-            "Time to a whole answer at half load, in microseconds",
+            "Time to a complete answer at half load, in microseconds",
             |row| row.unit == "us",
         ),
         ("calls.svg", "System calls of a connection", |row| {
             row.unit == "calls"
         }),
     ];
-    for (name, title, belongs) in charts {
-        let rows: Vec<&Row> = rows.iter().filter(|row| belongs(row)).collect();
+    for (name, title, filter) in charts {
+        let rows: Vec<&Row> = rows.iter().filter(|row| filter(row)).collect();
         if !rows.is_empty() {
             write(name, &chart::bars(title, &rows))?;
         }

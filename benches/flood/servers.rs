@@ -1,33 +1,34 @@
-//! The servers that are compared: each with the same page and one worker, without an access log, on a CPU of its own.
+//! The servers that are compared: each with the same page and one worker, without an access log, on its own CPU.
 
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::answer;
 use crate::configuration;
-use crate::failure;
+use crate::configuration::Setup;
 use crate::process;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// Who answers.
+/// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ServerKind {
     Maintd,
     Nginx,
     Haproxy,
-    /// The least that answering costs, of `bare.c`: a connection for each request.
+    /// The lower bound of `bare.c`: a connection for each request.
     BareClose,
-    /// The same on connections that stay.
+    /// The same on persistent connections.
     BareKeep,
 }
 
-impl Kind {
+impl ServerKind {
     pub const ALL: [Self; 5] = [
         Self::Maintd,
         Self::Nginx,
@@ -45,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The program that must be installed; for the bare limit the compiler.
+    /// The program that must be installed; the compiler for the bare limit.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Maintd => env!("CARGO_BIN_EXE_maintd"),
@@ -55,21 +56,21 @@ impl Kind {
         }
     }
 
-    /// What it says of its version.
+    /// The first line of its version output.
     pub fn version(self) -> Option<String> {
         let flag = match self {
             Self::Maintd | Self::BareClose | Self::BareKeep => "--version",
             Self::Nginx | Self::Haproxy => "-v",
         };
         let output = Command::new(self.program()).arg(flag).output().ok()?;
-        // nginx says it on stderr.
+        // nginx prints it on stderr.
         let text = [output.stdout, output.stderr].concat();
         let line = String::from_utf8_lossy(&text).lines().next()?.to_owned();
         Some(line)
     }
 }
 
-/// A port of a server.
+/// A listener of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
     Clear,
@@ -79,23 +80,9 @@ pub enum Port {
     Rsa,
 }
 
-/// What all servers are started with: files, and the CPU.
-#[derive(Clone)]
-pub struct Site {
-    pub directory: PathBuf,
-    /// The CPU of the servers, as taskset(1) takes it; the load has another one.
-    pub cpus: String,
-    /// That one and the load's.
-    pub all_cpus: String,
-    pub workers: u32,
-    /// What each may open.
-    pub descriptors: u64,
-    pub request_length: usize,
-}
-
-/// A running server, ended when it is dropped.
+/// A running server, terminated on drop.
 pub struct Server {
-    pub kind: Kind,
+    pub kind: ServerKind,
     child: Child,
     ports: [u16; 3],
     /// All of its processes.
@@ -106,15 +93,15 @@ pub struct Server {
 
 impl Server {
     /// Starts a server and waits for its first answer.
-    pub fn start(kind: Kind, site: &Site) -> io::Result<Self> {
+    pub fn start(kind: ServerKind, setup: &Setup) -> io::Result<Self> {
         let ports = [free_port()?, free_port()?, free_port()?];
-        let words = words(kind, site, ports)?;
-        let log = fs::File::create(site.directory.join(format!("{kind:?}.log")))?;
+        let command_line = command_line(kind, setup, ports)?;
+        let log = fs::File::create(setup.directory.join(format!("{kind:?}.log")))?;
         let began = Instant::now();
-        // Should this process be killed, the server ends too.
+        // If this process is killed, the server ends too.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "taskset", "-c", &site.cpus])
-            .args(&words)
+            .args(["--pdeathsig", "TERM", "taskset", "-c", &setup.cpus])
+            .args(&command_line)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -126,22 +113,22 @@ impl Server {
             pids: Vec::new(),
             start: Duration::ZERO,
         };
-        server.wait_until_it_answers(began)?;
+        server.wait_for_answer(began)?;
         server.start = began.elapsed();
-        // Workers of servers that answer before all of them are there.
+        // Some servers answer before all of their workers run.
         thread::sleep(Duration::from_millis(100));
         server.pids = process::family(server.child.id());
         Ok(server)
     }
 
-    fn wait_until_it_answers(&mut self, began: Instant) -> io::Result<()> {
+    fn wait_for_answer(&mut self, began: Instant) -> io::Result<()> {
         loop {
             if let Ok(stream) = TcpStream::connect(self.address(Port::Clear)) {
                 stream.set_read_timeout(Some(START_LIMIT))?;
-                return crate::answer::read_one(stream).map(drop);
+                return answer::exchange(stream, answer::KEEP).map(drop);
             }
             if self.child.try_wait()?.is_some() || began.elapsed() > START_LIMIT {
-                return Err(failure(&format!(
+                return Err(io::Error::other(format!(
                     "{} does not start; see its log",
                     self.kind.name()
                 )));
@@ -159,7 +146,7 @@ impl Server {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
-    /// The process that answers: the last one to be started.
+    /// The process that answers: the last one started.
     pub fn worker(&self) -> u32 {
         self.pids.last().copied().unwrap_or_else(|| self.child.id())
     }
@@ -167,7 +154,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGTERM, so that those with a supervisor take their workers along.
+        // SIGTERM, so that a supervisor ends its workers.
         process::signal(self.child.id(), "TERM");
         let limit = Instant::now() + Duration::from_secs(5);
         while let Ok(None) = self.child.try_wait() {
@@ -179,18 +166,18 @@ impl Drop for Server {
     }
 }
 
-/// The command line of a server, whose files are written.
-fn words(kind: Kind, site: &Site, ports: [u16; 3]) -> io::Result<Vec<String>> {
-    let path = |name: &str| site.directory.join(name).display().to_string();
+/// Writes the files of a server, and returns its command line.
+fn command_line(kind: ServerKind, setup: &Setup, ports: [u16; 3]) -> io::Result<Vec<String>> {
+    let path = |name: &str| setup.directory.join(name).display().to_string();
     let write = |name: &str, text: String| fs::write(path(name), text).map(|()| path(name));
     let program = kind.program().to_owned();
     Ok(match kind {
-        Kind::Maintd => {
-            let file = write("maintd.conf", configuration::maintd(site, ports))?;
+        ServerKind::Maintd => {
+            let file = write("maintd.conf", configuration::maintd(setup, ports))?;
             vec![program, "serve".to_owned(), "-c".to_owned(), file]
         }
-        Kind::Nginx => {
-            let file = write("nginx.conf", configuration::nginx(site, ports))?;
+        ServerKind::Nginx => {
+            let file = write("nginx.conf", configuration::nginx(setup, ports))?;
             vec![
                 program,
                 "-e".to_owned(),
@@ -199,12 +186,12 @@ fn words(kind: Kind, site: &Site, ports: [u16; 3]) -> io::Result<Vec<String>> {
                 file,
             ]
         }
-        Kind::Haproxy => {
-            let file = write("haproxy.cfg", configuration::haproxy(site, ports))?;
+        ServerKind::Haproxy => {
+            let file = write("haproxy.cfg", configuration::haproxy(setup, ports))?;
             vec![program, "-db".to_owned(), "-f".to_owned(), file]
         }
-        Kind::BareClose | Kind::BareKeep => {
-            let mode = if kind == Kind::BareClose {
+        ServerKind::BareClose | ServerKind::BareKeep => {
+            let mode = if kind == ServerKind::BareClose {
                 "CLOSE"
             } else {
                 "KEEP"
@@ -212,7 +199,7 @@ fn words(kind: Kind, site: &Site, ports: [u16; 3]) -> io::Result<Vec<String>> {
             vec![
                 path("bare"),
                 ports[0].to_string(),
-                site.request_length.to_string(),
+                setup.request_length.to_string(),
                 path("answer"),
                 mode.to_owned(),
             ]
@@ -220,7 +207,7 @@ fn words(kind: Kind, site: &Site, ports: [u16; 3]) -> io::Result<Vec<String>> {
     })
 }
 
-/// A port that is free now, below those that the system gives to clients.
+/// A free port below the ephemeral ports.
 fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const COUNT: u32 = 12_000;
@@ -232,12 +219,12 @@ fn free_port() -> io::Result<u16> {
             return Ok(port);
         }
         if number > 10_000 {
-            return Err(failure("no port is free"));
+            return Err(io::Error::other("no port is free"));
         }
     }
 }
 
-/// Makes the certificates and the bare responder.
+/// Creates the certificates and compiles the bare limit.
 pub fn prepare(directory: &Path) -> io::Result<()> {
     for (name, kind) in [("p256", "ec"), ("rsa", "rsa:2048")] {
         let file = |ending: &str| directory.join(format!("{name}.{ending}"));
@@ -261,7 +248,7 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
         let both = [fs::read(file("pem"))?, fs::read(file("key"))?].concat();
         fs::write(file("both"), both)?;
     }
-    if Kind::BareClose.version().is_some() {
+    if ServerKind::BareClose.version().is_some() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/flood/bare.c");
         let mut compiler = Command::new("cc");
         compiler
@@ -280,5 +267,5 @@ fn run(command: &mut Command) -> io::Result<()> {
         return Ok(());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(failure(&format!("{command:?}: {}", stderr.trim())))
+    Err(io::Error::other(format!("{command:?}: {}", stderr.trim())))
 }

@@ -1,4 +1,4 @@
-//! The client's side of TLS, as cheap as it can be: nothing is verified but what kind of handshake it was.
+//! The client side of TLS, as cheap as possible: only the kind of handshake is verified.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,22 +18,21 @@ use rustls::{
     SupportedCipherSuite, version,
 };
 
-use crate::failure;
 use crate::trusting::Trusting;
 
-/// What a client wants of TLS.
+/// The TLS parameters of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct TlsProfile {
     pub version: ProtocolVersion,
-    /// The group of its key. P-256 is offered beside it: over TLS 1.2 that is asked for the certificate too.
+    /// The key exchange group. P-256 is offered too: TLS 1.2 uses that list for the certificate as well.
     pub group: NamedGroup,
-    /// The only suite that it offers, where it is not all of them.
+    /// The only cipher suite offered; `None` for all.
     pub suite: Option<CipherSuite>,
-    /// Its sessions are resumed, and not begun anew.
+    /// Sessions are resumed.
     pub resumed: bool,
 }
 
-impl Wish {
+impl TlsProfile {
     pub const FULL: Self = Self {
         version: ProtocolVersion::TLSv1_3,
         group: NamedGroup::X25519,
@@ -41,36 +40,36 @@ impl Wish {
         resumed: false,
     };
 
-    /// Whether the library that this is built with has the group: ring has no X25519MLKEM768.
-    pub fn is_known(&self) -> bool {
+    /// Whether the cryptography of this build supports the group: ring has no X25519MLKEM768.
+    pub fn is_supported(&self) -> bool {
         let groups = crypto::default_provider().kx_groups;
         groups.iter().any(|group| group.name() == self.group)
     }
 }
 
-/// The settings of clients with one wish.
+/// The rustls settings for a profile.
 #[derive(Clone)]
 pub struct Settings {
-    wish: Wish,
+    profile: TlsProfile,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
 impl Settings {
-    pub fn new(wish: Wish) -> io::Result<Self> {
+    pub fn new(profile: TlsProfile) -> io::Result<Self> {
         let mut provider = crypto::default_provider();
         provider
             .kx_groups
-            .retain(|group| [wish.group, NamedGroup::secp256r1].contains(&group.name()));
+            .retain(|group| [profile.group, NamedGroup::secp256r1].contains(&group.name()));
         provider
             .kx_groups
-            .sort_by_key(|group| group.name() != wish.group);
-        if let Some(suite) = wish.suite {
+            .sort_by_key(|group| group.name() != profile.group);
+        if let Some(suite) = profile.suite {
             provider
                 .cipher_suites
                 .retain(|other: &SupportedCipherSuite| other.suite() == suite);
         }
-        let versions = if wish.version == ProtocolVersion::TLSv1_2 {
+        let versions = if profile.version == ProtocolVersion::TLSv1_2 {
             &version::TLS12
         } else {
             &version::TLS13
@@ -86,47 +85,47 @@ impl Settings {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.resumption = if wish.resumed {
+        config.resumption = if profile.resumed {
             Resumption::store(Arc::new(Tickets::default()))
         } else {
             Resumption::disabled()
         };
         Ok(Self {
-            wish,
+            profile,
             config: Arc::new(config),
             name: ServerName::try_from("localhost").map_err(io::Error::other)?,
         })
     }
 
-    pub const fn wish(&self) -> Wish {
-        self.wish
+    pub const fn profile(&self) -> TlsProfile {
+        self.profile
     }
 
     pub fn session(&self) -> io::Result<ClientConnection> {
         ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(io::Error::other)
     }
 
-    /// Whether a finished handshake was what is to be measured.
+    /// Checks that a completed handshake is of the measured kind.
     pub fn check(&self, session: &ClientConnection) -> io::Result<()> {
-        let kind = if self.wish.resumed {
+        let kind = if self.profile.resumed {
             HandshakeKind::Resumed
         } else {
             HandshakeKind::Full
         };
         let found = session.handshake_kind();
-        // A session of TLS 1.2 that is resumed has no key exchange.
+        // A resumed session of TLS 1.2 has no key exchange.
         let group = session.negotiated_key_exchange_group();
-        if found == Some(kind) && group.is_none_or(|group| group.name() == self.wish.group) {
+        if found == Some(kind) && group.is_none_or(|group| group.name() == self.profile.group) {
             return Ok(());
         }
-        Err(failure(&format!(
+        Err(io::Error::other(format!(
             "a handshake is {found:?} with {group:?} where {kind:?} with {:?} is measured",
-            self.wish.group
+            self.profile.group
         )))
     }
 }
 
-/// As many tickets as there are connections at once: rustls' own store keeps eight.
+/// A store for as many tickets as there are concurrent connections: that of rustls keeps eight.
 #[derive(Default)]
 struct Tickets {
     tls12: Mutex<Option<Tls12ClientSessionValue>>,

@@ -1,38 +1,44 @@
-//! More than one worker: what an answer costs then, and whether each has its share.
+//! Several workers: the CPU time of an answer, and the distribution of connections.
 
 use std::fs;
 use std::io;
 
+use crate::configuration::Setup;
 use crate::load::{AT_ONCE, Ring};
 use crate::measure::{Extent, cost, hold, limit};
 use crate::process;
 use crate::report::{Figure, Row, median};
-use crate::servers::{Kind, Server, Site};
-use crate::works::{Goal, Work};
+use crate::servers::{Server, ServerKind};
+use crate::workloads::{Goal, Workload};
 
-/// The workers of a server that has more than one.
+/// The number of workers.
 const SEVERAL: u32 = 2;
 
-/// A new connection with two workers of maintd and of nginx, on two CPUs of which the load has one too; and the part of
-/// the connections that the busiest worker holds. What one worker of maintd costs in the same place is noted.
-pub fn shared(work: &Work, kinds: &[Kind], site: &Site, extent: Extent) -> io::Result<[Row; 2]> {
-    let title = format!("{}, {SEVERAL} workers", work.title);
+/// The cost of a new connection with two workers of maintd and of nginx on two CPUs, one of which the load uses too, and the
+/// share of connections that the busiest worker holds. A note has the cost with one worker of maintd on the same CPUs.
+pub fn shared(
+    workload: &Workload,
+    kinds: &[ServerKind],
+    setup: &Setup,
+    extent: Extent,
+) -> io::Result<[Row; 2]> {
+    let title = format!("{}, {SEVERAL} workers", workload.title);
     let mut costs = Row::new("workers", &title, "us of CPU", &[]);
     let title = format!("connections of the busiest of {SEVERAL} workers");
     let mut shares = Row::new("workers-share", &title, "of 1", &[Goal::AtMost(0.60)]);
     let kinds = kinds
         .iter()
-        .filter(|kind| matches!(kind, Kind::Maintd | Kind::Nginx));
+        .filter(|kind| matches!(kind, ServerKind::Maintd | ServerKind::Nginx));
     let several = kinds.map(|kind| (*kind, SEVERAL));
     let mut servers = Vec::new();
-    for (kind, workers) in several.chain([(Kind::Maintd, 1)]) {
-        let site = Site {
-            cpus: site.all_cpus.clone(),
+    for (kind, workers) in several.chain([(ServerKind::Maintd, 1)]) {
+        let setup = Setup {
+            cpus: setup.all_cpus.clone(),
             workers,
-            ..site.clone()
+            ..setup.clone()
         };
-        let server = Server::start(kind, &site)?;
-        let plan = work.plan(&server)?;
+        let server = Server::start(kind, &setup)?;
+        let plan = workload.plan(&server)?;
         let mut ring = Ring::new(plan.clone(), AT_ONCE)?;
         ring.run(limit(&plan, extent.time / 4))?;
         servers.push((server, plan, ring, Figure::new(kind)));
@@ -56,29 +62,35 @@ pub fn shared(work: &Work, kinds: &[Kind], site: &Site, extent: Extent) -> io::R
         let note = format!("{name}: {rate:.0} answers a second");
         costs.notes.push(note);
         let mut share = Figure::new(server.kind);
-        share.rounds.push(greatest_share(work, &server, extent)?);
+        share
+            .rounds
+            .push(greatest_share(workload, &server, extent)?);
         costs.figures.push(figure);
         shares.figures.push(share);
     }
     Ok([costs, shares])
 }
 
-/// The part of many held connections that the worker with the most of them has.
-fn greatest_share(work: &Work, server: &Server, extent: Extent) -> io::Result<f64> {
+/// The share of many held connections that the busiest worker has.
+fn greatest_share(workload: &Workload, server: &Server, extent: Extent) -> io::Result<f64> {
     let before = descriptors(server)?;
-    let plan = Work { depth: 1, ..*work }.plan(server)?;
+    let plan = Workload {
+        depth: 1,
+        ..*workload
+    }
+    .plan(server)?;
     let held = hold(&plan, extent.idle)?;
     process::settled_cpu_time(&server.pids);
     let after = descriptors(server)?;
     let grown = after.iter().zip(before).map(|(after, before)| {
-        // A worker has closed what it had open before.
+        // Connections open before may be closed by now.
         after.saturating_sub(before)
     });
     let most = grown.max().unwrap_or(0);
     Ok(most as f64 / held.len() as f64)
 }
 
-/// What each process of a server has open.
+/// The number of open descriptors of each process of a server.
 fn descriptors(server: &Server) -> io::Result<Vec<usize>> {
     let open = |pid: &u32| Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count());
     server.pids.iter().map(open).collect()

@@ -1,13 +1,13 @@
-//! `cargo bench --bench instructions`: how many instructions an answer takes, as valgrind counts them. Unlike a time it is
-//! the same on a busy machine, so it fails where an answer has become dearer by more than a tenth than
-//! `benches/instructions/counts.txt` has it.
+//! `cargo bench --bench instructions`: the number of instructions of an answer, counted by valgrind. Unlike a time it is
+//! reproducible on a busy machine. The benchmark fails if a number exceeds that in `benches/instructions/counts.txt` by more
+//! than 10 %.
 //!
 //! ```text
-//! cargo bench --bench instructions [-- --write]      --write: takes the numbers found for those to be kept
+//! cargo bench --bench instructions [-- --write]      --write: writes the numbers to counts.txt
 //! ```
 //!
-//! Only maintd's own part is counted, in user mode: the functions whose names begin with `counted_`. The system calls do
-//! nothing here. Processors that valgrind shows other abilities have other numbers for cryptography.
+//! Only the functions whose names begin with `counted_` are counted, in user mode, without system calls. The numbers of TLS
+//! depend on the CPU features that valgrind emulates.
 
 #![allow(
     clippy::print_stderr,
@@ -16,9 +16,9 @@
     reason = "a bench prints"
 )]
 
-#[path = "../../tests/common/trusting.rs"]
+#[path = "../../tests/it/common/trusting.rs"]
 mod trusting;
-mod work;
+mod workload;
 
 use std::env;
 use std::fmt::Write as _;
@@ -27,16 +27,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use work::Work;
+use workload::Workload;
 
-/// By how much a number may grow.
+/// The permitted growth of a number.
 const MARGIN: f64 = 0.10;
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["--do", name, times] => work(name, times).map(|()| true),
+        ["--do", name, times] => repeat(name, times).map(|()| true),
         ["--bench"] => compare(),
         ["--write", "--bench"] => count_all()
             .and_then(|counts| fs::write(kept_file(), text(&counts)))
@@ -54,15 +54,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// What runs under valgrind.
-fn work(name: &str, times: &str) -> io::Result<()> {
+/// Runs a workload; called under valgrind.
+fn repeat(name: &str, times: &str) -> io::Result<()> {
     let times = times.parse().map_err(io::Error::other)?;
-    let work = Work::ALL.into_iter().find(|work| work.name() == name);
-    work.ok_or_else(|| io::Error::other("no such work"))?
+    let workload = Workload::ALL
+        .into_iter()
+        .find(|workload| workload.name() == name);
+    workload
+        .ok_or_else(|| io::Error::other("no such workload"))?
         .repeat(times)
 }
 
-/// Counts, and holds the numbers against those that are kept.
+/// Counts, and compares the numbers with those in the file.
 fn compare() -> io::Result<bool> {
     let kept = fs::read_to_string(kept_file())?;
     let kept = |name: &str| {
@@ -72,19 +75,19 @@ fn compare() -> io::Result<bool> {
         value.and_then(|value| value.parse::<u64>().ok())
     };
     let mut good = true;
-    for (work, count) in count_all()? {
-        let name = work.name();
+    for (workload, count) in count_all()? {
+        let name = workload.name();
         let Some(before) = kept(name) else {
-            println!("{name:16} {count:>9}  not in counts.txt; take it up by --write");
+            println!("{name:16} {count:>9}  not in counts.txt; add it by --write");
             good = false;
             continue;
         };
         let change = count as f64 / before as f64 - 1.0;
         let verdict = if change > MARGIN {
             good = false;
-            "DEARER: make it cheaper, or say why and take it up by --write"
+            "MORE INSTRUCTIONS: reduce them, or explain them and update counts.txt by --write"
         } else if change < -MARGIN {
-            "cheaper: take it up by --write"
+            "fewer: update counts.txt by --write"
         } else {
             ""
         };
@@ -96,30 +99,30 @@ fn compare() -> io::Result<bool> {
     Ok(good)
 }
 
-fn count_all() -> io::Result<Vec<(Work, u64)>> {
-    Work::ALL
+fn count_all() -> io::Result<Vec<(Workload, u64)>> {
+    Workload::ALL
         .into_iter()
-        .map(|work| {
-            let few = count(work, work.times())?;
-            let more = count(work, 2 * work.times())?;
-            // What happens once is in both.
-            let counted = more.saturating_sub(few) / u64::from(work.times());
+        .map(|workload| {
+            let few = count(workload, workload.times())?;
+            let more = count(workload, 2 * workload.times())?;
+            // The cost of the start is in both.
+            let counted = more.saturating_sub(few) / u64::from(workload.times());
             if counted == 0 {
                 return Err(io::Error::other(
-                    "valgrind has not found what is to be counted",
+                    "valgrind has not found the counted functions",
                 ));
             }
-            Ok((work, counted))
+            Ok((workload, counted))
         })
         .collect()
 }
 
-fn text(counts: &[(Work, u64)]) -> String {
+fn text(counts: &[(Workload, u64)]) -> String {
     let mut text =
         "# Instructions in user mode, written by `cargo bench --bench instructions -- --write`.\n"
             .to_owned();
-    for (work, count) in counts {
-        let _ = writeln!(text, "{}: {count}", work.name());
+    for (workload, count) in counts {
+        let _ = writeln!(text, "{}: {count}", workload.name());
     }
     text
 }
@@ -128,8 +131,8 @@ fn kept_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/counts.txt")
 }
 
-/// The instructions of the counted functions when a work is done so many times.
-fn count(work: Work, times: u32) -> io::Result<u64> {
+/// The instructions of the counted functions for so many repetitions.
+fn count(workload: Workload, times: u32) -> io::Result<u64> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("callgrind");
     let mut valgrind = Command::new("valgrind");
@@ -137,7 +140,7 @@ fn count(work: Work, times: u32) -> io::Result<u64> {
         .args(["--tool=callgrind", "--toggle-collect=*counted_*"])
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(env::current_exe()?)
-        .args(["--do", work.name(), &times.to_string()])
+        .args(["--do", workload.name(), &times.to_string()])
         .stdin(Stdio::null());
     let output = valgrind
         .output()
@@ -151,5 +154,5 @@ fn count(work: Work, times: u32) -> io::Result<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("totals: "))
         .and_then(|total| total.trim().parse().ok());
-    total.ok_or_else(|| io::Error::other("valgrind has counted nothing"))
+    total.ok_or_else(|| io::Error::other("valgrind has printed no total"))
 }

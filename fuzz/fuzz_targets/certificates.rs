@@ -1,10 +1,10 @@
-//! Files of certificates: a damage has a line of the file, what is read as a block reads the same again, and certificates
-//! are put in order without losing one.
+//! Certificate files: an error has a line of the file, a parsed block is parsed again with the same result, and certificates are
+//! sorted into a chain without loss.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintd::serve::tls::chain::{Chain, Listed};
-use maintd::serve::tls::pem;
+use maintd::serve::tls::certificates::chain::{Chain, Listed};
+use maintd::serve::tls::certificates::pem;
 
 fuzz_target!(|file: &[u8]| {
     match pem::blocks(file) {
@@ -21,7 +21,7 @@ fuzz_target!(|file: &[u8]| {
             }
         }
     }
-    // Certificates one behind the other, in DER.
+    // Concatenated certificates in DER.
     let mut rest = file;
     let mut listed = Vec::new();
     while let Ok(certificate) = Listed::new(listed.len() + 1, rest) {

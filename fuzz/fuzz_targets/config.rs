@@ -1,4 +1,4 @@
-//! nginx's grammar: what could be read prints as what reads the same again.
+//! nginx's grammar: parsed directives are printed as text that is parsed again with the same result.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,13 +9,13 @@ fn print(directives: &[Directive]) -> String {
 }
 
 fuzz_target!(|text: &str| {
-    let (directives, faults) = parse(text, 0);
-    for fault in faults {
-        let line = text.split('\n').nth(fault.place.line as usize - 1);
-        assert!(line.is_some(), "a fault beyond the end");
+    let (directives, errors) = parse(text, 0);
+    for error in errors {
+        let line = text.split('\n').nth(error.position.line as usize - 1);
+        assert!(line.is_some(), "an error beyond the end");
     }
     let printed = print(&directives);
-    let (again, faults) = parse(&printed, 0);
-    assert!(faults.is_empty(), "{faults:?}");
+    let (again, errors) = parse(&printed, 0);
+    assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(print(&again), printed);
 });

@@ -1,5 +1,5 @@
-//! A connection: the first byte says how the input is cut, the second how much room there is for each write, and bit 7 of
-//! both that the client half-closes at the end.
+//! A connection. The first byte is the size of the pieces of input, the second one the room for each write, and bit 7 of either
+//! makes the client half-close at the end.
 #![no_main]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::{Connection, Want};
+use maintd::serve::connection::{Connection, Next};
 use maintd::serve::answer::sites::Sites;
 use maintd::serve::transport::{Buffers, Transport};
 
@@ -19,11 +19,11 @@ static SITES: LazyLock<Sites> = LazyLock::new(|| {
     Sites::one(answers, 20)
 });
 
-/// A client's socket, edge-triggered as the real one is.
+/// A client's socket, edge-triggered like a real one.
 struct Client<'a> {
     input: &'a [u8],
     cut: usize,
-    /// What has arrived of the input.
+    /// The bytes of `input` that have arrived.
     arrived: usize,
     room: usize,
     room_a_turn: usize,
@@ -85,6 +85,10 @@ impl Transport for Client<'_> {
         self.short_read && !self.is_at_end()
     }
 
+    fn take_sent(&mut self) -> usize {
+        0
+    }
+
     fn shutdown(&mut self) {
         self.shut = true;
     }
@@ -94,7 +98,7 @@ impl Transport for Client<'_> {
     }
 }
 
-/// Plays a client to its end, and returns the pages it got.
+/// Runs a client to its end, and returns the number of pages it received.
 fn play(input: &[u8], cut: usize, room: usize, ends: bool) -> u32 {
     let mut client = Client {
         input,
@@ -109,25 +113,25 @@ fn play(input: &[u8], cut: usize, room: usize, ends: bool) -> u32 {
     };
     let mut connection = Connection::new(false);
     let mut buffer = vec![0; Buffers::PLAINTEXT];
-    // Every turn reads a piece or writes a byte, or there is nothing left to do.
+    // Every turn reads or writes until no work is left.
     let mut idle = 0;
     while idle < 2 {
         let before = (client.input.len(), client.output.len());
         client.begin_turn();
-        match connection.advance(&mut client, &SITES, &mut buffer, None) {
-            Want::Close(_) => break,
-            Want::Turn => idle = 0,
-            Want::Input | Want::Room if before == (client.input.len(), client.output.len()) => {
+        match connection.advance(&mut client, &SITES, &mut buffer, &mut ()) {
+            Next::Close(_) => break,
+            Next::Requeue => idle = 0,
+            Next::Read | Next::Write if before == (client.input.len(), client.output.len()) => {
                 idle += 1
             }
-            Want::Input | Want::Room => idle = 0,
+            Next::Read | Next::Write => idle = 0,
         }
     }
     assert_eq!(pages(&client.output, &connection), connection.answered());
     connection.answered()
 }
 
-/// Takes the output apart: whole pages, and a refusal at most, behind which there is nothing.
+/// Parses the output: complete pages, and at most one refusal at the end.
 fn pages(mut output: &[u8], connection: &Connection) -> u32 {
     let mut pages = 0;
     while !output.is_empty() {
@@ -150,7 +154,7 @@ fn pages(mut output: &[u8], connection: &Connection) -> u32 {
             return pages;
         }
         output = &output[end..];
-        // An answer to HEAD is followed by the next one, and by the page only to others.
+        // An answer to HEAD has no page.
         output = output.strip_prefix(PAGE).unwrap_or(output);
         pages += 1;
         if head.contains("Connection: close\r\n") {
@@ -174,6 +178,6 @@ fuzz_target!(|data: &[u8]| {
     let at_once = play(input, input.len().max(1), usize::MAX, ends);
     assert_eq!(
         in_pieces, at_once,
-        "the cut decides how many requests there are"
+        "the number of requests depends on how the input is split"
     );
 });

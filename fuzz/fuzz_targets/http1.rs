@@ -1,4 +1,4 @@
-//! The parser of heads: the first byte says how the rest is cut.
+//! The parser of heads. The first byte is the size of the pieces of input.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     match (whole, pieces) {
-        // A head that is wrong is told so when it is whole, or earlier where all of it came at once.
+        // A malformed head is refused when it is complete, or earlier if all input arrives at once.
         (Parsed::Refusal(_), Parsed::Refusal(_) | Parsed::Partial) => {}
         (whole, pieces) => assert_eq!(whole, pieces),
     }

@@ -1,4 +1,4 @@
-//! What pfctl, nft and ss print: nothing of it stops the switch.
+//! The output of pfctl, nft and ss: no text causes a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -24,125 +24,125 @@ function __fish_maintd_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c maintd -n "__fish_maintd_needs_command" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_needs_command" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_needs_command" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_needs_command" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_needs_command" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_needs_command" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c maintd -n "__fish_maintd_needs_command" -s V -l version -d 'Print version'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "serve" -d 'Answer every request with the maintenance page'
-complete -c maintd -n "__fish_maintd_needs_command" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "check" -d 'Check the configuration, certificates and pages, and report all errors'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "on" -d 'Move visitors to the page'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "off" -d 'Move visitors back to the live site'
-complete -c maintd -n "__fish_maintd_needs_command" -f -a "status" -d 'Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown'
-complete -c maintd -n "__fish_maintd_needs_command" -f -a "run" -d 'Switch on, run a command, and switch off however it ends'
-complete -c maintd -n "__fish_maintd_needs_command" -f -a "rules" -d 'Print the packet filter\'s rules that the switch needs'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "status" -d 'Show whether the switch is on: exit status 0 on, 3 off, 4 partly, 1 unknown'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "run" -d 'Switch on, run a command, and switch off when it ends'
+complete -c maintd -n "__fish_maintd_needs_command" -f -a "rules" -d 'Print the rules of the packet filter that the switch needs'
 complete -c maintd -n "__fish_maintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l tls-listen -d 'Listen for HTTPS on such a place; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l tls-listen -d 'Listen for HTTPS on such an address; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l cert -d 'The certificate and its chain, in PEM; may be repeated with another --key (RSA and ECDSA)' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l key -d 'The certificate\'s private key, in PEM' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -l page -d 'The page' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l retry-after -d 'When clients may come again, 300 without it' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l control -d 'The socket through which "on", "off" and "status" reach this daemon' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l retry-after -d 'The value of Retry-After [default: 300]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l workers -d 'The number of worker processes; "auto" is one for each processor [default: 1]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l user -d 'The user of the workers if started as root, by name or number [default: www or nobody]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l chroot -d 'The root directory of the workers if started as root [default: an empty one]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l control -d 'The control socket, on which "on", "off" and "status" connect to this daemon' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s t -d 'Only check the configuration, as "maintd check" does'
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand serve" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand check" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l tls-listen -d 'Listen for HTTPS on such a place; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l cert -d 'The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l listen -d 'Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l tls-listen -d 'Listen for HTTPS on such an address; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l cert -d 'The certificate and its chain, in PEM; may be repeated with another --key (RSA and ECDSA)' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l key -d 'The certificate\'s private key, in PEM' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand check" -l page -d 'The page' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l retry-after -d 'When clients may come again, 300 without it' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l workers -d 'How many processes answer, 1 without it; "auto" is one for each processor' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l user -d 'Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"' -r
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l chroot -d 'The workers\' root directory where this is started as root; without it an empty one' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l control -d 'The socket through which "on", "off" and "status" reach this daemon' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand check" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l retry-after -d 'The value of Retry-After [default: 300]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l workers -d 'The number of worker processes; "auto" is one for each processor [default: 1]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l user -d 'The user of the workers if started as root, by name or number [default: www or nobody]' -r
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l chroot -d 'The root directory of the workers if started as root [default: an empty one]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l control -d 'The control socket, on which "on", "off" and "status" connect to this daemon' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand check" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand check" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand check" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand check" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l except -d 'Leave this address or network on the live site; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l for -d 'Announce that it ends after this time, as in 2h, 90m or 1h30m; nothing switches by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l until -d 'Announce that it ends then, as in 21:00 or "2026-11-25 21:00"; nothing switches by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l message -d 'What visitors are told' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l except -d 'Leave this address or network on the live site; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l message -d 'Show this message to visitors' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l dry-run -d 'Print the commands with their input, and run none'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l force -d 'Switch on although visitors may not get the page'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l resume -d 'Switch on again what was on before a reboot, and do nothing if nothing was'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand on" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l dry-run -d 'Print the commands with their input, without running them'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l force -d 'Switch on even if visitors may not get the page'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l resume -d 'Switch on again if it was on before a reboot, else do nothing'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand on" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand on" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand off" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand off" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand off" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand off" -l dry-run -d 'Print the commands with their input, and run none'
-complete -c maintd -n "__fish_maintd_using_subcommand off" -l force -d 'Do not look whether the live site accepts connections'
-complete -c maintd -n "__fish_maintd_using_subcommand off" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand off" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l dry-run -d 'Print the commands with their input, without running them'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -l force -d 'Do not check that the live site accepts connections'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand off" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand off" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand status" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand status" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand status" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand status" -l json -d 'Print JSON, as maintd(8) describes it'
-complete -c maintd -n "__fish_maintd_using_subcommand status" -l watch -d 'Show each second what the running daemon does, until q or Ctrl-C'
-complete -c maintd -n "__fish_maintd_using_subcommand status" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand status" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l json -d 'Print JSON, described in maintd(8)'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -l watch -d 'Show the running daemon\'s numbers, updated every second, until q or Ctrl-C'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand status" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand run" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l except -d 'Leave this address or network on the live site; may be given again' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l for -d 'Announce that it ends after this time, as in 2h, 90m or 1h30m; nothing switches by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l until -d 'Announce that it ends then, as in 21:00 or "2026-11-25 21:00"; nothing switches by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l message -d 'What visitors are told' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l except -d 'Leave this address or network on the live site; may be repeated' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l message -d 'Show this message to visitors' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l dry-run -d 'Print the commands with their input, and run none'
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l force -d 'Switch on although visitors may not get the page'
-complete -c maintd -n "__fish_maintd_using_subcommand run" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand run" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l dry-run -d 'Print the commands with their input, without running them'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l force -d 'Switch on even if visitors may not get the page'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand run" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -s c -l config -d 'The configuration, in nginx\'s grammar; flags win over it. Without it /etc/maintd.conf, if that is there' -r -F
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -l backend -d 'The packet filter, the system\'s own unless another is named' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -l pf-syntax -d 'Which pf is to read them' -r -f -a "openbsd\t'OpenBSD\'s, which FreeBSD 15 takes too'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l pf-syntax -d 'The syntax of pf' -r -f -a "openbsd\t'OpenBSD\'s, which FreeBSD 15 takes too'
 freebsd14\t'FreeBSD\'s up to 14'"
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -l color -d 'When to colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -s v -l verbose -d 'Say more'
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -s q -l quiet -d 'Say nothing but errors'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s v -l verbose -d 'Log debug messages'
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -s q -l quiet -d 'Log errors only'
 complete -c maintd -n "__fish_maintd_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "serve" -d 'Answer every request with the maintenance page'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "check" -d 'Check the configuration, certificates and page, and tell every fault'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "check" -d 'Check the configuration, certificates and pages, and report all errors'
 complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "on" -d 'Move visitors to the page'
 complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "off" -d 'Move visitors back to the live site'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "status" -d 'Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "run" -d 'Switch on, run a command, and switch off however it ends'
-complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "rules" -d 'Print the packet filter\'s rules that the switch needs'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "status" -d 'Show whether the switch is on: exit status 0 on, 3 off, 4 partly, 1 unknown'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "run" -d 'Switch on, run a command, and switch off when it ends'
+complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "rules" -d 'Print the rules of the packet filter that the switch needs'
 complete -c maintd -n "__fish_maintd_using_subcommand help; and not __fish_seen_subcommand_from serve check on off status run rules help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,4 +1,4 @@
-//! What a certificate is good for, and until when.
+//! Checks of a certificate: its names, its validity, its chain.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,40 +11,40 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, SubjectAltName};
 
 use crate::config::server_name::ServerName;
-use crate::serve::tls::chain::{Chain, Listed};
+use crate::serve::tls::certificates::chain::{Chain, Listed};
 
 /// Access to the issuer's certificate (RFC 5280 4.2.2.1).
 const ID_AD_CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
 
-/// A certificate that is to be renewed before this is over should be told of.
+/// A certificate that expires earlier causes a warning.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
-/// What there is to say of a certificate.
+/// The findings about a certificate.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    /// Its names and its end.
+pub(crate) struct CertificateReport {
+    /// Its names and its expiry.
     pub(crate) summary: String,
-    /// What may become a trouble.
+    /// Problems of the certificate and its chain.
     pub(crate) warnings: Vec<String>,
-    /// The names that it is not for.
+    /// The names of the site that it does not cover.
     pub(crate) missing: Vec<String>,
-    /// Its key is of a kind that few clients support: a trouble where the site has no other certificate.
+    /// Few clients support its type of key: a problem if the site has no other certificate.
     pub(crate) few_clients: Option<String>,
 }
 
-/// Looks at the first certificate of a file, for the sake of these names, and at its chain.
+/// Checks the first certificate of a file for these names, and its chain.
 pub(crate) fn report(
     file: &Path,
     chain: &Chain,
     server_names: &[ServerName],
     now: SystemTime,
-) -> Option<Report> {
+) -> Option<CertificateReport> {
     let certificate = Certificate::from_der(chain.leaf().der()).ok()?;
     let names = names(&certificate);
     let file = file.display();
-    let own = validity(&certificate, now, "renew it");
+    let own = check_validity(&certificate, now, "renew it");
     let own = own.map(|what| format!("certificate \"{file}\" {what}"));
-    let of_chain = of_chain(chain, &certificate, now).into_iter();
+    let of_chain = check_chain(chain, &certificate, now).into_iter();
     let of_chain = of_chain.map(|what| format!("certificate \"{file}\": {what}"));
     let warnings = own.into_iter().chain(of_chain).collect();
     let lacks = |name: &&ServerName| !names.iter().any(|own| covers(own, &name.to_string()));
@@ -64,7 +64,7 @@ pub(crate) fn report(
     };
     let end = certificate.tbs_certificate().validity().not_after;
     let date = httpdate::fmt_http_date(end.to_system_time());
-    Some(Report {
+    Some(CertificateReport {
         summary: format!("certificate \"{file}\" is for {names} until {date}"),
         warnings,
         missing,
@@ -72,8 +72,8 @@ pub(crate) fn report(
     })
 }
 
-/// What is wrong with a certificate's time, or soon will be.
-fn validity(certificate: &Certificate, now: SystemTime, advice: &str) -> Option<String> {
+/// A problem of a certificate's validity period.
+fn check_validity(certificate: &Certificate, now: SystemTime, advice: &str) -> Option<String> {
     let validity = certificate.tbs_certificate().validity();
     let (start, end) = (
         validity.not_before.to_system_time(),
@@ -99,24 +99,24 @@ fn validity(certificate: &Certificate, now: SystemTime, advice: &str) -> Option<
     }
 }
 
-/// What is wrong with the certificates behind the first.
-fn of_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
+/// Problems of the certificates after the first.
+fn check_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
     let mut warnings = Vec::new();
     let named = |listed: &Listed| format!("\"{}\" (line {})", listed.subject(), listed.line);
     if !chain.is_sorted() {
         let order: Vec<_> = chain.path().map(named).collect();
         warnings.push(format!(
-            "its chain is in the wrong order; it is sent in the right one: {}",
+            "its chain is in the wrong order; it is sent in the correct one: {}",
             order.join(", ")
         ));
     }
-    let advice = "replace it by a later one of its authority";
+    let advice = "replace it with a newer one from its authority";
     for listed in chain.path().skip(1) {
         let issuer = Certificate::from_der(listed.der()).ok();
         if listed.is_self_issued() {
-            let what = "is the root, which clients have themselves; delete it";
+            let what = "is the root, which clients already have; delete it";
             warnings.push(format!("{} {what}", named(listed)));
-        } else if let Some(what) = issuer.and_then(|issuer| validity(&issuer, now, advice)) {
+        } else if let Some(what) = issuer.and_then(|issuer| check_validity(&issuer, now, advice)) {
             warnings.push(format!("{} {what}", named(listed)));
         }
     }
@@ -126,11 +126,11 @@ fn of_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
     }
     for [line, first] in chain.repeated() {
         warnings.push(format!(
-            "the certificate of line {first} is there twice, again in line {line}; delete that one"
+            "line {line} repeats the certificate of line {first}; delete it"
         ));
     }
-    // The issuer of an intermediate certificate is mostly a root, which is not sent. That of a server's certificate is rarely
-    // one, and which it is cannot be known here.
+    // The issuer of an intermediate certificate is usually a root, which is not sent. The issuer of a server certificate is
+    // rarely one.
     if chain.path().nth(1).is_none() && !chain.leaf().is_self_issued() {
         let from = issuer_url(leaf).map_or_else(String::new, |url| format!(" from {url}"));
         warnings.push(format!(
@@ -141,7 +141,7 @@ fn of_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
     warnings
 }
 
-/// Where the certificate of the issuer is to be had (RFC 5280 4.2.2.1).
+/// The URL of the issuer's certificate (RFC 5280 4.2.2.1).
 fn issuer_url(certificate: &Certificate) -> Option<String> {
     let extension = certificate
         .tbs_certificate()
@@ -156,7 +156,7 @@ fn issuer_url(certificate: &Certificate) -> Option<String> {
     urls.find(|url| url.starts_with("http"))
 }
 
-/// The names of a certificate's subject (RFC 5280 4.2.1.6); the common name is none (RFC 9525 2).
+/// The subject alternative names (RFC 5280 4.2.1.6). The common name is not used (RFC 9525 2).
 fn names(certificate: &Certificate) -> Vec<String> {
     let Ok(Some((_, names))) = certificate
         .tbs_certificate()
@@ -167,7 +167,10 @@ fn names(certificate: &Certificate) -> Vec<String> {
     names.0.iter().filter_map(name).collect()
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "no other kind is a host's")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other types do not name a host"
+)]
 fn name(name: &GeneralName) -> Option<String> {
     match name {
         GeneralName::DnsName(name) => Some(name.to_string()),
@@ -181,26 +184,25 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// Whether a certificate's name is good for a server's: a star stands for one label (RFC 9525 6.3). A server name with a
-/// star of its own needs the same star, and `_` and the empty name are nobody's.
+/// Whether a certificate's name covers a server name: a wildcard is one label (RFC 9525 6.3). A wildcard server name needs the
+/// same wildcard; `_` and the empty name need none.
 fn covers(own: &str, server_name: &str) -> bool {
     let server_name = server_name.strip_prefix('.').unwrap_or(server_name);
     if matches!(server_name, "" | "_") || own.eq_ignore_ascii_case(server_name) {
         return true;
     }
     let rest = own.strip_prefix("*.");
-    let behind = server_name.split_once('.').map(|(_, behind)| behind);
-    rest.zip(behind)
-        .is_some_and(|(rest, behind)| rest.eq_ignore_ascii_case(behind))
+    let parent = server_name.split_once('.').map(|(_, parent)| parent);
+    rest.zip(parent)
+        .is_some_and(|(rest, parent)| rest.eq_ignore_ascii_case(parent))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_one_label() {
+    fn a_wildcard_is_one_label() {
         for (own, name) in [
             ("a.example", "A.example"),
             ("*.a.example", "b.a.example"),
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_end_are_told_and_what_is_missing_is_warned_of() {
+    fn names_and_expiry_are_reported_and_uncovered_names_are_warnings() {
         let file = Path::new("/etc/cert.pem");
         let names = ["a.example", "*.b.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
         let mut parameters = rcgen::CertificateParams::new(names).unwrap();
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn each_certificate_of_the_chain_has_its_time() {
+    fn the_validity_of_each_certificate_of_the_chain_is_checked() {
         let file = Path::new("/etc/cert.pem");
         let make = |name: &str, years: [i32; 2]| {
             let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
@@ -298,7 +300,7 @@ mod tests {
             (
                 "Fri, 01 Jun 2029 00:00:00 GMT",
                 Some(
-                    ": \"CN=intermediate\" (line 11) expired on Mon, 01 Jan 2029 00:00:00 GMT; replace it by a later one of its authority",
+                    ": \"CN=intermediate\" (line 11) expired on Mon, 01 Jan 2029 00:00:00 GMT; replace it with a newer one from its authority",
                 ),
             ),
         ] {
@@ -311,16 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_there_twice_is_warned_of_as_that() {
+    fn a_duplicate_certificate_is_a_warning() {
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
         let listed = [1, 11].map(|line| Listed::new(line, made.cert.der()).unwrap());
         let chain = Chain::new(listed.into()).unwrap();
         let report = report(Path::new("a.pem"), &chain, &[], SystemTime::now()).unwrap();
         assert_eq!(
             report.warnings,
-            [
-                "certificate \"a.pem\": the certificate of line 1 is there twice, again in line 11; delete that one"
-            ]
+            ["certificate \"a.pem\": line 11 repeats the certificate of line 1; delete it"]
         );
     }
 }

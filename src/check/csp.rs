@@ -1,27 +1,26 @@
-//! Content-Security-Policy: the sources that a policy lacks for a page's own inline scripts and styles (CSP Level 3).
+//! Content-Security-Policy: the missing sources for the inline scripts and styles of a page (CSP Level 3).
 
 use crate::config::server_name::ServerName;
-use crate::html;
-use crate::html::Tag;
+use crate::html::{self, Tag};
 use crate::tls_provider;
 
-/// What a policy lacks for a page to work.
+/// Sources that a policy lacks, so that it blocks a part of the page.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Lack {
-    /// What is blocked.
+pub(crate) struct MissingSources {
+    /// The blocked part.
     pub(crate) what: &'static str,
-    /// The directive to which the sources are to be added.
+    /// The directive that needs the sources.
     pub(crate) directive: &'static str,
-    /// The policy does not have that directive: the sources of `default-src`, which a new one has to repeat.
+    /// The policy has no such directive: the sources of `default-src`, which the new directive must repeat.
     inherited: Option<Vec<String>>,
-    /// The sources to add.
+    /// The missing sources.
     pub(crate) sources: Vec<String>,
-    /// Some of the code has no hash: its bytes change with what is announced, or are not UTF-8.
+    /// Some of the code has no hash: it has placeholders, or is not UTF-8.
     pub(crate) has_unhashable: bool,
 }
 
-impl Lack {
-    /// What to do, where sources help.
+impl MissingSources {
+    /// The advice, if sources are missing.
     pub(crate) fn advice(&self) -> Option<String> {
         let (directive, sources) = (self.directive, self.sources.join(" "));
         if sources.is_empty() {
@@ -45,9 +44,9 @@ pub(crate) struct Origins<'a> {
     pub(crate) has_tls: bool,
 }
 
-/// A kind of inline code.
+/// A type of inline code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum InlineKind {
     Script,
     Style,
     /// An attribute such as `onclick`.
@@ -56,7 +55,7 @@ enum Kind {
     StyleAttribute,
 }
 
-impl Kind {
+impl InlineKind {
     const fn what(self) -> &'static str {
         match self {
             Self::Script | Self::ScriptAttribute => "inline script",
@@ -64,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// The directives that govern it: the first of them that a policy has.
+    /// The directives that apply, in order of precedence.
     const fn directives(self) -> [&'static str; 3] {
         match self {
             Self::Script => ["script-src-elem", "script-src", "default-src"],
@@ -74,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// The directive of its own that takes the place of `default-src`.
+    /// The directive that replaces `default-src` for it.
     const fn own_directive(self) -> &'static str {
         self.directives()[1]
     }
@@ -90,26 +89,26 @@ impl Kind {
 
 /// Inline code of a page.
 struct Inline {
-    kind: Kind,
+    kind: InlineKind,
     nonce: Option<String>,
-    /// The source that allows it, where it has one.
+    /// The hash source that allows it, if it has one.
     hash: Option<String>,
 }
 
-/// What the policies of a page lack: those that are sent as fields, and those of its own `<meta>` elements. The page is
-/// given as the browser decodes it; `is_fixed` returns whether code is the same in every answer.
-pub(crate) fn lacks<'a>(
+/// The missing sources of a page's policies: those of header fields and of its `<meta>` elements. The page is given as the
+/// browser decodes it. `is_fixed` returns whether code is the same in every answer.
+pub(crate) fn missing_sources<'a>(
     page: &str,
     fields: impl Iterator<Item = &'a str>,
     is_fixed: impl Fn(&str) -> bool,
-) -> Vec<Lack> {
+) -> Vec<MissingSources> {
     let tags: Vec<Tag<'_>> = html::tags(page.as_bytes()).collect();
     let own = tags.iter().filter_map(policy);
     let fields: Vec<&str> = fields.collect();
     let all: Vec<String> = fields.iter().map(ToString::to_string).chain(own).collect();
-    let mut lacks: Vec<Lack> = Vec::new();
+    let mut missing: Vec<MissingSources> = Vec::new();
     if all.is_empty() {
-        return lacks;
+        return missing;
     }
     let code: Vec<Inline> = tags.iter().flat_map(|tag| inline(tag, &is_fixed)).collect();
     for policy in all.iter().flat_map(|list| policies(list)) {
@@ -117,25 +116,25 @@ pub(crate) fn lacks<'a>(
             if let Some((directive, sources)) = sources(policy, &inline.kind.directives())
                 && !allows(&sources, inline)
             {
-                add(&mut lacks, directive, &sources, inline);
+                add(&mut missing, directive, &sources, inline);
             }
         }
     }
     let is_script = |tag: &Tag<'_>| tag.is("script") && is_executed(tag);
     if tags.iter().any(is_script) || code.iter().any(|inline| inline.kind.is_script()) {
-        lacks.extend(lacks_in_sandbox(&fields, "scripts", "allow-scripts"));
+        missing.extend(missing_in_sandbox(&fields, "scripts", "allow-scripts"));
     }
-    lacks
+    missing
 }
 
-/// What the directive `sandbox` lacks. That of a `<meta>` element is ignored (CSP Level 3, 3.3).
-fn lacks_in_sandbox(fields: &[&str], what: &'static str, flag: &str) -> Option<Lack> {
+/// The missing flag of the directive `sandbox`. That of a `<meta>` element is ignored (CSP Level 3, 3.3).
+fn missing_in_sandbox(fields: &[&str], what: &'static str, flag: &str) -> Option<MissingSources> {
     let is_denied = |policy: &str| {
         let flags = sources(policy, &["sandbox"]);
         flags.is_some_and(|(_, flags)| !flags.iter().any(|it| it.eq_ignore_ascii_case(flag)))
     };
     let mut policies = fields.iter().flat_map(|list| policies(list));
-    policies.any(is_denied).then(|| Lack {
+    policies.any(is_denied).then(|| MissingSources {
         what,
         directive: "sandbox",
         inherited: None,
@@ -144,15 +143,15 @@ fn lacks_in_sandbox(fields: &[&str], what: &'static str, flag: &str) -> Option<L
     })
 }
 
-/// What the policies of the embedded page lack beside that: its script asks the site whether it is back.
-pub(crate) fn lacks_requests<'a>(
+/// The missing sources for the requests of the embedded page: its script polls the site.
+pub(crate) fn missing_for_requests<'a>(
     fields: impl Iterator<Item = &'a str>,
     origins: Origins<'_>,
-) -> Vec<Lack> {
+) -> Vec<MissingSources> {
     let fields: Vec<&str> = fields.collect();
     let blocking = |policy: &'a str| {
         let (directive, sources) = sources(policy, &["connect-src", "default-src"])?;
-        (!origins.are_in(&sources)).then(|| Lack {
+        (!origins.are_in(&sources)).then(|| MissingSources {
             what: "requests",
             directive: "connect-src",
             inherited: (directive == "default-src").then(|| inherited(&sources)),
@@ -162,19 +161,19 @@ pub(crate) fn lacks_requests<'a>(
     };
     let mut policies = fields.iter().flat_map(|list| policies(list));
     let of_sources = policies.find_map(blocking);
-    // Without it the page has an origin that is not its site's.
-    let of_sandbox = lacks_in_sandbox(&fields, "requests", "allow-same-origin");
+    // Without the flag the page has an opaque origin.
+    let of_sandbox = missing_in_sandbox(&fields, "requests", "allow-same-origin");
     of_sources.into_iter().chain(of_sandbox).collect()
 }
 
 impl Origins<'_> {
-    /// Whether sources allow requests of the site's pages to any path of the same origin (CSP Level 3, 6.7.2.8).
+    /// Whether sources allow requests to every path of the page's origin (CSP Level 3, 6.7.2.8).
     fn are_in(&self, sources: &[&str]) -> bool {
         let has = |text: &str| sources.iter().any(|it| it.eq_ignore_ascii_case(text));
         if has("'self'") || has("*") || has("http:") || has("https:") && self.has_tls {
             return true;
         }
-        // The name of a site for requests without one, or with any, is no host.
+        // The empty name and `_` are not host names.
         let hosts: Vec<String> = self.names.iter().map(ToString::to_string).collect();
         let mut hosts = hosts
             .iter()
@@ -184,7 +183,7 @@ impl Origins<'_> {
             && hosts.all(|host| sources.iter().any(|source| self.is_host(source, host)))
     }
 
-    /// Whether a source is a host, and that of this `server_name`, on a port of the web.
+    /// Whether a source is the host of this `server_name`, on port 80 or 443.
     fn is_host(&self, source: &str, server_name: &str) -> bool {
         let source = source.to_ascii_lowercase();
         let source = match source.split_once("://") {
@@ -201,7 +200,7 @@ impl Origins<'_> {
         if !path.is_empty() || !matches!(port, "" | "*" | "80" | "443") {
             return false;
         }
-        // A star stands for one or more labels, in both.
+        // A wildcard is one or more labels, in both.
         host == server_name
             || host.strip_prefix('*').is_some_and(|end| {
                 end.starts_with('.') && !server_name.starts_with('.') && server_name.ends_with(end)
@@ -209,19 +208,19 @@ impl Origins<'_> {
     }
 }
 
-/// The sources of `default-src` that a directive in its place has to repeat.
+/// The sources of `default-src` that a directive in its place must repeat.
 fn inherited(sources: &[&str]) -> Vec<String> {
     let is_source = |source: &&&str| !source.eq_ignore_ascii_case("'none'");
     let sources = sources.iter().filter(is_source);
     sources.map(ToString::to_string).collect()
 }
 
-/// The policies of a field, between commas (RFC 9110 5.3); each of them must allow what is to work.
+/// The policies of a field, separated by commas (RFC 9110 5.3). All of them apply.
 fn policies(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
 }
 
-/// The policy in a `<meta>` element.
+/// The policy of a `<meta>` element.
 fn policy(tag: &Tag<'_>) -> Option<String> {
     let name = tag.value("http-equiv").filter(|_| tag.is("meta"))?;
     let content = tag.value("content")?;
@@ -232,7 +231,7 @@ fn policy(tag: &Tag<'_>) -> Option<String> {
 /// The inline code of an element.
 fn inline(tag: &Tag<'_>, is_fixed: &impl Fn(&str) -> bool) -> Vec<Inline> {
     let hash = |code: &str| {
-        // What the parser makes of line ends is hashed (HTML Standard, 13.2.3.5).
+        // The hash is that of normalized line ends (HTML Standard, 13.2.3.5).
         let code = code.replace("\r\n", "\n").replace('\r', "\n");
         let is_decoded = !code.contains(char::REPLACEMENT_CHARACTER);
         let hash =
@@ -244,15 +243,19 @@ fn inline(tag: &Tag<'_>, is_fixed: &impl Fn(&str) -> bool) -> Vec<Inline> {
     let text = String::from_utf8_lossy(tag.text);
     if (is_script || tag.is("style")) && !text.is_empty() {
         all.push(Inline {
-            kind: if is_script { Kind::Script } else { Kind::Style },
+            kind: if is_script {
+                InlineKind::Script
+            } else {
+                InlineKind::Style
+            },
             nonce: tag.value("nonce").map(|nonce| nonce.into_owned()),
             hash: hash(&text),
         });
     }
     for name in tag.attribute_names() {
         let kind = match name.as_str() {
-            "style" => Kind::StyleAttribute,
-            name if name.starts_with("on") => Kind::ScriptAttribute,
+            "style" => InlineKind::StyleAttribute,
+            name if name.starts_with("on") => InlineKind::ScriptAttribute,
             _ => continue,
         };
         all.push(Inline {
@@ -264,7 +267,7 @@ fn inline(tag: &Tag<'_>, is_fixed: &impl Fn(&str) -> bool) -> Vec<Inline> {
     all
 }
 
-/// A script that browsers run, and no data in a script element.
+/// A script that browsers execute, not a data block.
 fn is_executed(tag: &Tag<'_>) -> bool {
     let kind = tag.value("type").unwrap_or_default().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -298,7 +301,7 @@ fn allows(sources: &[&str], inline: &Inline) -> bool {
         };
         sources.iter().any(head)
     };
-    // SHA-384 and SHA-512 are not computed here; a policy that has them is taken as right.
+    // SHA-384 and SHA-512 are not computed; a policy with them is accepted.
     if begins("'sha384-") || begins("'sha512-") {
         return true;
     }
@@ -311,7 +314,7 @@ fn allows(sources: &[&str], inline: &Inline) -> bool {
     {
         return true;
     }
-    // The alphabet of URLs means the same.
+    // The URL-safe alphabet is equivalent.
     let is_it = |source: &&str, hash: &str| {
         source.replace('-', "+").replace('_', "/") == hash.replace('-', "+")
     };
@@ -319,33 +322,38 @@ fn allows(sources: &[&str], inline: &Inline) -> bool {
         && (inline.hash.as_ref()).is_some_and(|hash| sources.iter().any(|it| is_it(it, hash)))
 }
 
-/// Adds what one piece of code lacks.
-fn add(lacks: &mut Vec<Lack>, directive: &'static str, present: &[&str], inline: &Inline) {
+/// Adds the missing sources of one piece of code.
+fn add(
+    missing: &mut Vec<MissingSources>,
+    directive: &'static str,
+    present: &[&str],
+    inline: &Inline,
+) {
     let what = inline.kind.what();
     let (directive, inherited) = match directive {
         "default-src" => (inline.kind.own_directive(), Some(inherited(present))),
         directive => (directive, None),
     };
-    let is_it = |lack: &Lack| {
-        (lack.what, lack.directive) == (what, directive) && lack.inherited == inherited
+    let is_it = |one: &MissingSources| {
+        (one.what, one.directive) == (what, directive) && one.inherited == inherited
     };
-    let known = lacks.iter().position(is_it);
+    let known = missing.iter().position(is_it);
     let at = known.unwrap_or_else(|| {
-        lacks.push(Lack {
+        missing.push(MissingSources {
             what,
             directive,
             inherited,
             sources: Vec::new(),
             has_unhashable: false,
         });
-        lacks.len() - 1
+        missing.len() - 1
     });
-    let lack = &mut lacks[at];
-    lack.has_unhashable |= inline.hash.is_none();
+    let one = &mut missing[at];
+    one.has_unhashable |= inline.hash.is_none();
     let keyword = Some("'unsafe-hashes'".to_owned()).filter(|_| inline.kind.is_attribute());
     for source in keyword.into_iter().chain(inline.hash.clone()) {
-        if !lack.sources.contains(&source) && !present.contains(&source.as_str()) {
-            lack.sources.push(source);
+        if !one.sources.contains(&source) && !present.contains(&source.as_str()) {
+            one.sources.push(source);
         }
     }
 }
@@ -370,7 +378,6 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -379,20 +386,20 @@ mod tests {
     const SCRIPT: &str = "'sha256-fAykeVtMdNkI1HHB9qJ8FuP0zXuemFSJMhJfGV6pZng='";
     const STYLE: &str = "'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='";
 
-    /// What is to be added to each directive.
+    /// The advice for each directive.
     fn advice(page: &str, policy: &str) -> Vec<String> {
-        let lacks = lacks(page, [policy].into_iter(), |code| !code.contains("{{"));
-        let in_words = |lack: &Lack| {
-            let more = if lack.has_unhashable { " ?" } else { "" };
-            lack.advice().unwrap_or_default() + more
+        let missing = missing_sources(page, [policy].into_iter(), |code| !code.contains("{{"));
+        let in_words = |one: &MissingSources| {
+            let more = if one.has_unhashable { " ?" } else { "" };
+            one.advice().unwrap_or_default() + more
         };
-        lacks.iter().map(in_words).collect()
+        missing.iter().map(in_words).collect()
     }
 
     #[test]
-    fn what_a_policy_blocks_is_listed_with_the_hashes_that_allow_it() {
+    fn blocked_code_is_listed_with_the_hashes_that_allow_it() {
         let script = format!("add {SCRIPT} to script-src");
-        // A directive of its own takes the place of default-src, so its sources are repeated.
+        // The new directive replaces default-src, so its sources are repeated.
         let instead = |inherited: &str| {
             let style = format!("add \"style-src {inherited}{STYLE}\"");
             vec![style, format!("add \"script-src {inherited}{SCRIPT}\"")]
@@ -525,7 +532,7 @@ mod tests {
         }
     }
 
-    /// The advice about requests of the embedded page, on a site with these names.
+    /// The advice for the requests of the embedded page, on a site with these names.
     fn advice_about_requests(server_names: &str, has_tls: bool, policy: &str) -> Vec<String> {
         let names = server_names.split_ascii_whitespace();
         let names: Vec<ServerName> = names.map(|name| name.parse().unwrap()).collect();
@@ -533,8 +540,8 @@ mod tests {
             names: &names,
             has_tls,
         };
-        let lacks = lacks_requests([policy].into_iter(), origins);
-        lacks.iter().filter_map(Lack::advice).collect()
+        let missing = missing_for_requests([policy].into_iter(), origins);
+        missing.iter().filter_map(MissingSources::advice).collect()
     }
 
     const ADD_SELF: &str = "add 'self' to connect-src";

@@ -1,19 +1,17 @@
-//! Checks of the pages that sites send: placeholders, charset, references, Content-Security-Policy.
+//! Checks of the pages: placeholders, charset, references, Content-Security-Policy.
 
 use std::collections::HashSet;
 
-use crate::check::csp;
-use crate::check::csp::Origins;
+use crate::check::csp::{self, Origins};
 use crate::check::references;
-use crate::config::server_name::Hosts;
+use crate::config::server_name::VirtualHosts;
 use crate::config::{Config, Endpoint, PageSource, SiteConfig};
-use crate::serve::answer::charset;
-use crate::serve::answer::charset::Remark;
+use crate::serve::answer::charset::{self, CharsetDifference};
 use crate::serve::answer::load::{PageFiles, Source};
-use crate::template;
-use crate::template::Escape;
+use crate::serve::answer::media_type;
+use crate::template::{self, Escape};
 
-/// What was found, each once, however many sites have the page.
+/// The findings, each once, even if several sites have the page.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) summaries: Vec<String>,
@@ -36,7 +34,7 @@ impl Findings {
 }
 
 /// Checks the pages of all sites.
-pub(crate) fn check(config: &Config, library: &PageFiles) -> Findings {
+pub(crate) fn check(config: &Config, pages: &PageFiles) -> Findings {
     let mut findings = Findings::default();
     for (number, site) in (0..).zip(&config.sites) {
         let is_at = |endpoint: &Endpoint| endpoint.hosts.sites().contains(&number);
@@ -45,10 +43,10 @@ pub(crate) fn check(config: &Config, library: &PageFiles) -> Findings {
             names: &site.names,
             has_tls: secure.any(is_at),
         };
-        for source in library.sources(site) {
+        for source in pages.sources(site).all() {
             check_placeholders(&mut findings, config, &source);
             check_charset(&mut findings, site, &source);
-            if Escape::of(source.media_type) == Escape::Html {
+            if media_type::escape(source.media_type) == Escape::Html {
                 check_markup(&mut findings, config, site, origins, &source);
             }
         }
@@ -56,7 +54,7 @@ pub(crate) fn check(config: &Config, library: &PageFiles) -> Findings {
     findings
 }
 
-/// A page as messages name it.
+/// The name of a page in messages.
 fn name(site: &SiteConfig, source: &Source<'_>) -> String {
     match (source.path, &site.page) {
         (Some(path), _) => format!("page \"{}\"", path.display()),
@@ -65,16 +63,16 @@ fn name(site: &SiteConfig, source: &Source<'_>) -> String {
     }
 }
 
-/// Checks the placeholders of files; those of a text are checked where the configuration is read.
+/// Checks the placeholders of files. Those of a text are checked by the reader of the configuration.
 fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<'_>) {
     let Some(path) = source.path.filter(|_| config.placeholders) else {
         return;
     };
     let path = path.display();
     if charset::is_utf_16(source.bytes) {
-        if template::are_in(charset::text(source.bytes).as_bytes()) {
+        if template::has_placeholders(charset::text(source.bytes).as_bytes()) {
             findings.warn(format!(
-                "page \"{path}\" is UTF-16, in which no placeholder is filled; save it as UTF-8"
+                "page \"{path}\" is UTF-16, in which placeholders are not filled; save it as UTF-8"
             ));
         }
         return;
@@ -86,13 +84,13 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
 
 fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>) {
     // JSON has no charset, and the embedded page is always sent as UTF-8.
-    if Escape::of(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
+    if media_type::escape(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
         return;
     }
     let name = name(site, source);
-    match charset::remark(source.bytes, source.media_type, site.charset.as_deref()) {
-        Some(Remark::Wrong(what)) => findings.warn(format!("{name} {what}")),
-        Some(Remark::Other(what)) => findings.summarize(format!("{name} {what}")),
+    match charset::compare(source.bytes, source.media_type, site.charset.as_deref()) {
+        Some(CharsetDifference::Contradiction(what)) => findings.warn(format!("{name} {what}")),
+        Some(CharsetDifference::NotUtf8(what)) => findings.summarize(format!("{name} {what}")),
         None => {}
     }
 }
@@ -106,28 +104,28 @@ fn check_markup(
 ) {
     let name = name(site, source);
     let page = charset::text(source.bytes);
-    let own = Hosts::all(std::iter::once(site.names.as_slice()));
-    for target in references::of_page(&page, |host| own.find(host.as_bytes()).is_some()) {
+    let own = VirtualHosts::all(std::iter::once(site.names.as_slice()));
+    for target in references::find(&page, |host| own.find(host.as_bytes()).is_some()) {
         findings.warn(format!(
-            "{name} wants \"{target}\" from this site, which gets 503 too; put it into the page"
+            "{name} refers to \"{target}\" on this site, which is answered with 503 too; embed it in the page"
         ));
     }
     let is_policy = |name: &str| name.eq_ignore_ascii_case("content-security-policy");
     let fields = site.headers.iter().filter(|(name, _)| is_policy(name));
     let policies = fields.map(|(_, policy)| policy.as_str());
     let is_filled = config.placeholders && !charset::is_utf_16(source.bytes);
-    let mut lacks = csp::lacks(&page, policies.clone(), |code| {
-        !(is_filled && template::are_in(code.as_bytes()))
+    let mut missing = csp::missing_sources(&page, policies.clone(), |code| {
+        !(is_filled && template::has_placeholders(code.as_bytes()))
     });
     if site.page == PageSource::Embedded {
-        lacks.extend(csp::lacks_requests(policies, origins));
+        missing.extend(csp::missing_for_requests(policies, origins));
     }
-    for lack in lacks {
-        let what = lack.what;
-        let mut advice = Vec::from_iter(lack.advice());
-        if lack.has_unhashable {
+    for sources in missing {
+        let what = sources.what;
+        let mut advice = Vec::from_iter(sources.advice());
+        if sources.has_unhashable {
             advice.push(format!(
-                "take placeholders, and letters that are not UTF-8, out of its {what}, so that it has a hash"
+                "remove placeholders and bytes that are not UTF-8 from its {what}, so that it has a hash"
             ));
         }
         findings.warn(format!(

@@ -1,9 +1,8 @@
-//! What a page fetches from its own site: all of it gets the 503 too.
+//! References of a page to its own site: requests for them are answered with 503 too.
 
-use crate::html;
-use crate::html::Tag;
+use crate::html::{self, Tag};
 
-/// The attributes of elements whose URL a browser fetches by itself.
+/// The attributes whose URL a browser fetches without the user.
 const ATTRIBUTES: [(&str, &str); 17] = [
     ("img", "src"),
     ("script", "src"),
@@ -17,7 +16,7 @@ const ATTRIBUTES: [(&str, &str); 17] = [
     ("embed", "src"),
     ("object", "data"),
     ("body", "background"),
-    // SVG within HTML.
+    // SVG in HTML.
     ("image", "href"),
     ("image", "xlink:href"),
     ("use", "href"),
@@ -25,7 +24,7 @@ const ATTRIBUTES: [(&str, &str); 17] = [
     ("script", "href"),
 ];
 
-/// The kinds of `<link>` that a browser fetches by itself; others, such as `canonical` and `alternate`, only name something
+/// The types of `<link>` that a browser fetches without the user; others, such as `canonical` and `alternate`, are not fetched
 /// (HTML Standard, 4.6.7).
 const FETCHED_LINKS: [&str; 9] = [
     "stylesheet",
@@ -39,17 +38,17 @@ const FETCHED_LINKS: [&str; 9] = [
     "prefetch",
 ];
 
-/// The references of a page to files of its own site, which has these hosts, in their order, each once.
-pub(crate) fn of_page(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<String> {
+/// The references of a page to its own site, in their order, each once. `is_own_host` returns whether the site has a host name.
+pub(crate) fn find(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<String> {
     let tags: Vec<Tag<'_>> = html::tags(page.as_bytes()).collect();
     let base = tags
         .iter()
         .filter(|tag| tag.is("base"))
         .find_map(|tag| tag.value("href"));
-    // Relative ones start there.
+    // The base of relative references.
     let is_base_own = base.is_none_or(|base| is_own(&base, true, &is_own_host));
     let mut found: Vec<String> = Vec::new();
-    for target in tags.iter().flat_map(of_tag) {
+    for target in tags.iter().flat_map(references_of) {
         let target = target.trim();
         if is_own(target, is_base_own, &is_own_host) && !found.iter().any(|other| other == target) {
             found.push(target.to_owned());
@@ -58,8 +57,8 @@ pub(crate) fn of_page(page: &str, is_own_host: impl Fn(&str) -> bool) -> Vec<Str
     found
 }
 
-/// What an element fetches from any site.
-fn of_tag(tag: &Tag<'_>) -> Vec<String> {
+/// The URLs that an element fetches, from any site.
+fn references_of(tag: &Tag<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let value = |attribute| tag.value(attribute).map(|value| value.into_owned());
     for (element, attribute) in ATTRIBUTES {
@@ -90,36 +89,36 @@ fn of_tag(tag: &Tag<'_>) -> Vec<String> {
         );
     }
     if tag.is("style") {
-        found.extend(of_style(&String::from_utf8_lossy(tag.text)));
+        found.extend(style_urls(&String::from_utf8_lossy(tag.text)));
     }
-    found.extend(value("style").iter().flat_map(|style| of_style(style)));
+    found.extend(value("style").iter().flat_map(|style| style_urls(style)));
     found
 }
 
-/// The URLs of a `srcset`, which may have commas in them (HTML Standard, 4.8.4.2.1).
+/// The URLs of a `srcset`, which may contain commas (HTML Standard, 4.8.4.2.1).
 fn candidates(list: &str) -> Vec<String> {
     let mut found = Vec::new();
     let is_between = |letter: char| letter.is_ascii_whitespace() || letter == ',';
     let mut rest = list.trim_start_matches(is_between);
     while !rest.is_empty() {
         let end = rest.find(|letter: char| letter.is_ascii_whitespace());
-        let (url, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let (url, after) = rest.split_at(end.unwrap_or(rest.len()));
         let bare = url.trim_end_matches(',');
         found.push(bare.to_owned());
-        // Its size, up to the next comma.
+        // The descriptor ends at the next comma.
         let has_size = bare.len() == url.len();
-        let behind = if has_size {
-            behind.split_once(',').map_or("", |(_, behind)| behind)
+        let after = if has_size {
+            after.split_once(',').map_or("", |(_, after)| after)
         } else {
-            behind
+            after
         };
-        rest = behind.trim_start_matches(is_between);
+        rest = after.trim_start_matches(is_between);
     }
     found
 }
 
-/// The URLs of a style: `url(...)`, and what `@import` and `image-set` name by a string.
-fn of_style(style: &str) -> Vec<String> {
+/// The URLs of a style sheet: `url(...)`, and the strings of `@import` and `image-set`.
+fn style_urls(style: &str) -> Vec<String> {
     let style = without_comments(style);
     let lower = style.to_ascii_lowercase();
     let mut found: Vec<(usize, String)> = Vec::new();
@@ -146,12 +145,12 @@ fn without_comments(style: &str) -> String {
     while let Some((before, comment)) = rest.split_once("/*") {
         bare.push_str(before);
         bare.push(' ');
-        rest = comment.split_once("*/").map_or("", |(_, behind)| behind);
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
     }
     bare + rest
 }
 
-/// Whether the browser would ask this site for a URL. One that holds its data itself, or is of another scheme, it does not.
+/// Whether a browser requests a URL from this site; not for `data:` and other schemes.
 fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> bool {
     let url = url.trim();
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
@@ -160,7 +159,7 @@ fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> 
         scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
             && scheme.chars().all(is_letter)
     };
-    let behind = match scheme.filter(is_scheme) {
+    let hierarchy = match scheme.filter(is_scheme) {
         None => url,
         Some(scheme)
             if ["http", "https"]
@@ -171,13 +170,13 @@ fn is_own(url: &str, is_base_own: bool, is_own_host: &impl Fn(&str) -> bool) -> 
         }
         Some(_) => return false,
     };
-    match behind.strip_prefix("//") {
+    match hierarchy.strip_prefix("//") {
         Some(rest) => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let place = authority.rsplit('@').next().unwrap_or_default();
-            let (host, port) = match place.rsplit_once(':') {
+            let host_port = authority.rsplit('@').next().unwrap_or_default();
+            let (host, port) = match host_port.rsplit_once(':') {
                 Some((host, port)) if !port.ends_with(']') => (host, port),
-                Some(_) | None => (place, ""),
+                Some(_) | None => (host_port, ""),
             };
             !host.is_empty() && matches!(port, "" | "80" | "443") && is_own_host(host)
         }
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
 
     fn found(page: &str) -> Vec<String> {
-        of_page(page, |host| host.eq_ignore_ascii_case("own.example"))
+        find(page, |host| host.eq_ignore_ascii_case("own.example"))
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What is wrong with the arguments, in our words.
+//! Errors of the arguments as one-line messages.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// clap's several lines as one of ours.
+/// The error of clap as one line.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "an enum of others that may grow"
+    reason = "the enums are non-exhaustive"
 )]
-pub(crate) fn fault(error: &clap::Error) -> String {
+pub(crate) fn message(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
@@ -57,7 +57,6 @@ pub(crate) fn fault(error: &clap::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use clap::Parser as _;
 
@@ -65,7 +64,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn wrong_arguments_are_told_in_one_line() {
+    fn an_error_is_one_line() {
         for (arguments, expected) in [
             (
                 &["run"][..],
@@ -90,7 +89,7 @@ mod tests {
             (&[], "no command; see \"maintd --help\""),
             (
                 &["serve", "--listen", "x"],
-                "wrong value \"x\" for --listen: not a place to listen on; write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH",
+                "wrong value \"x\" for --listen: not a listen address; write PORT for all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH",
             ),
             (
                 &["serve", "--listen"],
@@ -102,7 +101,7 @@ mod tests {
             ),
         ] {
             let error = Cli::try_parse_from(["maintd"].iter().chain(arguments)).unwrap_err();
-            assert_eq!(fault(&error), expected);
+            assert_eq!(message(&error), expected);
         }
     }
 }

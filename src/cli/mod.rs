@@ -11,29 +11,59 @@ use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::check;
-use crate::error::Error;
-use crate::logger;
-use crate::logger::Color;
-
 use crate::cli::serve::Flags;
+use crate::error::Error;
+use crate::logger::{self, Color};
 use crate::switch::Tools;
+
+const EXAMPLES: &str = "\
+Examples:
+  maintd serve                         answer on 127.0.0.1:8080 and, with TLS, on 8443
+  maintd on --for 2h                   move all visitors to the page
+  maintd off                           move them back
+  maintd run -- ./upgrade.sh           both, around a command
+
+See maintd(8) and maintd.conf(5).";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  maintd serve --listen 80 --page sorry.html
+  maintd serve --tls-listen 443 --cert cert.pem --key key.pem
+  maintd serve -c maintd.conf";
+
+const ON_EXAMPLES: &str = "\
+Examples:
+  maintd on --until 21:00 --message \"We install new disks.\"
+  maintd on --except 192.0.2.10        for all but this address
+  maintd on 198.51.100.0/24            for this network only
+  maintd on --dry-run                  print the commands only";
+
+const OFF_EXAMPLES: &str = "\
+Examples:
+  maintd off
+  maintd off --dry-run                 print the commands only";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  maintd run --for 10m -- ./upgrade.sh --yes
+  maintd run --except 192.0.2.10 -- sh -c 'make install && service app restart'";
 
 /// The maintenance daemon: answers every HTTP and HTTPS request with a 503 page.
 #[derive(Debug, Parser)]
-#[command(name = "maintd", version, max_term_width = 100)]
+#[command(name = "maintd", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Say more
+    /// Log debug messages
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
-    /// Say nothing but errors
+    /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// When to colour messages
+    /// Colour messages
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
 }
@@ -42,26 +72,30 @@ struct Cli {
 enum Command {
     /// Answer every request with the maintenance page
     ///
-    /// Without --listen and --tls-listen it answers on 127.0.0.1 and [::1], in the clear on port 8080 and by TLS on 8443.
-    /// It stays in the foreground and logs to stderr; SIGTERM ends it.
+    /// Without --listen and --tls-listen it listens on 127.0.0.1 and [::1], for HTTP on port 8080 and for HTTPS on 8443.
+    /// It runs in the foreground and logs to stderr; SIGTERM stops it.
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
-    /// Check the configuration, certificates and page, and tell every fault
+    /// Check the configuration, certificates and pages, and report all errors
     Check(Flags),
     /// Move visitors to the page
     ///
-    /// Everything that is needed is looked at first. Then new visitors get the page, and the connections of those who were
-    /// on the live site end, so that they come again.
+    /// All requirements are checked first. Then new connections are redirected to the page, and connections to the live site
+    /// are ended, so that browsers connect again.
+    #[command(after_help = ON_EXAMPLES)]
     On(switch::On),
     /// Move visitors back to the live site
+    #[command(after_help = OFF_EXAMPLES)]
     Off(switch::Off),
-    /// Tell whether visitors are moved: exit status 0 on, 3 off, 4 partly, 1 unknown
+    /// Show whether the switch is on: exit status 0 on, 3 off, 4 partly, 1 unknown
     Status(switch::Status),
-    /// Switch on, run a command, and switch off however it ends
+    /// Switch on, run a command, and switch off when it ends
     ///
-    /// The exit status is the command's own; 127 if it is not found, 126 if it cannot be run, 128 and the number of the
-    /// signal that ended it, and 1 if it succeeded and switching off did not.
+    /// The exit status is that of the command; 127 if it is not found, 126 if it cannot be run, 128 plus the number of the
+    /// signal that ended it, and 1 if it succeeded and switching off failed.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(switch::Run),
-    /// Print the packet filter's rules that the switch needs
+    /// Print the rules of the packet filter that the switch needs
     Rules(switch::Rules),
 }
 
@@ -75,7 +109,7 @@ struct Serve {
     flags: Flags,
 }
 
-/// The command line's own definition, of which the completions are made and against which the manual is held.
+/// The definition of the command line, for the completions and for the check of the manual.
 #[doc(hidden)]
 #[must_use]
 pub fn command() -> clap::Command {
@@ -88,7 +122,7 @@ pub fn main() -> ExitCode {
     main_with(&Tools::of_the_system())
 }
 
-/// The same with other commands in the place of the system's, for tests.
+/// The same with other tools than those of the system, for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn main_with(tools: &Tools) -> ExitCode {
@@ -102,50 +136,49 @@ pub fn main_with(tools: &Tools) -> ExitCode {
         (false, _) => Some(LevelFilter::Debug),
     };
     logger::start(level, cli.color);
-    match cli.command.carry_out(tools) {
+    match cli.command.run(tools) {
         Ok(status) => ExitCode::from(status),
-        Err(fault) => {
-            log::error!("{fault}");
-            ExitCode::from(fault.status())
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::from(error.status())
         }
     }
 }
 
 impl Command {
-    /// Does what it says, and returns the exit status.
-    fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
+    /// Runs the command and returns the exit status.
+    fn run(self, tools: &Tools) -> Result<u8, Error> {
         match self {
             Self::Serve(Serve { test: false, flags }) => {
-                let reread = flags.clone();
-                let config = flags.config()?;
-                crate::serve::run(config, move || reread.clone().config()).map(|()| 0)
+                let config = flags.clone().config()?;
+                crate::serve::run(config, move || flags.clone().config()).map(|()| 0)
             }
             Self::Serve(Serve { test: true, flags }) | Self::Check(flags) => {
                 check::run(&flags.config()?).map(|()| 0)
             }
-            Self::On(on) => on.carry_out(tools),
-            Self::Off(off) => off.carry_out(tools),
-            Self::Status(status) => status.carry_out(tools),
-            Self::Run(run) => run.carry_out(tools),
-            Self::Rules(rules) => rules.carry_out(tools),
+            Self::On(on) => on.run(tools),
+            Self::Off(off) => off.run(tools),
+            Self::Status(status) => status.run(tools),
+            Self::Run(run) => run.run(tools),
+            Self::Rules(rules) => rules.run(tools),
         }
     }
 }
 
-/// Shows help where that was asked for; else says in one line what is wrong with the arguments.
+/// Prints the requested help, or the error of the arguments in one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // A closed stdout is the reader's choice.
+        // stdout may be closed.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
     logger::start(Some(LevelFilter::Error), Color::Auto);
-    let fault = Error::Usage(crate::cli::errors::fault(error));
-    log::error!("{fault}");
-    ExitCode::from(fault.status())
+    let error = Error::Usage(errors::message(error));
+    log::error!("{error}");
+    ExitCode::from(error.status())
 }
 
 #[cfg(test)]
@@ -153,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 }

@@ -1,34 +1,32 @@
-//! The flags of "serve" and "check", and what they change in a configuration.
+//! The flags of "serve" and "check", and their effect on the configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::check;
-use crate::config;
-use crate::config::nginx::socket_path;
-use crate::config::user;
-use crate::config::user::Identity;
-use crate::config::{CertificateFiles, Config, ControlSocket, ListenSpec, PageSource};
+use crate::config::control::check_socket_path;
+use crate::config::load::load;
+use crate::config::user::{self, Identity};
+use crate::config::{self, CertificateFiles, Config, ControlSocket, ListenSpec, PageSource};
 use crate::error::Error;
 use crate::sys;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// The configuration, in nginx's grammar; flags win over it. Without it /etc/maintd.conf, if that is there
+    /// Read this configuration, in nginx's grammar; flags override it [default: /etc/maintd.conf, if it exists]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be given again
+    /// Listen for HTTP on PORT of all addresses, ADDR:PORT, [ADDR]:PORT or unix:PATH; may be repeated
     #[arg(long, value_name = "WHERE")]
     listen: Vec<ListenSpec>,
 
-    /// Listen for HTTPS on such a place; may be given again
+    /// Listen for HTTPS on such an address; may be repeated
     #[arg(long, value_name = "WHERE")]
     tls_listen: Vec<ListenSpec>,
 
-    /// The certificate and its chain, in PEM; may be given again with another --key (RSA and ECDSA)
+    /// The certificate and its chain, in PEM; may be repeated with another --key (RSA and ECDSA)
     #[arg(long, value_name = "FILE")]
     cert: Vec<PathBuf>,
 
@@ -40,30 +38,30 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 
-    /// When clients may come again, 300 without it
+    /// The value of Retry-After [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     retry_after: Option<Duration>,
 
-    /// How many processes answer, 1 without it; "auto" is one for each processor
+    /// The number of worker processes; "auto" is one for each processor [default: 1]
     #[arg(long, value_name = "N", value_parser = workers, allow_negative_numbers = true)]
     workers: Option<usize>,
 
-    /// Whom workers run as where this is started as root, by name or number; without it "www" or "nobody"
+    /// The user of the workers if started as root, by name or number [default: www or nobody]
     #[arg(long, value_name = "NAME|UID:GID")]
     user: Option<String>,
 
-    /// The workers' root directory where this is started as root; without it an empty one
+    /// The root directory of the workers if started as root [default: an empty one]
     #[arg(long, value_name = "DIR")]
     chroot: Option<PathBuf>,
 
-    /// The socket through which "on", "off" and "status" reach this daemon
+    /// The control socket, on which "on", "off" and "status" connect to this daemon
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 }
 
 impl Flags {
-    /// Puts what was typed over a configuration.
-    fn over(self, mut config: Config) -> Result<Config, Error> {
+    /// Overrides settings of a configuration.
+    fn override_config(self, mut config: Config) -> Result<Config, Error> {
         if self.cert.len() != self.key.len() {
             return Err(Error::Usage(
                 "--cert and --key go together; give as many of one as of the other".to_owned(),
@@ -93,23 +91,24 @@ impl Flags {
         let certificates: Vec<_> = pairs
             .map(|(chain, key)| CertificateFiles { chain, key })
             .collect();
-        let asked = self.listen.into_iter().map(|place| (place, false));
-        let asked = asked.chain(self.tls_listen.into_iter().map(|place| (place, true)));
-        let asked: Vec<_> = asked
-            .flat_map(|(place, secure)| place.endpoints(secure))
+        let http = self.listen.into_iter().map(|spec| (spec, false));
+        let https = self.tls_listen.into_iter().map(|spec| (spec, true));
+        let endpoints: Vec<_> = http
+            .chain(https)
+            .flat_map(|(spec, secure)| spec.endpoints(secure))
             .collect();
-        if !asked.is_empty() {
-            // Nobody has said which sites stand there, so all do.
+        if !endpoints.is_empty() {
+            // Flags do not assign sites to endpoints, so each has all of them.
             let hosts = config.hosts();
-            config.endpoints = asked;
+            config.endpoints = endpoints;
             for endpoint in &mut config.endpoints {
                 endpoint.hosts = hosts.clone();
             }
         }
         if !certificates.is_empty() {
-            if !config.speaks_tls() {
+            if !config.has_tls() {
                 return Err(Error::Usage(
-                    "--cert without a place to use it; add --tls-listen WHERE".to_owned(),
+                    "--cert without a TLS listener; add --tls-listen WHERE".to_owned(),
                 ));
             }
             for site in &mut config.sites {
@@ -119,26 +118,28 @@ impl Flags {
         Ok(config)
     }
 
-    /// The configuration that a command works with.
+    /// The configuration: the file with the flags applied.
     pub(crate) fn config(mut self) -> Result<Config, Error> {
-        let config = check::read(self.config.take())?;
-        self.over(config)
+        let loaded = load(self.config.take())?;
+        loaded.log_remarks();
+        self.override_config(loaded.into_config()?)
     }
 }
 
 fn workers(text: &str) -> Result<usize, &'static str> {
-    config::workers(text).ok_or("not a number of workers; write a number from 1 to 256, or auto")
+    config::limits::workers(text)
+        .ok_or("not a number of workers; write a number from 1 to 256, or auto")
 }
 
-/// Seconds as RFC 9110 10.2.3 has them, up to 68 years.
+/// Seconds of Retry-After (RFC 9110 10.2.3), up to 68 years.
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     match text.parse::<i32>().map(u64::try_from) {
         Ok(Ok(seconds)) => Ok(Duration::from_secs(seconds)),
-        Ok(Err(_)) | Err(_) => Err("not a number of seconds; write digits alone, as in 300"),
+        Ok(Err(_)) | Err(_) => Err("not a number of seconds; write only digits, as in 300"),
     }
 }
 
-/// Who is meant by --user.
+/// The value of --user.
 fn identity(user: &str) -> Result<Option<Identity>, Error> {
     let found = Identity::find_pair(user);
     if !sys::is_root() {
@@ -152,7 +153,7 @@ fn identity(user: &str) -> Result<Option<Identity>, Error> {
         .map_err(|what| Error::Failed(format!("wrong value for --user: {what}")))
 }
 
-/// What is meant by --chroot.
+/// The value of --chroot.
 fn root_directory(directory: PathBuf) -> Result<Option<PathBuf>, Error> {
     if let Some(ignored) = user::ignored_chroot() {
         log::warn!("--chroot is ignored: {ignored}");
@@ -162,41 +163,40 @@ fn root_directory(directory: PathBuf) -> Result<Option<PathBuf>, Error> {
     Ok(Some(directory))
 }
 
-/// What is meant by --control. A new working directory must not move the socket.
+/// The value of --control, made absolute: the daemon may change its working directory.
 fn control_socket(path: PathBuf) -> Result<ControlSocket, Error> {
     let wrong = |what: &str| Error::Usage(format!("wrong value for --control: give {what}"));
     let path = std::path::absolute(path).map_err(|_| wrong("the path of a socket"))?;
-    socket_path(&path).map_err(wrong)?;
+    check_socket_path(&path).map_err(wrong)?;
     Ok(ControlSocket::At(path))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use clap::Parser;
 
     use super::*;
 
-    /// A command line that has nothing else.
+    /// A command line of these flags alone.
     #[derive(Parser)]
-    struct Typed {
+    struct FlagsOnly {
         #[command(flatten)]
         flags: Flags,
     }
 
     fn config(arguments: &[&str]) -> Result<Config, Error> {
-        let typed = Typed::try_parse_from(["serve"].iter().chain(arguments)).unwrap();
-        typed.flags.over(Config::default())
+        let typed = FlagsOnly::try_parse_from(["serve"].iter().chain(arguments)).unwrap();
+        typed.flags.override_config(Config::default())
     }
 
     #[test]
-    fn places_asked_for_take_the_place_of_the_defaults() {
+    fn listen_flags_replace_the_default_endpoints() {
         let config =
             config(&["--listen", "192.0.2.1:80", "--tls-listen", "unix:/run/tls"]).unwrap();
         let listed: Vec<_> = config
             .endpoints
             .iter()
-            .map(|endpoint| (endpoint.place.to_string(), endpoint.secure))
+            .map(|endpoint| (endpoint.address.to_string(), endpoint.secure))
             .collect();
         assert_eq!(
             listed,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_come_with_their_keys() {
+    fn certificates_are_paired_with_keys() {
         let config = config(&["--cert", "a", "--key", "b", "--cert", "c", "--key", "d"]).unwrap();
         let files: Vec<_> = config.sites[0]
             .certificates
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_do_not_go_together_are_wrong_usage() {
+    fn inconsistent_flags_are_a_usage_error() {
         for arguments in [
             &["--cert", "a"][..],
             &["--key", "a"],

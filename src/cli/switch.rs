@@ -1,4 +1,4 @@
-//! The flags of "on", "off", "status", "run" and "rules", and the commands themselves.
+//! The commands "on", "off", "status", "run" and "rules" with their flags.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -6,30 +6,29 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::check;
 use crate::config::Config;
+use crate::config::load::load;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
-use crate::switch;
-use crate::switch::run::{self, Ending};
-use crate::switch::{OnRequest, Switch, Syntax, Tools, status};
+use crate::switch::run::Ending;
+use crate::switch::{self, OnRequest, Switch, Syntax, Tools, status};
 
-/// What all of these commands take.
+/// The flags of all these commands.
 #[derive(Args, Debug)]
-struct Common {
-    /// The configuration, in nginx's grammar; flags win over it. Without it /etc/maintd.conf, if that is there
+struct CommonFlags {
+    /// Read this configuration, in nginx's grammar; flags override it [default: /etc/maintd.conf, if it exists]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The packet filter, the system's own unless another is named
+    /// The packet filter [default: that of the system]
     #[arg(long, value_name = "NAME")]
     backend: Option<Backend>,
 }
 
-impl Common {
+impl CommonFlags {
     fn config(self) -> Result<Config, Error> {
-        let mut config = check::read_quietly(self.config)?;
+        let mut config = load(self.config)?.into_config()?;
         if let Some(backend) = self.backend {
             config.switch.backend = backend;
         }
@@ -37,33 +36,33 @@ impl Common {
     }
 }
 
-/// What "on" and "run" take.
+/// The flags of "on" and "run".
 #[derive(Args, Debug)]
-struct Moving {
+struct SwitchOnFlags {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
-    /// Print the commands with their input, and run none
+    /// Print the commands with their input, without running them
     #[arg(long)]
     dry_run: bool,
 
-    /// Leave this address or network on the live site; may be given again
+    /// Leave this address or network on the live site; may be repeated
     #[arg(long, value_name = "ADDR|CIDR", value_parser = network)]
     except: Vec<Network>,
 
-    /// Announce that it ends after this time, as in 2h, 90m or 1h30m; nothing switches by itself
+    /// Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself
     #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
     for_: Option<String>,
 
-    /// Announce that it ends then, as in 21:00 or "2026-11-25 21:00"; nothing switches by itself
+    /// Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
 
-    /// What visitors are told
+    /// Show this message to visitors
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 
-    /// Switch on although visitors may not get the page
+    /// Switch on even if visitors may not get the page
     #[arg(long)]
     force: bool,
 }
@@ -71,13 +70,13 @@ struct Moving {
 #[derive(Args, Debug)]
 pub(crate) struct On {
     #[command(flatten)]
-    moving: Moving,
+    flags: SwitchOnFlags,
 
-    /// Switch on again what was on before a reboot, and do nothing if nothing was
+    /// Switch on again if it was on before a reboot, else do nothing
     #[arg(long, conflicts_with_all = ["except", "for_", "until", "message", "only"])]
     resume: bool,
 
-    /// Move only these; everybody without any
+    /// Move only visitors from these [default: all]
     #[arg(value_name = "ADDR|CIDR", value_parser = network)]
     only: Vec<Network>,
 }
@@ -85,13 +84,13 @@ pub(crate) struct On {
 #[derive(Args, Debug)]
 pub(crate) struct Off {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
-    /// Print the commands with their input, and run none
+    /// Print the commands with their input, without running them
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not look whether the live site accepts connections
+    /// Do not check that the live site accepts connections
     #[arg(long)]
     force: bool,
 }
@@ -99,13 +98,13 @@ pub(crate) struct Off {
 #[derive(Args, Debug)]
 pub(crate) struct Status {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
-    /// Print JSON, as maintd(8) describes it
+    /// Print JSON, described in maintd(8)
     #[arg(long)]
     json: bool,
 
-    /// Show each second what the running daemon does, until q or Ctrl-C
+    /// Show the running daemon's numbers, updated every second, until q or Ctrl-C
     #[arg(long, conflicts_with = "json")]
     watch: bool,
 }
@@ -113,7 +112,7 @@ pub(crate) struct Status {
 #[derive(Args, Debug)]
 pub(crate) struct Run {
     #[command(flatten)]
-    moving: Moving,
+    flags: SwitchOnFlags,
 
     /// The command, with its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
@@ -123,9 +122,9 @@ pub(crate) struct Run {
 #[derive(Args, Debug)]
 pub(crate) struct Rules {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
-    /// Which pf is to read them
+    /// The syntax of pf
     #[arg(long, value_name = "NAME", default_value = "openbsd")]
     pf_syntax: Syntax,
 }
@@ -134,7 +133,8 @@ fn network(text: &str) -> Result<Network, String> {
     text.parse()
 }
 
-impl Moving {
+impl SwitchOnFlags {
+    /// The request to switch on, for these networks only.
     fn request(&mut self, only: Vec<Network>) -> OnRequest {
         OnRequest {
             only,
@@ -149,11 +149,11 @@ impl Moving {
 }
 
 impl On {
-    pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
-        let mut request = self.moving.request(self.only);
+    pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
+        let mut request = self.flags.request(self.only);
         request.resume = self.resume;
-        let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
-        if self.moving.dry_run {
+        let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
+        if self.flags.dry_run {
             return print(&switch.dry_on(&request)?);
         }
         switch.on(&request).map(|()| 0)
@@ -161,7 +161,7 @@ impl On {
 }
 
 impl Off {
-    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
+    pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let mut switch = Switch::new(&self.common.config()?, tools)?;
         if self.dry_run {
             return print(&switch.dry_off(self.force));
@@ -171,7 +171,7 @@ impl Off {
 }
 
 impl Status {
-    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
+    pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         if self.watch {
             return status::watch(&config, tools).map(|()| 0);
@@ -190,13 +190,13 @@ impl Status {
 }
 
 impl Run {
-    pub(crate) fn carry_out(mut self, tools: &Tools) -> Result<u8, Error> {
-        let request = self.moving.request(Vec::new());
-        let mut switch = Switch::new(&self.moving.common.config()?, tools)?;
-        if self.moving.dry_run {
-            return print(&run::dry_run(&switch, &request, &self.command)?);
+    pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
+        let request = self.flags.request(Vec::new());
+        let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
+        if self.flags.dry_run {
+            return print(&switch::run::dry_run(&switch, &request, &self.command)?);
         }
-        let Ending { status, error } = run::run(&mut switch, &request, &self.command)?;
+        let Ending { status, error } = switch::run::run(&mut switch, &request, &self.command)?;
         if let Some(error) = error {
             log::error!("{error}");
         }
@@ -205,13 +205,13 @@ impl Run {
 }
 
 impl Rules {
-    pub(crate) fn carry_out(self, tools: &Tools) -> Result<u8, Error> {
+    pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         print(&switch::rules(&config.switch, self.pf_syntax, tools))
     }
 }
 
-/// Prints what a command was asked for. Whoever closes the pipe has read enough.
+/// Prints the output of a command. A closed pipe is not an error: the reader has what it needs.
 fn print(text: &str) -> Result<u8, Error> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Failed(format!(

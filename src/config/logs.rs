@@ -1,54 +1,54 @@
-//! Where logs go.
+//! The targets of the logs.
 
 use std::path::PathBuf;
 
 use log::LevelFilter;
 
-/// Where messages and the lines of requests go.
+/// The targets of messages and of the access log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Where messages go.
+    /// The target of messages.
     pub error: Target,
-    /// The messages that go there, without which all do but those for debugging.
+    /// The least severe messages that are written; `None` is all but debug messages.
     pub level: Option<LevelFilter>,
-    /// Where a line for each request goes; none is written without it.
+    /// The target of the access log; `None` writes none.
     pub access: Option<Target>,
 }
 
-/// Where the lines of a log go.
+/// The target of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// The standard error output.
     #[default]
     Stderr,
-    /// A file, or what stands in the place of one.
+    /// A file or device.
     File(PathBuf),
-    /// A syslogd.
+    /// A syslog server.
     Syslog(Syslog),
 }
 
-/// How a syslogd is told (RFC 3164).
+/// A syslog server and the header of its messages (RFC 3164).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {
-    /// Where it is.
+    /// The address of the server.
     pub server: SyslogServer,
-    /// The facility's number.
+    /// The number of the facility.
     pub facility: u8,
-    /// The severity's number, for lines that have none of their own.
+    /// The number of the severity of access log lines.
     pub severity: u8,
-    /// What the lines are marked with.
+    /// The tag of each message.
     pub tag: String,
-    /// Whether this host's name stands in them.
+    /// Messages have the host name.
     pub with_host: bool,
 }
 
-/// Where a syslogd is.
+/// The address of a syslog server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyslogServer {
-    /// The system's own.
+    /// The local syslogd.
     Local,
-    /// At a socket in the file system.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// At `HOST:PORT`, by UDP.
+    /// `HOST:PORT` over UDP.
     Udp(String),
 }

@@ -1,19 +1,18 @@
-//! Networks as the switch has them: an address and how many of its bits count (RFC 4632 3.1, RFC 4291 2.3).
+//! Networks and addresses of the switch: an address and a prefix length (RFC 4632 3.1, RFC 4291 2.3).
 
+use crate::quote::Quoted;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::config::nginx::syntax::Quoted;
-
-/// A network, or a single address, in which all bits count.
+/// A network, or a single address, whose prefix is as long as the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     address: IpAddr,
     length: u8,
 }
 
-/// The version of the Internet Protocol.
+/// The address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// IPv4.
@@ -32,7 +31,7 @@ impl Family {
         }
     }
 
-    /// Its name in pf.conf(5) and here.
+    /// The name in pf.conf(5) and in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,7 +40,7 @@ impl Family {
         }
     }
 
-    /// Its name in messages.
+    /// The name in messages.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -58,7 +57,7 @@ impl Family {
         }
     }
 
-    /// Everybody: 0.0.0.0/0 or ::/0.
+    /// All addresses: 0.0.0.0/0 or ::/0.
     #[must_use]
     pub const fn everybody(self) -> Network {
         let address = match self {
@@ -68,7 +67,7 @@ impl Family {
         Network { address, length: 0 }
     }
 
-    /// The host's addresses for itself: 127.0.0.0/8 or `::1`.
+    /// The loopback addresses: 127.0.0.0/8 or `::1`.
     #[must_use]
     pub const fn loopback(self) -> Network {
         let (address, length) = match self {
@@ -110,25 +109,25 @@ impl Network {
         from_number(self.family(), number(self.address) | host_bits)
     }
 
-    /// How many of an address's bits count.
+    /// The prefix length.
     #[must_use]
     pub const fn bits(&self) -> u8 {
         self.length
     }
 
-    /// It is everybody of its family.
+    /// It has all addresses of its family.
     #[must_use]
     pub const fn is_everybody(&self) -> bool {
         self.length == 0
     }
 
-    /// The address is one of its.
+    /// It contains the address.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.covers(&Self::single(address))
     }
 
-    /// All addresses of the other one are its too.
+    /// It contains all addresses of the other network.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.family() == other.family()
@@ -136,14 +135,14 @@ impl Network {
             && masked(other.address, self.length) == self.address
     }
 
-    /// The smallest networks that hold the addresses from `first` to `last`, which must be of one family.
+    /// The fewest networks that contain exactly the addresses from `first` to `last`, which must be of one family.
     #[must_use]
     pub fn of_range(first: IpAddr, last: IpAddr) -> Vec<Self> {
         let family = Family::of(first);
         let (mut next, last) = (number(first), number(last));
         let mut networks = Vec::new();
         while next <= last {
-            // As many host bits as the first address has zeroes at its end, and as still fit before the last one.
+            // As many host bits as the first address has trailing zeroes and the last one allows.
             let zeroes = next.trailing_zeros().min(u32::from(family.bits()));
             let size = |bits: u32| u128::MAX.checked_shr(128 - bits).unwrap_or(0);
             let bits = (0..=zeroes)
@@ -183,7 +182,7 @@ fn from_number(family: Family, number: u128) -> IpAddr {
     }
 }
 
-/// An address of which only the first bits are left.
+/// An address with all bits after the prefix cleared.
 fn masked(address: IpAddr, length: u8) -> IpAddr {
     let family = Family::of(address);
     let host_bits = u128::MAX
@@ -202,11 +201,11 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| {
             format!(
-                "{} is no address; write one as 192.0.2.10, 203.0.113.0/24 or 2001:db8::/32, for names are not looked up",
+                "{} is not an address; write one as 192.0.2.10, 203.0.113.0/24 or 2001:db8::/32, names are not looked up",
                 Quoted(text)
             )
         })?;
-        // What a socket calls an IPv4 visitor is one for the filter.
+        // An IPv4-mapped address, as sockets report IPv4 peers, is an IPv4 address for the packet filter.
         let address = if length.is_none() {
             address.to_canonical()
         } else {
@@ -222,9 +221,14 @@ impl FromStr for Network {
                 .ok_or_else(|| {
                     format!("{} has too many bits; write /{bits} at most", Quoted(text))
                 })?,
-            Some(_) => return Err(format!("{} is no network; write ADDR/BITS", Quoted(text))),
+            Some(_) => {
+                return Err(format!(
+                    "{} is not a network; write ADDR/BITS",
+                    Quoted(text)
+                ));
+            }
         };
-        // So does a network of IPv4 within IPv6.
+        // The same for an IPv4-mapped network.
         let (address, length) = match (address.to_canonical(), length.checked_sub(96)) {
             (inner @ IpAddr::V4(_), Some(length)) if address.is_ipv6() => (inner, length),
             _ => (address, length),
@@ -235,7 +239,7 @@ impl FromStr for Network {
         };
         if network.address != address {
             return Err(format!(
-                "{} is an address within a network; write {network} for the network, or {address} for the address alone",
+                "{} is an address in a network; write {network} for the network, or {address} for the address alone",
                 Quoted(text)
             ));
         }
@@ -254,7 +258,6 @@ impl fmt::Display for Network {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_written_as_they_are_read() {
+    fn networks_are_printed_as_they_are_parsed() {
         for text in [
             "0.0.0.0/0",
             "::/0",
@@ -284,17 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told_what_to_write() {
+    fn the_error_says_how_a_network_is_written() {
         for (text, expected) in [
             ("example.org", "names are not looked up"),
-            ("", "no address"),
-            ("192.0.2", "no address"),
+            ("", "not an address"),
+            ("192.0.2", "not an address"),
             ("192.0.2.1/33", "/32 at most"),
             ("::/129", "/128 at most"),
             ("192.0.2.0/", "too many bits"),
             ("192.0.2.0/+8", "ADDR/BITS"),
             ("203.0.113.5/24", "write 203.0.113.0/24 for the network"),
-            ("!192.0.2.1", "no address"),
+            ("!192.0.2.1", "not an address"),
         ] {
             let what = text.parse::<Network>().unwrap_err();
             assert!(what.contains(expected), "{text}: {what}");
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_covers_what_lies_in_it() {
+    fn a_network_covers_the_addresses_in_it() {
         let net = network("203.0.113.0/24");
         assert!(net.covers(&net));
         assert!(net.covers(&network("203.0.113.128/25")));

@@ -1,25 +1,25 @@
-//! Names of servers: what `server_name` may say, and who is meant by a name that a client asks for.
+//! Server names: parsing of `server_name`, and the lookup of the site for a requested host name.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// The number of a site among those of the configuration.
+/// The index of a site in the configuration.
 pub type SiteNumber = u16;
 
-/// The longest name that is looked for: no host has a longer one (RFC 1035 2.3.4).
+/// The longest name that is looked up: no host name is longer (RFC 1035 2.3.4).
 const MAX_NAME: usize = 255;
 
-/// What a `server_name` says, in lower case.
+/// A name of `server_name`, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerName {
-    /// Just this name; the empty one is that of requests without a name.
+    /// This name. The empty name is that of requests without one.
     Exact(String),
-    /// `*.NAME`: whatever ends in a dot and this.
+    /// `*.NAME`: every name that ends with a dot and this.
     Below(String),
-    /// `.NAME`: the name, and whatever ends in a dot and it.
+    /// `.NAME`: the name, and every name that ends with a dot and it.
     AndBelow(String),
-    /// `NAME.*`: whatever begins with this and a dot.
+    /// `NAME.*`: every name that begins with this and a dot.
     Begins(String),
 }
 
@@ -31,23 +31,24 @@ impl FromStr for ServerName {
         if text.starts_with('~') {
             return Err("a server_name by regular expression is not possible here; list the names");
         }
-        let (kind, name): (fn(String) -> Self, &str) = if let Some(rest) = text.strip_prefix("*.") {
-            (Self::Below, rest)
-        } else if let Some(rest) = text.strip_prefix('.') {
-            (Self::AndBelow, rest)
-        } else if let Some(rest) = text.strip_suffix(".*") {
-            (Self::Begins, rest)
-        } else {
-            return if text.contains('*') || text.contains("..") {
-                Err(INVALID)
+        let (variant, name): (fn(String) -> Self, &str) =
+            if let Some(rest) = text.strip_prefix("*.") {
+                (Self::Below, rest)
+            } else if let Some(rest) = text.strip_prefix('.') {
+                (Self::AndBelow, rest)
+            } else if let Some(rest) = text.strip_suffix(".*") {
+                (Self::Begins, rest)
             } else {
-                Ok(Self::Exact(text))
+                return if text.contains('*') || text.contains("..") {
+                    Err(INVALID)
+                } else {
+                    Ok(Self::Exact(text))
+                };
             };
-        };
         if name.is_empty() || name.contains('*') || name.contains("..") || name.starts_with('.') {
             Err(INVALID)
         } else {
-            Ok(kind(name.to_owned()))
+            Ok(variant(name.to_owned()))
         }
     }
 }
@@ -65,26 +66,26 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// The sites of one endpoint, and which of them is meant by a name.
+/// The sites of one endpoint, found by host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hosts {
-    /// In the order in which they were added.
+pub struct VirtualHosts {
+    /// In the order of the configuration.
     sites: Vec<SiteNumber>,
     default: SiteNumber,
-    exact: Table,
-    below: Table,
-    begins: Table,
+    exact: NameTable,
+    below: NameTable,
+    begins: NameTable,
 }
 
-/// Names in lower case.
+/// Names in lower case, with their sites.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Table {
+struct NameTable {
     sites: HashMap<Box<[u8]>, SiteNumber>,
-    /// The length of the longest name: nothing longer need be looked for.
+    /// The length of the longest name: longer ones are not looked up.
     longest: usize,
 }
 
-impl Table {
+impl NameTable {
     fn has(&self, name: &str) -> bool {
         self.sites.contains_key(name.as_bytes())
     }
@@ -101,8 +102,8 @@ impl Table {
     }
 }
 
-impl Hosts {
-    /// The first site alone, under whatever name.
+impl VirtualHosts {
+    /// The first site alone, for every name.
     #[must_use]
     pub fn one() -> Self {
         Self {
@@ -111,7 +112,7 @@ impl Hosts {
         }
     }
 
-    /// All of these sites, numbered as they come; the first is the default, and the first that has a name keeps it.
+    /// These sites, numbered in their order. The first is the default; a name belongs to the first site that has it.
     #[must_use]
     pub fn all<'a>(sites: impl Iterator<Item = &'a [ServerName]>) -> Self {
         let mut hosts = Self::default();
@@ -124,7 +125,7 @@ impl Hosts {
         hosts
     }
 
-    /// Adds a site, of which the first is the default until another is made so.
+    /// Adds a site. The first is the default until [`Self::set_default`] changes it.
     pub fn add(&mut self, site: SiteNumber) {
         if self.sites.is_empty() {
             self.default = site;
@@ -134,13 +135,13 @@ impl Hosts {
         }
     }
 
-    /// Has this site answer for every name that nobody has.
+    /// Makes this site the default for names that no site has.
     pub const fn set_default(&mut self, site: SiteNumber) {
         self.default = site;
     }
 
-    /// Gives a name to a site, where no site has it; returns the one that has. As nginx has it, `.NAME` is one name,
-    /// which is had where a half of it is.
+    /// Adds a name of a site, unless another site has it: then returns that site. As in nginx, `.NAME` is a single name, which
+    /// is taken if one of its halves is.
     pub fn add_name(&mut self, name: &ServerName, site: SiteNumber) -> Option<SiteNumber> {
         let (table, name, both) = match name {
             ServerName::Exact(name) => (&mut self.exact, name, false),
@@ -170,20 +171,19 @@ impl Hosts {
         &self.sites
     }
 
-    /// The site that answers for every name that nobody has.
+    /// The site for names that no site has.
     #[must_use]
     pub const fn default_site(&self) -> SiteNumber {
         self.default
     }
 
-    /// There is only one site, and so nothing to choose.
+    /// There is only one site, which answers every name.
     #[must_use]
     pub const fn is_one(&self) -> bool {
         self.sites.len() <= 1
     }
 
-    /// The site that has a name: by the exact name, by the longest `*.NAME`, by the longest `NAME.*`. Case does not
-    /// matter, nor does a dot at the end.
+    /// The site for a name: by the exact name, the longest `*.NAME`, the longest `NAME.*`. Case and a trailing dot are ignored.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<SiteNumber> {
         let name = name.strip_suffix(b".").unwrap_or(name);
@@ -202,21 +202,20 @@ impl Hosts {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
-    /// An endpoint with a site for each of these lists of names.
-    fn hosts(sites: &[&str]) -> Hosts {
+    /// A site for each of these lists of names.
+    fn hosts(sites: &[&str]) -> VirtualHosts {
         let sites: Vec<Vec<ServerName>> = sites
             .iter()
             .map(|names| names.split(' ').map(|name| name.parse().unwrap()).collect())
             .collect();
-        Hosts::all(sites.iter().map(Vec::as_slice))
+        VirtualHosts::all(sites.iter().map(Vec::as_slice))
     }
 
     #[test]
-    fn names_are_read_and_printed() {
+    fn names_are_parsed_and_printed() {
         for name in [
             "a.example",
             "_",
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_name_goes_before_the_longest_star() {
+    fn the_exact_name_takes_precedence_over_the_longest_wildcard() {
         let hosts = hosts(&[
             "_",
             "a.example",
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_longer_than_any_host_has_is_nobodys() {
+    fn a_name_longer_than_any_host_name_is_not_found() {
         let hosts = hosts(&["_", "*.example"]);
         let long = |length: usize| "x".repeat(length - 8) + ".example";
         assert_eq!(hosts.find(long(MAX_NAME).as_bytes()), Some(1));
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_name_first_keeps_it() {
+    fn a_name_belongs_to_the_first_site() {
         let mut hosts = hosts(&["a.example *.b.example", "c.example"]);
         for (name, owner) in [
             ("a.example", Some(0)),
@@ -309,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn one_site_has_nothing_to_choose() {
-        assert!(Hosts::one().is_one());
+    fn a_single_site_is_known_as_such() {
+        assert!(VirtualHosts::one().is_one());
         let mut hosts = hosts(&["a", "b"]);
         assert!(!hosts.is_one());
         hosts.add(1);

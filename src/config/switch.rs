@@ -1,11 +1,14 @@
-//! What `maintd on` and its companions work with: the block `switch { }`.
+//! The settings of the switch (`maintd on`, `off`, `run`, `status`): the block `switch { }` and `state_dir`.
 
 use std::net::IpAddr;
 
 use crate::config::network::{Family, Network};
 use crate::sys;
 
-/// The packet filter that moves visitors.
+/// The default directory of the switch's state file.
+pub const STATE_DIR: &str = "/var/db/maintd";
+
+/// A packet filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
     /// pf(4) of OpenBSD and FreeBSD.
@@ -15,7 +18,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Its name, as configuration and command line have it.
+    /// The name in the configuration and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -25,33 +28,33 @@ impl Backend {
     }
 }
 
-/// A port of the live site, and the one that answers with the page in its place.
+/// A port of the live site, and the port that serves the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// Visitors' port.
+    /// The port of the live site.
     pub from: u16,
-    /// The responder's.
+    /// The port of the page.
     pub to: u16,
 }
 
-/// The switch.
+/// The settings of the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwitchConfig {
-    /// The packet filter, the system's own unless another is named.
+    /// The packet filter; the default is that of the system.
     pub backend: Backend,
-    /// pf's table, or nft's, where it is named; see [`Self::table`].
+    /// The configured name of the table; see [`Self::table`].
     pub table: Option<String>,
-    /// The label of the rules for those who are moved.
+    /// The label of the rules for redirected connections.
     pub label_maintenance: String,
     /// The label of the rules for the live site.
     pub label_normal: String,
-    /// The ports; one at least, each only once.
+    /// The ports, at least one, each only once.
     pub redirects: Vec<Redirect>,
-    /// The families that are moved; one at least, IPv4 first.
+    /// The redirected address families, at least one, IPv4 first.
     pub families: Vec<Family>,
-    /// Who stays on the live site.
+    /// The networks that stay on the live site.
     pub except: Vec<Network>,
-    /// Where the live site is looked for before visitors are sent back; on each of this host's addresses without one.
+    /// The addresses of the live site that are probed before switching off; without any, all addresses of this host.
     pub live: Vec<IpAddr>,
 }
 
@@ -81,7 +84,7 @@ impl Default for SwitchConfig {
 }
 
 impl SwitchConfig {
-    /// The name of the table: pf's holds visitors, nft's holds sets and rules.
+    /// The name of the table: the address table of pf, or the nftables table with the sets and rules.
     #[must_use]
     pub fn table(&self) -> &str {
         let default = match self.backend {

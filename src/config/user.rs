@@ -1,20 +1,20 @@
-//! Who a worker is, and what its root directory may be.
+//! The user and the root directory of the workers.
 
 use std::path::Path;
 
-use crate::config::nginx::syntax::Quoted;
 use crate::error::reason;
+use crate::quote::Quoted;
 use crate::sys;
 
-/// The number that stands for "as it is" where an id is to be set (setresuid(2)), and so is nobody's.
+/// The id that setresuid(2) reads as "unchanged": no user has it.
 const UNCHANGED: u32 = u32::MAX;
-/// Who has nothing on any system, by number for those that have no list of users.
+/// The user `nobody`, by number for systems without a list of users.
 const NOBODY: Identity = Identity {
     uid: 65534,
     gid: 65534,
 };
 
-/// A user who is not root, and the user's only group.
+/// A user other than root, and the only group of its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user's number, never 0.
@@ -24,14 +24,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Finds who is meant by the name or number of a user, and of a group unless it is to be the user's own. A user
-    /// that the system does not know, and that is only a number, has the group of the same number.
+    /// Finds a user by name or number, and a group; without one, the user's own group. A number that the system does not
+    /// know has the group of the same number.
     ///
     /// # Errors
-    /// Nobody is, or it is root; what is wrong and what to do.
+    /// The user or group does not exist, or is root.
     pub fn find(user: &str, group: Option<&str>) -> Result<Self, String> {
         let failed = |what: &str, error: &std::io::Error| {
-            format!("cannot look {what} up: {}; give a number", reason(error))
+            format!("cannot look up {what}: {}; give a number", reason(error))
         };
         let known = sys::find_user(user).map_err(|error| failed("the user", &error))?;
         let (uid, own_group) = match (known, id(user)) {
@@ -56,14 +56,14 @@ impl Identity {
                 ("group", group.unwrap_or("0"))
             };
             return Err(format!(
-                "{what} {} is root's, and workers never run as root; give another",
+                "{what} {} is root, and workers never run as root; give another",
                 Quoted(name)
             ));
         }
         Ok(Self { uid, gid })
     }
 
-    /// Finds who is meant by `NAME`, `UID` or `UID:GID`.
+    /// Finds the user of `NAME`, `UID` or `UID:GID`.
     ///
     /// # Errors
     /// As with [`Self::find`].
@@ -74,7 +74,7 @@ impl Identity {
         }
     }
 
-    /// Who a worker is where nobody is named.
+    /// The user of the workers if none is configured.
     ///
     /// # Errors
     /// As with [`Self::find`].
@@ -86,7 +86,7 @@ impl Identity {
         known
     }
 
-    /// Whether this process runs as this user already.
+    /// This process runs as this user.
     #[must_use]
     pub fn is_own(self) -> bool {
         (self.uid, self.gid) == sys::own_ids()
@@ -106,7 +106,7 @@ fn unknown(what: &str, name: &str) -> String {
     )
 }
 
-/// Why workers keep the root directory, where they do.
+/// The reason why the setting has no effect, if it has none.
 pub(crate) fn ignored_chroot() -> Option<&'static str> {
     if !sys::HAS_CHROOT {
         Some("a worker here has no access to files at all")
@@ -117,10 +117,10 @@ pub(crate) fn ignored_chroot() -> Option<&'static str> {
     }
 }
 
-/// Looks at a directory that is to be a worker's root.
+/// Checks that a directory can be the root directory of the workers.
 ///
 /// # Errors
-/// Why it cannot be, and what to do.
+/// It cannot; the message says why.
 pub(crate) fn check_chroot(path: &Path) -> Result<(), String> {
     let found = path.metadata();
     found
@@ -135,7 +135,6 @@ pub(crate) fn check_chroot(path: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -152,15 +151,18 @@ mod tests {
     #[test]
     fn a_worker_is_never_root() {
         for text in ["root", "0", "0:1", "1:0", "00", "4000000001:0"] {
-            let told = Identity::find_pair(text).unwrap_err();
-            assert!(told.contains("workers never run as root"), "{text}: {told}");
+            let error = Identity::find_pair(text).unwrap_err();
+            assert!(
+                error.contains("workers never run as root"),
+                "{text}: {error}"
+            );
         }
         assert_ne!(Identity::unprivileged().unwrap().uid, 0);
     }
 
     #[test]
-    fn what_is_nobody_is_told() {
-        for (text, told) in [
+    fn an_unknown_user_or_group_is_an_error() {
+        for (text, unknown) in [
             ("no-such-user", "user \"no-such-user\""),
             ("", "user \"\""),
             (":1", "user \"\""),
@@ -168,14 +170,16 @@ mod tests {
             ("1:no-such-group", "group \"no-such-group\""),
             ("-1", "user \"-1\""),
             ("+1", "user \"+1\""),
-            // What would leave the ids as they are.
+            // setresuid(2) would leave the ids unchanged.
             ("4294967295", "user \"4294967295\""),
             ("1:4294967295", "group \"4294967295\""),
             ("4294967296", "user \"4294967296\""),
         ] {
             assert_eq!(
                 Identity::find_pair(text),
-                Err(format!("there is no {told}; create it, or give a number"))
+                Err(format!(
+                    "there is no {unknown}; create it, or give a number"
+                ))
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A log in the file system, and how whole lines go into what may take a part of them.
+//! A log file, device or FIFO, and the non-blocking write of whole lines.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -8,24 +8,24 @@ use std::time::{Duration, Instant};
 
 use crate::sys;
 
-/// How long what could not be opened is left alone.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// The time between attempts to open a log.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A file, a device or a FIFO.
 #[derive(Debug)]
-pub(crate) struct Regular {
+pub(crate) struct LogFile {
     path: PathBuf,
-    /// Nothing where it is a FIFO that nobody reads.
+    /// Nothing for a FIFO without a reader.
     file: Option<File>,
-    /// The most bytes of lines that are written at once: so many go into a FIFO as a whole or not at all.
+    /// The largest write, in bytes: a FIFO takes so many at once or none.
     piece: usize,
-    /// The last line is not written to its end.
+    /// The output ends in the middle of a line.
     torn: bool,
-    /// When it was tried last to open it.
+    /// The last attempt to open it.
     tried: Instant,
 }
 
-impl Regular {
+impl LogFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut new = Self {
             path: path.to_owned(),
@@ -38,7 +38,6 @@ impl Regular {
         Ok(new)
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -48,7 +47,7 @@ impl Regular {
         self.tried = Instant::now();
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o644);
-        // Neither to wait for the reader of a FIFO, nor to take a terminal for our own.
+        // Do not wait for the reader of a FIFO, and do not make a terminal the controlling one.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
         match options.open(&self.path) {
             Ok(file) => {
@@ -58,14 +57,16 @@ impl Regular {
                 self.torn = false;
                 Ok(())
             }
-            Err(error) if sys::has_no_reader(&error) && is_fifo(&self.path) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_fifo(&self.path) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 
     pub(crate) fn write(&mut self, lines: &[u8]) -> (u64, Option<io::Error>) {
-        if self.file.is_none() && self.tried.elapsed() >= PATIENCE {
-            // What it says is said again below.
+        if self.file.is_none() && self.tried.elapsed() >= RETRY_DELAY {
+            // The write below fails too, and reports that.
             let _ = self.open_now();
         }
         let Some(file) = &self.file else {
@@ -91,9 +92,10 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
-/// Writes lines in pieces of whole lines, each `most` bytes long or one line. Returns how many are lost, and why.
+/// Writes lines in pieces of whole lines, each at most `most` bytes long or one line. Returns the number of lost lines and
+/// the error.
 ///
-/// `torn` says that the output ends in the middle of a line, before and after.
+/// `torn`: the output ends in the middle of a line, before and after the call.
 pub(crate) fn write_pieces(
     lines: &[u8],
     most: usize,
@@ -125,7 +127,7 @@ pub(crate) fn write_pieces(
     (0, None)
 }
 
-/// The length of as many whole lines as there is room for, or of one.
+/// The length of the whole lines that fit into `most` bytes, at least of one.
 fn piece_length(lines: &[u8], most: usize) -> usize {
     let is_end = |byte: &u8| *byte == b'\n';
     if lines.len() <= most {
@@ -137,11 +139,10 @@ fn piece_length(lines: &[u8], most: usize) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
-    /// Writes to something with room for so many bytes at each call.
+    /// Writes to an output that takes so many bytes at each call.
     fn written(lines: &str, most: usize, torn: bool, room: &[usize]) -> (String, u64, bool) {
         let (mut output, mut torn, mut room) = (Vec::new(), torn, room.iter());
         let (lost, _) = write_pieces(lines.as_bytes(), most, &mut torn, |bytes| {
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_no_more_than_it_takes_as_a_whole() {
+    fn a_pipe_gets_pieces_that_it_takes_at_once() {
         for (lines, most, length) in [
             ("one\ntwo\n", 8, 8),
             ("one\ntwo\n", 7, 4),
@@ -193,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_is_written_when_somebody_reads_it() {
+    fn a_fifo_is_written_when_it_has_a_reader() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        let mut fifo = Regular::open(&path).unwrap();
+        let mut fifo = LogFile::open(&path).unwrap();
         assert_eq!(fifo.write(b"one\ntwo\n").0, 2);
         let mut options = OpenOptions::new();
         let mut reader = options
@@ -206,12 +207,12 @@ mod tests {
             .custom_flags(libc::O_NONBLOCK)
             .open(&path)
             .unwrap();
-        fifo.tried = Instant::now().checked_sub(PATIENCE).unwrap();
+        fifo.tried = Instant::now().checked_sub(RETRY_DELAY).unwrap();
         assert_eq!(fifo.write(b"three\n").0, 0);
         let mut bytes = [0; 16];
         let length = io::Read::read(&mut reader, &mut bytes).unwrap();
         assert_eq!(&bytes[..length], b"three\n");
-        // A reader that takes nothing: the pipe fills, and what does not fit is counted, in whole lines.
+        // The reader stops reading: the pipe fills, and lines that do not fit are counted.
         let line = [&[b'x'; 1000][..], b"\n"].concat();
         let lost: u64 = (0..1100).map(|_| fifo.write(&line).0).sum();
         assert!(lost > 0 && lost < 1100, "{lost}");

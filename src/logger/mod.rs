@@ -1,6 +1,6 @@
-//! Messages: on stderr `maintd: what is wrong: cause; what to do`, and where `error_log` wants them.
+//! Messages: `maintd: what is wrong: cause; what to do` on stderr and in `error_log`.
 //!
-//! Until the start is over everything goes to stderr, and to `error_log` too; from then on to `error_log` alone.
+//! During the start messages go to stderr and to `error_log`, later to `error_log` alone.
 
 mod file;
 mod sink;
@@ -11,8 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::clock;
 pub(crate) use crate::logger::sink::Sink;
 pub(crate) use crate::logger::syslog::Severity;
+use crate::quote::Escaped;
 
 /// When messages are coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -27,7 +29,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    fn wanted(self) -> bool {
+    fn is_on(self) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
@@ -39,42 +41,42 @@ impl Color {
     }
 }
 
-/// Takes the messages of a process that has nowhere to write them itself.
+/// Sends the messages of a worker, which has no log of its own, to the supervisor.
 pub(crate) type Relay = fn(Level, &str);
 
-/// Where messages go at present.
+/// The destinations of messages.
 #[derive(Debug)]
-struct State {
-    /// They are coloured on stderr.
+struct LoggerState {
+    /// Messages on stderr are coloured.
     color: bool,
     /// The level of stderr.
     level: LevelFilter,
-    /// That level was asked for on the command line, and wins over the configuration.
-    is_asked: bool,
-    /// The start is not over.
+    /// The command line sets the level, which overrides the configuration.
+    is_level_forced: bool,
+    /// The start has not ended.
     starting: bool,
     target: Option<(Sink, LevelFilter)>,
     relay: Option<Relay>,
 }
 
-/// The only logger. The lock is free whenever it is taken, for there is one thread; `log` wants something to share.
-struct Logger(Mutex<State>);
+/// The only logger. `log` requires `Sync`; with a single thread the lock is always free.
+struct Logger(Mutex<LoggerState>);
 
-static LOGGER: Logger = Logger(Mutex::new(State {
+static LOGGER: Logger = Logger(Mutex::new(LoggerState {
     color: false,
     level: LevelFilter::Info,
-    is_asked: false,
+    is_level_forced: false,
     starting: true,
     target: None,
     relay: None,
 }));
 
-fn state() -> MutexGuard<'static, State> {
+fn state() -> MutexGuard<'static, LoggerState> {
     LOGGER.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Log for Logger {
-    /// Ours alone: what libraries tell is for those who work on them.
+    /// Messages of this crate only, not of libraries.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
@@ -83,7 +85,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = escaped(&record.args().to_string());
+        let text = Escaped(record.args()).to_string();
         let relay = state().relay;
         match relay {
             Some(relay) => relay(record.level(), &text),
@@ -94,11 +96,11 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-impl State {
+impl LoggerState {
     fn write(&mut self, pid: u32, level: Level, text: &str) {
         let color = self.color;
         if self.starting && level <= self.level {
-            // One write, so that lines of several processes do not mix. Nobody is left to be told of a failure.
+            // One write, so that lines of several processes do not mix. An error cannot be reported anywhere.
             let _ = io::stderr().write_all(stderr_line(color, level, text).as_bytes());
         }
         let Some((sink, filter)) = &mut self.target else {
@@ -108,13 +110,13 @@ impl State {
             return;
         }
         write_to(sink, color, pid, level, text);
-        // That it cannot be written it cannot say itself; only that it could not.
+        // The log cannot contain its own error, only the number of lost lines.
         if let Some((level @ Level::Warn, text)) = sink.take_report() {
             write_to(sink, color, std::process::id(), level, &text);
         }
     }
 
-    /// Sets what is not even to be rendered.
+    /// Sets the level above which messages are not formatted.
     fn set_max_level(&self) {
         let target = self
             .target
@@ -129,7 +131,7 @@ impl State {
     }
 }
 
-/// Writes a message in the form of its log.
+/// Writes a message in the format of its log.
 fn write_to(sink: &mut Sink, color: bool, pid: u32, level: Level, text: &str) {
     let line = if sink.is_stderr() {
         stderr_line(color, level, text)
@@ -142,7 +144,7 @@ fn write_to(sink: &mut Sink, color: bool, pid: u32, level: Level, text: &str) {
             Level::Info => "info",
             Level::Debug | Level::Trace => "debug",
         };
-        let time = crate::clock::error(crate::clock::seconds());
+        let time = clock::error_log(clock::seconds());
         format!("{time} [{name}] {pid}#0: {text}\n")
     };
     sink.write(line.as_bytes(), Severity::Of(level));
@@ -161,53 +163,40 @@ fn stderr_line(color: bool, level: Level, text: &str) -> String {
     }
 }
 
-/// A message is one line, and nobody's bytes reach the terminal's controls through it.
-fn escaped(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() {
-            line.extend(letter.escape_default());
-        } else {
-            line.push(letter);
-        }
-    }
-    line
-}
-
-/// Begins to log on stderr: from `level` up, or as much as is the rule.
+/// Starts to log on stderr, from `level` up or from the default level.
 pub(crate) fn start(level: Option<LevelFilter>, color: Color) {
     let mut state = state();
-    state.color = color.wanted();
-    state.is_asked = level.is_some();
+    state.color = color.is_on();
+    state.is_level_forced = level.is_some();
     state.level = level.unwrap_or(LevelFilter::Info);
     state.set_max_level();
     drop(state);
-    // It fails where it has been done before.
+    // It fails if a logger has been set before.
     let _ = log::set_logger(&LOGGER);
 }
 
-/// Has messages go to `sink`, from `level` up, if the command line does not want it otherwise; in place of the one before.
+/// Replaces the target by `sink`, from `level` up unless the command line sets the level.
 pub(crate) fn set_target(sink: Sink, level: Option<LevelFilter>) {
     let mut state = state();
     let level = match level {
-        Some(level) if !state.is_asked => level,
+        Some(level) if !state.is_level_forced => level,
         Some(_) | None => state.level,
     };
     state.target = Some((sink, level));
     state.set_max_level();
 }
 
-/// The start is over: messages go to `error_log` alone, and are not waited for.
+/// Ends the start: messages go to `error_log` alone, without blocking.
 pub(crate) fn end_start() {
     let mut state = state();
     state.starting = false;
     state.set_max_level();
 }
 
-/// Opens the log anew; where that fails, the old one stays.
+/// Reopens the log; on an error the old one stays open.
 ///
 /// # Errors
-/// Why it failed, as a message.
+/// A message.
 pub(crate) fn reopen() -> Result<(), String> {
     match &mut state().target {
         Some((sink, _)) => sink.reopen(),
@@ -215,35 +204,26 @@ pub(crate) fn reopen() -> Result<(), String> {
     }
 }
 
-/// From now on this process has its messages written by another one, and no log of its own.
-pub(crate) fn hand_over(relay: Relay) {
+/// Sends the messages of this process through `relay` from now on, and closes its log.
+pub(crate) fn set_relay(relay: Relay) {
     let mut state = state();
     state.relay = Some(relay);
     state.target = None;
 }
 
-/// Writes a message of another process, of which nothing is believed.
+/// Writes a message of another process, which is not trusted.
 pub(crate) fn write_for(pid: u32, level: Level, text: &[u8]) {
-    state().write(pid, level, &escaped(&String::from_utf8_lossy(text)));
+    state().write(
+        pid,
+        level,
+        &Escaped(String::from_utf8_lossy(text)).to_string(),
+    );
 }
 
-/// Takes the lines of messages that were lost since this was last asked.
+/// The lines of messages lost since the previous call.
 pub(crate) fn take_lost() -> u64 {
     match &mut state().target {
         Some((sink, _)) => sink.take_lost(),
         None => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_one_line() {
-        assert_eq!(
-            escaped("a\nb\x1b[31m\u{7f}\u{85}\u{e9}"),
-            "a\\nb\\u{1b}[31m\\u{7f}\\u{85}\u{e9}"
-        );
     }
 }

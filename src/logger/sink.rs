@@ -1,4 +1,4 @@
-//! Where lines go, without ever waiting: what there is no room for is dropped and counted.
+//! Outputs of logs: stderr, file or syslog. Writes never block; lines that cannot be written are dropped and counted.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
@@ -9,17 +9,17 @@ use log::Level;
 
 use crate::config::Target;
 use crate::error::{Error, reason};
-use crate::logger::file::{Regular, write_pieces};
+use crate::logger::file::{LogFile, write_pieces};
 use crate::logger::syslog::{Severity, Syslogd};
 use crate::sys;
 
 /// The shortest time between two messages about one log.
-const SILENCE: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A log that is open.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    /// The directive and its target, for messages.
+    /// The directive and the target, for messages.
     name: String,
     output: Output,
     losses: Losses,
@@ -27,43 +27,41 @@ pub(crate) struct Sink {
 
 #[derive(Debug)]
 enum Output {
-    /// It may end in the middle of a line.
+    /// `torn`: it ends in the middle of a line.
     Stderr {
         torn: bool,
     },
-    File(Regular),
+    File(LogFile),
     Syslog(Syslogd),
 }
 
-/// What is to be told about a log, of which it cannot be told in the log itself.
-pub(crate) type Report = (Level, String);
+/// A message about a log, which may not be writable itself.
+pub(crate) type LogReport = (Level, String);
 
-/// The lines that did not go through.
+/// The lines that were lost.
 #[derive(Debug, Default)]
 struct Losses {
-    /// Of which nothing has been told.
-    untold: u64,
-    /// Of which nothing has been counted elsewhere.
+    /// Not yet reported.
+    unreported: u64,
+    /// Not yet taken by [`Sink::take_lost`].
     uncounted: u64,
-    /// The last line did not go through, for this reason.
-    trouble: Option<String>,
-    /// That reason has been told.
-    is_told: bool,
-    /// When something was told last.
-    told: Option<Instant>,
+    /// The reason why the last line was lost, if it was.
+    error: Option<String>,
+    /// That reason has been reported.
+    is_reported: bool,
+    /// The time of the last report.
+    reported: Option<Instant>,
 }
 
 impl Sink {
-    /// Opens a log; `directive` is for messages.
-    ///
-    /// A FIFO without a reader, and a syslogd that does not run, are waited for without waiting.
+    /// Opens a log; `directive` is for messages. A FIFO without a reader and a syslogd that does not run are opened later.
     ///
     /// # Errors
-    /// The file cannot be opened, or the host is not known.
+    /// The file cannot be opened, or the host is unknown.
     pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Error> {
         let output = match target {
             Target::Stderr => Ok(Output::Stderr { torn: false }),
-            Target::File(path) => Regular::open(path).map(Output::File),
+            Target::File(path) => LogFile::open(path).map(Output::File),
             Target::Syslog(settings) => Syslogd::open(settings).map(Output::Syslog),
         };
         match output {
@@ -76,8 +74,8 @@ impl Sink {
         }
     }
 
-    /// Looks whether a log could be opened, as far as that can be told without making a file.
-    pub(crate) fn look(directive: &str, target: &Target) -> Option<Error> {
+    /// Checks that a log can be opened, as far as that is possible without creating a file.
+    pub(crate) fn check(directive: &str, target: &Target) -> Option<Error> {
         let Target::File(path) = target else {
             return None;
         };
@@ -93,118 +91,122 @@ impl Sink {
         Some(not_open(directive, target, &error))
     }
 
-    /// It is the standard error output.
+    /// Whether it is standard error.
     pub(crate) const fn is_stderr(&self) -> bool {
         matches!(self.output, Output::Stderr { .. })
     }
 
-    /// It is a syslogd, which dates lines and has severities.
+    /// Whether it is a syslogd, which adds time and severity.
     pub(crate) const fn is_syslog(&self) -> bool {
         matches!(self.output, Output::Syslog(_))
     }
 
-    /// Opens the file anew, which may have been renamed. Where that fails the old one stays.
+    /// Reopens the file, which may have been renamed. On an error the old one stays open.
     ///
     /// # Errors
-    /// Why it failed, as a message.
+    /// A message.
     pub(crate) fn reopen(&mut self) -> Result<(), String> {
         match &mut self.output {
             Output::Stderr { .. } => Ok(()),
-            Output::File(file) => match Regular::open(file.path()) {
+            Output::File(file) => match LogFile::open(file.path()) {
                 Ok(new) => {
                     *file = new;
                     Ok(())
                 }
                 Err(error) => Err(format!(
-                    "cannot open {} anew: {}; the old file is written on",
+                    "cannot reopen {}: {}; writing to the old file",
                     self.name,
                     reason(&error)
                 )),
             },
             Output::Syslog(syslogd) => {
-                syslogd.forget();
+                syslogd.disconnect();
                 Ok(())
             }
         }
     }
 
-    /// Writes whole lines, each with its end.
+    /// Writes lines, each with its line feed.
     pub(crate) fn write(&mut self, lines: &[u8], severity: Severity) {
-        let (lost, trouble) = match &mut self.output {
+        let (lost, error) = match &mut self.output {
             Output::Stderr { torn } => write_pieces(lines, sys::PIPE_BUF, torn, write_stderr),
             Output::File(file) => file.write(lines),
             Output::Syslog(syslogd) => syslogd.write(lines, severity),
         };
-        self.losses.add(lost, trouble);
+        self.losses.add(lost, error);
     }
 
-    /// The lines that were lost since this was last asked.
+    /// The lines lost since the previous call.
     pub(crate) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.losses.uncounted)
     }
 
-    /// What is to be told of this log, once in a while.
-    pub(crate) fn take_report(&mut self) -> Option<Report> {
+    /// A message about lost lines, at most one per interval.
+    pub(crate) fn take_report(&mut self) -> Option<LogReport> {
         self.losses.report(&self.name, Instant::now())
     }
 
-    /// What is left to be told of this log before it is closed.
-    pub(crate) fn last_report(&mut self) -> Option<Report> {
-        let lost = std::mem::take(&mut self.losses.untold);
-        (lost > 0).then(|| told_lost(&self.name, lost))
+    /// The message about lines that have not been reported, before the log is closed.
+    pub(crate) fn last_report(&mut self) -> Option<LogReport> {
+        let lost = std::mem::take(&mut self.losses.unreported);
+        (lost > 0).then(|| lost_lines(&self.name, lost))
     }
 }
 
 fn not_open(directive: &str, target: &Target, error: &io::Error) -> Error {
     Error::Failed(format!(
-        "cannot open {directive} {}: {}; mend that or change {directive}",
+        "cannot open {directive} {}: {}; fix that or change {directive}",
         describe(target),
         reason(error)
     ))
 }
 
-fn told_lost(name: &str, lost: u64) -> Report {
+fn lost_lines(name: &str, lost: u64) -> LogReport {
     (Level::Warn, format!("{name}: {lost} lines lost"))
 }
 
 impl Losses {
-    fn add(&mut self, lost: u64, trouble: Option<io::Error>) {
-        self.untold += lost;
+    fn add(&mut self, lost: u64, error: Option<io::Error>) {
+        self.unreported += lost;
         self.uncounted += lost;
-        if trouble.is_none() {
-            self.is_told = false;
+        if error.is_none() {
+            self.is_reported = false;
         }
-        self.trouble = trouble.map(|error| {
-            // "Resource temporarily unavailable" is not what an administrator would look for.
+        self.error = error.map(|error| {
+            // "Resource temporarily unavailable" does not say the cause.
             if error.kind() == ErrorKind::WouldBlock {
-                "nobody reads it".to_owned()
+                "its reader does not read".to_owned()
             } else {
                 reason(&error)
             }
         });
     }
 
-    fn report(&mut self, name: &str, now: Instant) -> Option<Report> {
-        if self.untold == 0 || self.told.is_some_and(|told| now < told + SILENCE) {
+    fn report(&mut self, name: &str, now: Instant) -> Option<LogReport> {
+        if self.unreported == 0
+            || self
+                .reported
+                .is_some_and(|last| now < last + REPORT_INTERVAL)
+        {
             return None;
         }
-        let report = match &self.trouble {
-            Some(_) if self.is_told => return None,
-            Some(trouble) => {
-                self.is_told = true;
+        let report = match &self.error {
+            Some(_) if self.is_reported => return None,
+            Some(error) => {
+                self.is_reported = true;
                 (
                     Level::Error,
-                    format!("cannot write {name}: {trouble}; lines are lost"),
+                    format!("cannot write {name}: {error}; lines are lost"),
                 )
             }
-            None => told_lost(name, std::mem::take(&mut self.untold)),
+            None => lost_lines(name, std::mem::take(&mut self.unreported)),
         };
-        self.told = Some(now);
+        self.reported = Some(now);
         Some(report)
     }
 }
 
-/// A target as messages have it.
+/// A target in messages.
 fn describe(target: &Target) -> String {
     match target {
         Target::Stderr => "stderr".to_owned(),
@@ -213,7 +215,7 @@ fn describe(target: &Target) -> String {
     }
 }
 
-/// Writes to stderr what there is room for. Its description may be others' too, so it is not made non-blocking.
+/// Writes to stderr without blocking. Its file description may be shared with other programs, so it stays in blocking mode.
 fn write_stderr(bytes: &[u8]) -> io::Result<usize> {
     let mut stderr = io::stderr();
     if !sys::is_writable(stderr.as_fd()) {
@@ -223,12 +225,11 @@ fn write_stderr(bytes: &[u8]) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn trouble_is_told_once_and_losses_when_it_is_over() {
+    fn an_error_is_reported_once_and_lost_lines_after_it() {
         let mut losses = Losses::default();
         let start = Instant::now();
         let full = || Some(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -243,12 +244,12 @@ mod tests {
             )
         );
         losses.add(3, full());
-        assert_eq!(losses.report("log", start + 2 * SILENCE), None);
+        assert_eq!(losses.report("log", start + 2 * REPORT_INTERVAL), None);
         losses.add(0, None);
-        assert_eq!(losses.report("log", start + SILENCE / 2), None);
-        let (level, text) = losses.report("log", start + SILENCE).unwrap();
+        assert_eq!(losses.report("log", start + REPORT_INTERVAL / 2), None);
+        let (level, text) = losses.report("log", start + REPORT_INTERVAL).unwrap();
         assert_eq!((level, &*text), (Level::Warn, "log: 5 lines lost"));
-        assert_eq!(losses.report("log", start + 3 * SILENCE), None);
+        assert_eq!(losses.report("log", start + 3 * REPORT_INTERVAL), None);
         assert_eq!(losses.uncounted, 5);
     }
 }

@@ -1,4 +1,4 @@
-//! A syslogd (RFC 3164), told by datagrams that nobody waits for.
+//! The syslog protocol (RFC 3164) over datagrams, which never block.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
@@ -10,32 +10,32 @@ use log::Level;
 
 use crate::clock;
 use crate::config::{Syslog, SyslogServer};
-use crate::logger::file::PATIENCE;
+use crate::logger::file::RETRY_DELAY;
 use crate::sys;
 
-/// The longest datagram: more than that is cut, for a receiver of UDP would drop it.
+/// The longest datagram, to which a line is cut: a UDP receiver would drop a longer one.
 const MAX_DATAGRAM: usize = 8 * 1024;
-/// What every syslogd takes (RFC 3164 4.1).
+/// The length that every syslogd accepts (RFC 3164 4.1).
 const SAFE_DATAGRAM: usize = 1024;
 
-/// How grave a line is.
+/// The syslog severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// As the configuration says for all lines of the log.
+    /// The one that the configuration sets for the log.
     Configured,
-    /// As a message of that level is.
+    /// The one for a message of this level.
     Of(Level),
 }
 
-/// A syslogd as it is told.
+/// A connection to a syslogd.
 #[derive(Debug)]
 pub(crate) struct Syslogd {
     address: Address,
     settings: Syslog,
-    /// This host's name with a blank, where that is to be told.
+    /// This host's name with a blank, if lines contain it.
     host: String,
     socket: Option<Socket>,
-    /// When it was tried last to connect.
+    /// The last attempt to connect.
     tried: Option<Instant>,
     datagram: Vec<u8>,
 }
@@ -52,7 +52,7 @@ enum Socket {
     Udp(UdpSocket),
 }
 
-/// A syslogd as messages have it.
+/// A syslogd in messages.
 pub(crate) fn describe(settings: &Syslog) -> String {
     match &settings.server {
         SyslogServer::Local => "syslog".to_owned(),
@@ -92,7 +92,7 @@ impl Socket {
 }
 
 impl Syslogd {
-    /// Finds out where it is. It is connected to with the first line: it may be started later than we are.
+    /// Resolves the address. The first line connects: the syslogd may start after this process.
     pub(crate) fn open(settings: &Syslog) -> io::Result<Self> {
         let address = match &settings.server {
             SyslogServer::Local => Address::Unix(sys::SYSLOG_SOCKET.into()),
@@ -114,16 +114,16 @@ impl Syslogd {
         })
     }
 
-    /// Connects anew with the next line.
-    pub(crate) fn forget(&mut self) {
+    /// Closes the connection; the next line connects again.
+    pub(crate) fn disconnect(&mut self) {
         self.socket = None;
         self.tried = None;
     }
 
-    /// Sends lines. Returns how many are lost, and why.
+    /// Sends lines. Returns the number of lost lines and the error.
     pub(crate) fn write(&mut self, lines: &[u8], severity: Severity) -> (u64, Option<io::Error>) {
         let head = self.head(severity);
-        let (mut lost, mut trouble) = (0, None);
+        let (mut lost, mut last_error) = (0, None);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             self.datagram.clear();
@@ -131,17 +131,17 @@ impl Syslogd {
             self.datagram.extend_from_slice(line);
             self.datagram.truncate(MAX_DATAGRAM);
             match self.send() {
-                Ok(()) => trouble = None,
+                Ok(()) => last_error = None,
                 Err(error) => {
                     lost += 1;
-                    trouble = Some(error);
+                    last_error = Some(error);
                 }
             }
         }
-        (lost, trouble)
+        (lost, last_error)
     }
 
-    /// What stands before a line: `<PRIORITY>TIME HOST TAG: `.
+    /// The head of a line: `<PRIORITY>TIME HOST TAG: `.
     fn head(&self, severity: Severity) -> String {
         let severity = match severity {
             Severity::Configured => self.settings.severity,
@@ -159,16 +159,16 @@ impl Syslogd {
         )
     }
 
-    /// Sends the datagram, if need be through a new socket: a syslogd that was restarted is at another one.
+    /// Sends the datagram, through a new socket if necessary: a restarted syslogd has another one.
     fn send(&mut self) -> io::Result<()> {
         match self.send_once(self.datagram.len()) {
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                 self.send_once(self.datagram.len().min(SAFE_DATAGRAM))
             }
-            // A socket of UDP tells here that an earlier datagram found nobody.
+            // A UDP socket reports here that an earlier datagram was refused.
             Err(error) if is_disconnected(&error) && self.socket.is_some() => {
                 if matches!(self.address, Address::Unix(_)) {
-                    self.forget();
+                    self.disconnect();
                 }
                 let again = self.send_once(self.datagram.len());
                 if again.as_ref().is_err_and(is_disconnected) {
@@ -182,7 +182,7 @@ impl Syslogd {
 
     fn send_once(&mut self, length: usize) -> io::Result<()> {
         if self.socket.is_none() {
-            let is_early = |tried: Instant| tried.elapsed() < PATIENCE;
+            let is_early = |tried: Instant| tried.elapsed() < RETRY_DELAY;
             if self.tried.is_some_and(is_early) {
                 return Err(ErrorKind::NotConnected.into());
             }
@@ -196,7 +196,7 @@ impl Syslogd {
     }
 }
 
-/// Whether there is nobody at the other end, or not any more.
+/// Whether the error means that no syslogd receives.
 fn is_disconnected(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -212,7 +212,6 @@ fn is_disconnected(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -247,7 +246,7 @@ mod tests {
         assert!(received(&server).ends_with(" web: two"));
         syslogd.write(b"three\n", Severity::Of(Level::Error));
         assert!(received(&server).starts_with("<27>"));
-        // Restarted, it is another socket at the same path.
+        // A restarted syslogd is another socket at the same path.
         drop(server);
         assert_eq!(syslogd.write(b"lost\n", Severity::Configured).0, 1);
         std::fs::remove_file(&path).unwrap();
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_syslogd_that_takes_nothing_is_not_waited_for() {
+    fn a_syslogd_that_does_not_read_does_not_block() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let _server = UnixDatagram::bind(&path).unwrap();
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_tells_its_name_over_udp() {
+    fn a_line_over_udp_contains_the_host_name() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap().to_string();
         let mut syslogd = Syslogd::open(&settings(SyslogServer::Udp(address), true)).unwrap();

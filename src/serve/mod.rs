@@ -11,5 +11,4 @@ pub mod tls;
 pub mod transport;
 pub mod worker;
 
-pub use crate::serve::logs::access::{AccessLog, Journal, Peer};
 pub use crate::serve::supervisor::run;

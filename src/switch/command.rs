@@ -236,7 +236,6 @@ impl fmt::Display for Call {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

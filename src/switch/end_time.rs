@@ -1,6 +1,6 @@
 //! The end time of a maintenance: parses `--for` and `--until`, and formats a time for people.
 
-use crate::config::nginx::syntax::Quoted;
+use crate::quote::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
 use crate::window::MAX_AHEAD;
@@ -44,7 +44,7 @@ pub(crate) fn parse_until(text: &str, now: u64) -> Result<u64, String> {
             hour,
             minute,
             second,
-            ahead: 0,
+            utc_offset: 0,
         };
         match zone {
             None => sys::seconds_of(&time).filter(|seconds| {
@@ -167,22 +167,7 @@ fn utc_seconds(time: &LocalTime) -> Option<u64> {
     ((same.month, same.day) == (time.month, time.day)).then_some(seconds)
 }
 
-/// `2026-11-25 21:00:00` in this host's zone.
-pub(crate) fn local(seconds: u64) -> String {
-    let time = sys::local_time(seconds);
-    format!(
-        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
-        time.year,
-        time.month + 1,
-        time.day,
-        time.hour,
-        time.minute,
-        time.second
-    )
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::clock;
@@ -228,9 +213,13 @@ mod tests {
     fn a_time_without_a_zone_is_local() {
         let end = parse_until("21:00", NOW).unwrap();
         assert!(end > NOW && end <= NOW + DAY + 3600);
-        assert!(local(end).ends_with(" 21:00:00"), "{}", local(end));
+        assert!(
+            clock::terminal(end).ends_with(" 21:00:00"),
+            "{}",
+            clock::terminal(end)
+        );
         let end = parse_until("2026-11-26 21:00", NOW).unwrap();
-        assert_eq!(local(end), "2026-11-26 21:00:00");
+        assert_eq!(clock::terminal(end), "2026-11-26 21:00:00");
         assert_eq!(parse_until(&clock::rfc3339(end), NOW), Ok(end));
     }
 
@@ -263,7 +252,7 @@ mod tests {
             hour,
             minute,
             second,
-            ahead: 0,
+            utc_offset: 0,
         })
         .unwrap()
     }

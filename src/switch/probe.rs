@@ -230,7 +230,6 @@ pub(crate) fn cause(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use socket2::{Domain, Socket, Type};

@@ -139,9 +139,9 @@ fn start(command: &[OsString]) -> Result<Child, (u8, String)> {
 
 /// Waits for the command's end.
 fn wait(mut child: Child) -> Result<u8, (u8, String)> {
-    sys::hand_signals_to(Some(child.id()));
+    sys::forward_signals_to(Some(child.id()));
     let status = child.wait();
-    sys::hand_signals_to(None);
+    sys::forward_signals_to(None);
     match status {
         Ok(status) => Ok(shell_status(status)),
         Err(error) => Err((

@@ -243,7 +243,6 @@ fn parse(text: &str) -> Option<Saved> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::config::network::Family;

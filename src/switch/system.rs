@@ -43,7 +43,7 @@ impl System {
         let listening = config
             .endpoints
             .iter()
-            .filter_map(|endpoint| match &endpoint.place {
+            .filter_map(|endpoint| match &endpoint.address {
                 BindAddr::Tcp(address) => Some((address.port(), endpoint.secure)),
                 BindAddr::Unix(_) => None,
             });

@@ -3,9 +3,9 @@
 use std::env;
 use std::fmt::Write as _;
 
+use crate::clock;
 use crate::switch::clients::ClientSet;
 use crate::switch::command::quoted;
-use crate::switch::end_time;
 use crate::switch::state::Saved;
 use crate::switch::tools::BecomeRoot;
 
@@ -19,7 +19,7 @@ pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
         let _ = write!(text, ", but for {}", list(&saved.clients.except));
     }
     if let Some(until) = saved.window.until {
-        let _ = write!(text, "; announced until {}", end_time::local(until));
+        let _ = write!(text, "; announced until {}", clock::terminal(until));
     }
     text
 }
@@ -125,7 +125,6 @@ fn quoted_for_doas(word: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::config::network::Network;

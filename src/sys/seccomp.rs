@@ -1,9 +1,8 @@
-//! What a worker may ask of a Linux kernel (seccomp(2)).
+//! The filter of a worker's system calls on Linux (seccomp(2)).
 //!
-//! Two filters, since a filter has one action beside the one for all the rest: the first kills for what no worker has an
-//! innocent reason to do, the second refuses all that a worker has no need for. What both allow without a look at the
-//! arguments the kernel (from 5.11) answers from a bitmap, without running them: so it is with every call that a request
-//! costs.
+//! There are two filters, because a filter has only two actions: the first kills the worker at a call that only an attacker
+//! would make, the second refuses all calls that a worker does not need. For a call that both allow whatever its arguments,
+//! the kernel (from 5.11) uses a bitmap and does not run the filters: that holds for every call of a request.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,8 +12,8 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch,
 };
 
-/// To run another program, to reach into another process, and to open a socket, be it by way of `io_uring`.
-const DEADLY: [libc::c_long; 12] = [
+/// Calls that kill: to execute a program, to access another process, to open a socket, also by `io_uring`.
+const KILLED: [libc::c_long; 12] = [
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -29,12 +28,12 @@ const DEADLY: [libc::c_long; 12] = [
     libc::SYS_io_uring_setup,
 ];
 
-/// What a worker does, whatever its arguments: what strace(1) has seen of it under the tests, and what libc and the crypto
-/// libraries may do in its place. Whoever has a worker do more adds to this; what is missing fails with `EPERM`.
+/// Calls that are allowed with all arguments: those that strace(1) shows under the tests, and those that libc and the crypto
+/// libraries may make instead. A new call of a worker must be added here, or it fails with `EPERM`.
 const ALLOWED: [libc::c_long; 30] = [
-    // Connections, and the pipes to the supervisor.
+    // Connections and the pipes to the supervisor.
     libc::SYS_accept4,
-    // Which address a client has connected to, where a socket takes care of several.
+    // The address that a client has connected to, where one socket listens for several endpoints.
     libc::SYS_getsockname,
     libc::SYS_recvfrom,
     libc::SYS_sendto,
@@ -44,11 +43,11 @@ const ALLOWED: [libc::c_long; 30] = [
     libc::SYS_shutdown,
     libc::SYS_close,
     libc::SYS_fcntl,
-    // The poll.
+    // epoll.
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
-    // Time, where the kernel does not tell it without a call, and chance.
+    // Time, where the vDSO does not have it, and randomness.
     libc::SYS_clock_gettime,
     libc::SYS_getrandom,
     // Memory and locks.
@@ -58,7 +57,7 @@ const ALLOWED: [libc::c_long; 30] = [
     libc::SYS_madvise,
     libc::SYS_futex,
     libc::SYS_sched_yield,
-    // Signals, and how it ends.
+    // Signals and the end of the process.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
@@ -70,11 +69,11 @@ const ALLOWED: [libc::c_long; 30] = [
     libc::SYS_exit_group,
 ];
 
-/// The elder form of a call above, which the newer machines go without.
+/// An older call that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
-const ELDER: [libc::c_long; 1] = [libc::SYS_epoll_wait];
+const OLDER: [libc::c_long; 1] = [libc::SYS_epoll_wait];
 #[cfg(not(target_arch = "x86_64"))]
-const ELDER: [libc::c_long; 0] = [];
+const OLDER: [libc::c_long; 0] = [];
 
 /// The only request of ioctl(2). Its type is not the same in every libc.
 #[allow(
@@ -85,7 +84,7 @@ const ELDER: [libc::c_long; 0] = [];
 )]
 const UNACKNOWLEDGED: u64 = libc::TIOCOUTQ as u64;
 
-/// Whether this kernel has filters, and knows how to kill a process by them (4.14).
+/// Whether this kernel has filters that can kill a process (4.14).
 pub(crate) fn is_available() -> bool {
     let action = libc::SECCOMP_RET_KILL_PROCESS;
     let no_flags: libc::c_ulong = 0;
@@ -101,11 +100,11 @@ pub(crate) fn is_available() -> bool {
     status == 0
 }
 
-/// Puts the filters on this thread and what it may start. Privileges must have been renounced (`PR_SET_NO_NEW_PRIVS`).
+/// Installs the filters for this thread. `PR_SET_NO_NEW_PRIVS` must be set.
 pub(crate) fn install() -> io::Result<()> {
-    let deadly = deadly().map_err(io::Error::other)?;
+    let killed = killed().map_err(io::Error::other)?;
     let allowed = allowed().map_err(io::Error::other)?;
-    for program in [deadly, allowed] {
+    for program in [killed, allowed] {
         seccompiler::apply_filter(&program).map_err(|error| match error {
             seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
             seccompiler::Error::Backend(_)
@@ -120,8 +119,8 @@ fn architecture() -> Result<TargetArch, BackendError> {
     std::env::consts::ARCH.try_into()
 }
 
-fn deadly() -> Result<BpfProgram, BackendError> {
-    let rules = DEADLY.map(|call| (call, Vec::new()));
+fn killed() -> Result<BpfProgram, BackendError> {
+    let rules = KILLED.map(|call| (call, Vec::new()));
     SeccompFilter::new(
         BTreeMap::from(rules),
         SeccompAction::Allow,
@@ -134,15 +133,15 @@ fn deadly() -> Result<BpfProgram, BackendError> {
 fn allowed() -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = ALLOWED
         .into_iter()
-        .chain(ELDER)
+        .chain(OLDER)
         .map(|call| (call, Vec::new()))
         .collect();
-    // Memory is never to be executed; the protection is the third argument of both.
+    // No executable memory; the protection is the third argument of both calls.
     let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     let not_executable = || one(2, SeccompCmpOp::MaskedEq(executable), 0);
     rules.insert(libc::SYS_mmap, vec![not_executable()?]);
     rules.insert(libc::SYS_mprotect, vec![not_executable()?]);
-    // Not the terminal's, which could be fed with what is to run there.
+    // No request for terminals: one of them inserts input.
     let unacknowledged = one(1, SeccompCmpOp::Eq, UNACKNOWLEDGED)?;
     rules.insert(libc::SYS_ioctl, vec![unacknowledged]);
     // abort(3) signals this process; others may run as the same user.
@@ -157,23 +156,17 @@ fn allowed() -> Result<BpfProgram, BackendError> {
     .try_into()
 }
 
-/// A rule about one argument, of which these calls look at 32 bits.
+/// A rule for one argument, of which these calls use 32 bits.
 fn one(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
     SeccompRule::new(vec![condition])
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may"
-)]
 mod tests {
     use super::*;
 
-    /// What a call does to the process that makes it.
+    /// The result of a call.
     #[derive(Debug, PartialEq, Eq)]
     enum Outcome {
         Allowed,
@@ -181,7 +174,7 @@ mod tests {
         Killed(i32),
     }
 
-    /// Makes a call with numbers for arguments in a process of its own, with the filters on.
+    /// Makes a call with these arguments in a child process, with the filters installed.
     fn outcome(call: libc::c_long, arguments: [libc::c_long; 3]) -> Outcome {
         // SAFETY: the child has one thread, runs none of its parent's code but what is here, and ends by _exit.
         match unsafe { libc::fork() } {
@@ -196,7 +189,7 @@ mod tests {
                     (Ok(()), -1) => io::Error::last_os_error().raw_os_error().unwrap_or(254),
                     (Ok(()), _) => 0,
                 };
-                // SAFETY: it does not return, and runs nothing of the parent's.
+                // SAFETY: it does not return, and runs no exit handler of the parent.
                 unsafe { libc::_exit(code) }
             }
             child => {
@@ -214,7 +207,7 @@ mod tests {
         }
     }
 
-    /// Whether there is something to test here.
+    /// Whether this host has seccomp; prints that a test is skipped where it has not.
     fn is_tested() -> bool {
         let ci = std::env::var("CI").as_deref() == Ok("true");
         assert!(is_available() || !ci, "no seccomp, and CI=true");
@@ -225,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_processes_and_sockets_are_death() {
-        for call in DEADLY {
+    fn programs_other_processes_and_sockets_kill() {
+        for call in KILLED {
             if is_tested() {
                 assert_eq!(
                     outcome(call, [0; 3]),
@@ -238,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_has_no_need_for_is_refused() {
+    fn calls_that_a_worker_does_not_need_are_refused() {
         let calls = [
             libc::SYS_openat,
             libc::SYS_mkdirat,
@@ -266,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_does_is_allowed() {
+    fn calls_of_a_worker_are_allowed() {
         if is_tested() {
             assert_eq!(outcome(libc::SYS_getpid, [0; 3]), Outcome::Allowed);
             assert_eq!(outcome(libc::SYS_munmap, [0, 4096, 0]), Outcome::Allowed);
-            // The arguments are wrong, which only the call itself can tell.
+            // The call itself refuses the wrong arguments.
             assert_eq!(
                 outcome(libc::SYS_read, [-1, 0, 0]),
                 Outcome::Refused(libc::EBADF)
@@ -283,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_matter_where_they_are_dangerous() {
+    fn dangerous_arguments_are_refused() {
         if !is_tested() {
             return;
         }
@@ -294,11 +287,11 @@ mod tests {
         assert_eq!(protect(execute), Outcome::Refused(libc::EPERM));
         assert_eq!(protect(read | execute), Outcome::Refused(libc::EPERM));
 
-        let ask = |request| outcome(libc::SYS_ioctl, [-1, request, 0]);
+        let control = |request| outcome(libc::SYS_ioctl, [-1, request, 0]);
         let unacknowledged = UNACKNOWLEDGED.try_into().unwrap();
-        assert_eq!(ask(unacknowledged), Outcome::Refused(libc::EBADF));
-        // TIOCSTI, which types into a terminal.
-        assert_eq!(ask(0x5412), Outcome::Refused(libc::EPERM));
+        assert_eq!(control(unacknowledged), Outcome::Refused(libc::EBADF));
+        // TIOCSTI, which inserts input into a terminal.
+        assert_eq!(control(0x5412), Outcome::Refused(libc::EPERM));
 
         let parent = std::process::id().into();
         assert_eq!(

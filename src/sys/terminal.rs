@@ -1,21 +1,21 @@
-//! The terminal of a command that draws on it.
+//! The terminal: single keys and its size.
 
 use std::io::{self, IsTerminal as _};
 
-use crate::sys::privileges::done;
+use crate::sys::syscall::check;
 
-/// Keys come one by one, and are not shown, for as long as this is there.
+/// While this exists, the terminal passes on each key at once and does not echo it.
 #[derive(Debug)]
 pub(crate) struct SingleKeys {
     before: libc::termios,
 }
 
 impl SingleKeys {
-    /// Begins with that, where stdin is a terminal (termios(4)). Ctrl-C signals as ever; Ctrl-Z does not, for it would leave
-    /// the terminal as it is drawn.
+    /// Changes the terminal, if stdin is one (termios(4)). Ctrl-C still sends its signal; Ctrl-Z does not, because it would
+    /// leave the screen as it is.
     ///
     /// # Errors
-    /// What tcsetattr(3) says.
+    /// Of tcsetattr(3).
     pub(crate) fn begin() -> io::Result<Option<Self>> {
         if !io::stdin().is_terminal() {
             return Ok(None);
@@ -23,7 +23,7 @@ impl SingleKeys {
         // SAFETY: all zeroes is a valid termios.
         let mut before: libc::termios = unsafe { std::mem::zeroed() };
         // SAFETY: tcgetattr writes one termios, and `before` is one.
-        done(unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut before) })?;
+        check(unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut before) })?;
         let mut single = before;
         single.c_lflag &= !(libc::ICANON | libc::ECHO);
         single.c_cc[libc::VMIN] = 1;
@@ -37,17 +37,17 @@ impl SingleKeys {
 
 impl Drop for SingleKeys {
     fn drop(&mut self) {
-        // What was possible before is so again; a terminal that has gone needs nothing.
+        // It fails only where the terminal has been closed.
         let _ = set(&self.before);
     }
 }
 
 fn set(settings: &libc::termios) -> io::Result<()> {
     // SAFETY: tcsetattr reads one termios, and `settings` is one.
-    done(unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, settings) })
+    check(unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, settings) })
 }
 
-/// The columns and lines of the terminal on stdout (ioctl(2), `TIOCGWINSZ`); nothing where it is none, or does not tell.
+/// The columns and lines of the terminal on stdout (ioctl(2), `TIOCGWINSZ`); nothing where stdout is no terminal or its size is unknown.
 pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     let mut size = libc::winsize {
         ws_row: 0,
@@ -56,6 +56,6 @@ pub(crate) fn terminal_size() -> Option<(usize, usize)> {
         ws_ypixel: 0,
     };
     // SAFETY: the request writes one winsize, and `size` is one.
-    done(unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) }).ok()?;
+    check(unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) }).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::client::{Tls, connect};
-use crate::common::{Client, Port, process};
+use crate::common::{Client, Port};
 use crate::{
-    Crowd, GET_AND_CLOSE, alone, assert_answers, idle_percent, is_closed, start, tcp_from,
+    Crowd, GET_AND_CLOSE, alone, assert_answers, idle_percent, is_closed, limits, start, tcp_from,
 };
 
 /// The limit is under what the server has open, and there is no connection that could make room.
@@ -19,7 +19,7 @@ fn out_of_descriptors_it_rests_and_then_serves_those_who_waited() {
     assert_answers(&server, Port::Clear);
     assert_answers(&server, Port::Tls);
 
-    let before = process::set_soft_descriptor_limit(server.worker(), 3);
+    let before = limits::set_soft_descriptor_limit(server.worker(), 3);
     let mut waiting: Vec<Client> = (0..10)
         .map(|_| {
             let mut client = Client::tcp(server.http);
@@ -42,7 +42,7 @@ fn out_of_descriptors_it_rests_and_then_serves_those_who_waited() {
     assert!(percent < 20, "{percent}% of a processor for nothing");
     assert!(server.is_running());
 
-    process::set_soft_descriptor_limit(server.worker(), before);
+    limits::set_soft_descriptor_limit(server.worker(), before);
     let freed = Instant::now();
     for client in &mut waiting {
         assert_eq!(client.last_answer().status, 503);
@@ -69,8 +69,8 @@ fn out_of_descriptors_the_idlest_makes_room() {
             // One by one, so that there is an order.
             crowd.grow(1);
         }
-        let next = process::next_descriptor(server.worker());
-        process::set_soft_descriptor_limit(server.worker(), next);
+        let next = limits::next_descriptor(server.worker());
+        limits::set_soft_descriptor_limit(server.worker(), next);
         for _ in 0..5 {
             assert_answers(&server, port);
         }
@@ -89,12 +89,12 @@ fn request_sent_after_the_shortage_is_answered() {
     let _alone = alone();
     let (server, _page) = start();
     assert_answers(&server, Port::Clear);
-    let before = process::set_soft_descriptor_limit(server.worker(), 3);
+    let before = limits::set_soft_descriptor_limit(server.worker(), 3);
     let mut silent = tcp_from(0, server.http);
     // Past the time for which Linux holds back a connection without input (TCP_DEFER_ACCEPT).
     let percent = idle_percent(&server);
     assert!(percent < 20, "{percent}% of a processor for nothing");
-    process::set_soft_descriptor_limit(server.worker(), before);
+    limits::set_soft_descriptor_limit(server.worker(), before);
     silent.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).unwrap();

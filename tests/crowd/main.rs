@@ -1,5 +1,5 @@
-//! Many connections at once: held, turned away in the right order, paid for with little memory and
-//! no idle work. Linux alone: the other loopback addresses and `/proc` are needed.
+//! Many connections at once. A crate of its own: it raises the descriptor limit of its process and measures, alone, the
+//! memory and CPU time of the server. Linux only: it requires several loopback addresses and `/proc`.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -7,10 +7,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "tests may"
+    reason = "clippy.toml allows them in test functions only, not in their helpers"
 )]
 
-#[path = "../common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "only a part is used here")]
+#[path = "../it/common/mod.rs"]
 mod common;
 
 mod exhausted;
@@ -18,6 +19,7 @@ mod fairness;
 mod full_house;
 mod held;
 mod hellos;
+mod limits;
 mod memory;
 
 use std::collections::VecDeque;
@@ -30,7 +32,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::client::{Tls, connect};
-use common::{Port, Server, process};
+use common::{Port, Server};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
@@ -60,7 +62,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Whether this process may have so many descriptors, and a child of it as well; says aloud if not.
 fn descriptors_suffice(needed: u64) -> bool {
-    let suffice = process::raise_descriptor_limit(needed);
+    let suffice = limits::raise_descriptor_limit(needed);
     if !suffice {
         eprintln!("SKIPPED: the hard descriptor limit is under {needed}");
     }
@@ -150,10 +152,10 @@ fn is_closed(socket: &TcpStream) -> bool {
 
 /// The share of one processor, in percent, that a process takes while nobody asks anything of it.
 fn idle_percent(server: &Server) -> u64 {
-    let before = process::cpu_ticks(server.worker());
+    let before = limits::cpu_ticks(server.worker());
     thread::sleep(Duration::from_secs(1));
-    let ticks = process::cpu_ticks(server.worker()) - before;
-    ticks * 100 / process::ticks_a_second()
+    let ticks = limits::cpu_ticks(server.worker()) - before;
+    ticks * 100 / limits::ticks_a_second()
 }
 
 /// Connections that have been answered and are kept alive.

@@ -1,46 +1,40 @@
-//! What the blocks of a configuration say, before it is known what that comes to.
+//! The settings of `server` and `location` blocks as parsed, with their inheritance.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::config::nginx::syntax::{Position, Word};
+use crate::config::nginx::context::Context;
+use crate::config::nginx::cors::parse_cors_origin;
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::header::AnswerFields;
+use crate::config::nginx::listen::Listen;
+use crate::config::nginx::log::AccessLog;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
+use crate::config::nginx::{tls, value};
 use crate::config::server_name::ServerName;
-use crate::config::{Cors, Endpoint, Target, TlsVersions};
+use crate::config::site::{Cors, TlsVersions};
+use crate::quote::Quoted;
 
-/// What a `listen` says.
-#[derive(Clone, Debug)]
-pub(crate) struct Listen {
-    pub(crate) place: Position,
-    /// Of no site yet; several where the place is a name.
-    pub(crate) endpoints: Vec<Endpoint>,
-    /// The IPv4 halves of endpoints that are to have both.
-    pub(crate) twins: Vec<Endpoint>,
-    /// Where it says `default_server`.
-    pub(crate) default: Option<Position>,
-    /// `backlog=`.
-    pub(crate) backlog: Option<(i32, Position)>,
-}
-
-/// What a `server` block says, or what `http` says for all of them.
-#[derive(Debug)]
+/// A `server` block, or the settings of `http`, which all servers inherit.
+#[derive(Debug, Default)]
 pub(crate) struct Server {
-    pub(crate) place: Position,
+    pub(crate) position: Position,
     pub(crate) listens: Vec<Listen>,
     pub(crate) names: Vec<(ServerName, Position)>,
     pub(crate) root: Option<Word>,
-    /// The files that stand for a directory, in their order.
+    /// The index files of a directory, in their order.
     pub(crate) index: Option<Vec<String>>,
     /// The target of `error_page 503`.
     pub(crate) error_page: Option<(String, Position)>,
     pub(crate) locations: Vec<Location>,
-    /// `return 503`, with its text where it has one.
+    /// `return 503`, with its text if it has one.
     pub(crate) returns: Option<Option<Word>>,
-    /// Each with the place of its directive, and so are the keys.
+    /// Certificates and keys, each with the position of its directive.
     pub(crate) certificates: Vec<(PathBuf, Position)>,
     pub(crate) keys: Vec<(PathBuf, Position)>,
-    pub(crate) fields: Fields,
+    pub(crate) fields: AnswerFields,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) cors: Option<Cors>,
     pub(crate) versions: Option<TlsVersions>,
@@ -50,29 +44,53 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(place: Position) -> Self {
+    pub(crate) fn new(position: Position) -> Self {
         Self {
-            place,
-            listens: Vec::new(),
-            names: Vec::new(),
-            root: None,
-            index: None,
-            error_page: None,
-            locations: Vec::new(),
-            returns: None,
-            certificates: Vec::new(),
-            keys: Vec::new(),
-            fields: Fields::default(),
-            retry_after: None,
-            cors: None,
-            versions: None,
-            session_timeout: None,
-            session_tickets: None,
-            access_log: None,
+            position,
+            ..Self::default()
         }
     }
 
-    /// Takes from `http` what the block does not say itself, directive by directive as nginx does.
+    /// Applies a directive that `http`, a server and a location may have. Returns `false` if it is another one.
+    pub(crate) fn set(
+        &mut self,
+        directive: &Directive,
+        context: &mut Context,
+    ) -> Result<bool, ConfigError> {
+        let position = directive.name.position;
+        let diagnostics = &mut context.diagnostics;
+        match directive.name.text.as_str() {
+            "root" => self.root = Some(value::word(directive)?.clone()),
+            "index" => self.index = Some(parse_index(directive)?),
+            "error_page" => {
+                if let Some(target) = parse_error_page(directive, diagnostics)? {
+                    self.error_page = Some(target);
+                }
+            }
+            "ssl_certificate" => self.certificates.push((context.path(directive)?, position)),
+            "ssl_certificate_key" => self.keys.push((context.path(directive)?, position)),
+            "ssl_protocols" => self.versions = tls::parse_protocols(directive, diagnostics)?,
+            "ssl_session_timeout" => self.session_timeout = Some(value::duration(directive)?),
+            "ssl_session_tickets" => self.session_tickets = Some(value::on_or_off(directive)?),
+            "retry_after" => {
+                let seconds = value::number(directive)?;
+                self.retry_after = Some(Duration::from_secs(seconds.into()));
+            }
+            "cors_origin" if self.cors.is_some() => {
+                let what = "a duplicate cors_origin; put all origins into one";
+                return Err(directive.name.message(what));
+            }
+            "cors_origin" => {
+                // Set even after an error, so that a duplicate is reported.
+                self.cors = Some(Cors::None);
+                self.cors = Some(parse_cors_origin(directive, diagnostics)?);
+            }
+            _ => return self.fields.set(directive, diagnostics),
+        }
+        Ok(true)
+    }
+
+    /// Inherits from `http` what the block does not set itself, directive by directive as in nginx.
     pub(crate) fn inherit(&mut self, http: &Self) {
         self.root = self.root.take().or_else(|| http.root.clone());
         self.index = self.index.take().or_else(|| http.index.clone());
@@ -94,46 +112,6 @@ impl Server {
     }
 }
 
-/// The fields of the answer that one level sets: `http`, a server or a location.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Fields {
-    pub(crate) headers: Vec<Header>,
-    pub(crate) default_type: Option<String>,
-    pub(crate) charset: Option<String>,
-}
-
-impl Fields {
-    /// Takes from the level around it what this one does not set. One `add_header` replaces all of them, as in nginx.
-    pub(crate) fn inherit(&mut self, outer: &Self) {
-        if self.headers.is_empty() {
-            self.headers.clone_from(&outer.headers);
-        }
-        self.default_type = self
-            .default_type
-            .take()
-            .or_else(|| outer.default_type.clone());
-        self.charset = self.charset.take().or_else(|| outer.charset.clone());
-    }
-}
-
-/// What `add_header` says.
-#[derive(Clone, Debug)]
-pub(crate) struct Header {
-    pub(crate) name: String,
-    pub(crate) value: Word,
-    /// It is for every status, and so for a 503 in nginx too.
-    pub(crate) always: bool,
-    pub(crate) place: Position,
-}
-
-/// What `access_log` says.
-#[derive(Clone, Debug)]
-pub(crate) struct AccessLog {
-    /// Where the lines go; `off` without one.
-    pub(crate) target: Option<Target>,
-    pub(crate) place: Position,
-}
-
 /// A `location` block, as far as it can lead to the page.
 #[derive(Debug)]
 pub(crate) struct Location {
@@ -141,30 +119,97 @@ pub(crate) struct Location {
     pub(crate) root: Option<Word>,
     pub(crate) alias: Option<Word>,
     pub(crate) index: Option<Vec<String>>,
-    pub(crate) fields: Fields,
-    /// `return 503`, with its text where it has one.
+    pub(crate) fields: AnswerFields,
+    /// `return 503`, with its text if it has one.
     pub(crate) returns: Option<Option<Word>>,
-    /// Where its `rewrite` leads, or its `try_files`: the first file that is there.
+    /// The targets of its `rewrite` or `try_files`: the first existing file is served.
     pub(crate) steps: Vec<Step>,
 }
 
-/// The paths that a location is for.
+impl Location {
+    pub(crate) fn new(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            root: None,
+            alias: None,
+            index: None,
+            fields: AnswerFields::default(),
+            returns: None,
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// The paths of a location.
 #[derive(Debug)]
 pub(crate) enum Pattern {
-    /// `@NAME`: no path, but a name that others lead to.
+    /// `@NAME`: the target of an internal redirect.
     Named(String),
     /// `= PATH`
     Exact(String),
-    /// `PATH`, or `^~ PATH`: what begins with it; with the latter no expression is tried.
+    /// `PATH` or `^~ PATH`: every path that begins with it. The latter is final: no expression is tried.
     Prefix { path: String, is_final: bool },
-    /// `~ EXPRESSION` or `~* EXPRESSION`; nothing where it cannot be read.
+    /// `~ EXPRESSION` or `~* EXPRESSION`; `None` if it is not supported.
     Expression(Option<Regex>),
 }
 
-/// A file to which `rewrite` or `try_files` leads whatever the request is.
+/// A file that `rewrite` or `try_files` names for every request.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) file: String,
-    /// The location that serves it is searched for; without that it is this one.
+    /// The path is matched against the locations again. Otherwise this location serves it.
     pub(crate) is_searched: bool,
+}
+
+/// `index FILE ...`; files with variables are skipped.
+pub(crate) fn parse_index(directive: &Directive) -> Result<Vec<String>, ConfigError> {
+    if directive.arguments.is_empty() {
+        let what = "index without a file; write index FILE;";
+        return Err(directive.name.message(what));
+    }
+    let files = directive.arguments.iter().map(|word| word.text.clone());
+    Ok(files.filter(|file| !file.contains('$')).collect())
+}
+
+/// The text of `return 503 TEXT`. A `return` with another status is an error, and counts as a `return 503` from then on.
+pub(crate) fn parse_return(directive: &Directive, diagnostics: &mut Diagnostics) -> Option<Word> {
+    match directive.arguments.as_slice() {
+        [code] if code.text == "503" => None,
+        [code, text] if code.text == "503" => Some(text.clone()),
+        _ => {
+            diagnostics.error(directive.name.message(
+                "return with another status than 503 is not possible: maintd answers everything with 503; write return 503;",
+            ));
+            None
+        }
+    }
+}
+
+/// The target of an `error_page` for the status 503, and its position.
+fn parse_error_page(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Option<(String, Position)>, ConfigError> {
+    let Some((target, codes)) = directive.arguments.split_last() else {
+        let what = "error_page without a page; write error_page 503 /FILE;";
+        return Err(directive.name.message(what));
+    };
+    let Some(at) = codes.iter().position(|code| code.text == "503") else {
+        return Ok(None);
+    };
+    if let Some(code) = codes.get(at + 1)
+        && code.text.starts_with('=')
+        && code.text != "=503"
+    {
+        let what = format!("{} is ignored: maintd answers with 503", Quoted(&code.text));
+        diagnostics.remark(code.message(what));
+    }
+    if target.text.contains("://") {
+        let what = "a page on another host cannot be served; give a file of this host";
+        return Err(target.message(what));
+    }
+    if target.text.contains('$') {
+        return Err(target.message("variables are not possible here; name one file"));
+    }
+    Ok(Some((target.text.clone(), target.position)))
 }

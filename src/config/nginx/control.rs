@@ -1,116 +1,72 @@
-//! The directives about looking at a running daemon: ours alone, nginx knows none of them.
+//! `control`, `metrics` and `health`: directives that only maintd has.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
-use crate::config::nginx::Reader;
-use crate::config::nginx::syntax::{Directive, Position};
-use crate::config::{BindAddr as At, ControlSocket, Metrics};
+use crate::config::control::{ControlSocket, METRICS_PATH, Metrics, check_socket_path};
+use crate::config::listen::{BindAddr, Endpoint};
+use crate::config::nginx::context::Context;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
+use crate::config::nginx::value::{argument, wrong_value};
 
-/// The longest path of a socket that every system takes (unix(4): `sun_path` has 104 bytes, the last one is 0).
-const MAX_SOCKET: usize = 103;
-/// The path of the metrics themselves.
-pub(crate) const METRICS_PATH: &str = "/metrics";
+pub(crate) fn parse_control(
+    directive: &Directive,
+    context: &Context,
+) -> Result<ControlSocket, ConfigError> {
+    let path = context.path(directive)?;
+    check_socket_path(&path).map_err(|expected| wrong_value(directive, 0, expected))?;
+    Ok(ControlSocket::At(path))
+}
 
-/// What `metrics` and `health` say, before both have been seen.
+/// The `metrics` and `health` directives, each with its position.
 #[derive(Debug, Default)]
-pub(crate) struct Operation {
+pub(crate) struct MetricsDirectives {
     metrics: Option<(SocketAddr, Position)>,
     health: Option<(String, Position)>,
 }
 
-impl Reader {
-    /// `control PATH;`, `metrics WHERE;` or `health /path;`.
-    pub(crate) fn operation_directive(&mut self, directive: &Directive) -> bool {
-        match directive.name.text.as_str() {
-            "control" => self.control(directive),
-            "metrics" => self.metrics(directive),
-            "health" => self.health(directive),
-            _ => return false,
-        }
-        true
-    }
-
-    fn control(&mut self, directive: &Directive) {
-        let Some(text) = self.argument(directive) else {
-            return;
-        };
-        let path = self.directory.join(text);
-        match socket_path(&path) {
-            Ok(()) => self.config.control = ControlSocket::At(path),
-            Err(expected) => self.wrong_value(directive, 0, expected),
-        }
-    }
-
-    fn metrics(&mut self, directive: &Directive) {
-        let Some(text) = self.argument(directive) else {
-            return;
-        };
+impl MetricsDirectives {
+    pub(crate) fn set_metrics(&mut self, directive: &Directive) -> Result<(), ConfigError> {
+        let text = argument(directive)?;
         let port = text.strip_prefix("*:").or_else(|| text.strip_prefix(':'));
-        // A port alone is one of the IPv4 addresses, as it is for listen.
-        let of_all_addresses = || format!("0.0.0.0:{}", port.unwrap_or(text)).parse();
-        match text.parse().or_else(|_| of_all_addresses()) {
-            Ok(address) => self.operation.metrics = Some((address, directive.name.place)),
-            Err(_) => {
-                self.wrong_value(
-                    directive,
-                    0,
-                    "PORT, ADDR:PORT or [ADDR]:PORT, as in 127.0.0.1:9503",
-                );
-            }
-        }
+        // As for listen, a port alone is all addresses of IPv4.
+        let all_addresses = || format!("0.0.0.0:{}", port.unwrap_or(text)).parse();
+        let address = text.parse().or_else(|_| all_addresses());
+        let expected = "PORT, ADDR:PORT or [ADDR]:PORT, as in 127.0.0.1:9503";
+        let address = address.map_err(|_| wrong_value(directive, 0, expected))?;
+        self.metrics = Some((address, directive.name.position));
+        Ok(())
     }
 
-    fn health(&mut self, directive: &Directive) {
-        let Some(text) = self.argument(directive) else {
-            return;
-        };
+    pub(crate) fn set_health(&mut self, directive: &Directive) -> Result<(), ConfigError> {
+        let text = argument(directive)?;
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
         if !text.starts_with('/') || !text.bytes().all(is_plain) {
-            self.wrong_value(directive, 0, "a path, as in /health");
-        } else if text == METRICS_PATH {
-            self.wrong_value(directive, 0, "another path: the metrics are there");
-        } else {
-            self.operation.health = Some((text.to_owned(), directive.name.place));
+            return Err(wrong_value(directive, 0, "a path, as in /health"));
         }
-    }
-
-    /// Puts together what belongs together, once all is read.
-    pub(crate) fn take_operation(&mut self) {
-        let Operation { metrics, health } = std::mem::take(&mut self.operation);
-        let Some((address, place)) = metrics else {
-            if let Some((_, place)) = health {
-                self.fault(
-                    place,
-                    "health without metrics; add \"metrics 127.0.0.1:9503;\"",
-                );
-            }
-            return;
-        };
-        let mut endpoints = self.config.endpoints.iter();
-        if address.port() != 0 && endpoints.any(|one| one.place == At::Tcp(address)) {
-            self.fault(
-                place,
-                format!("visitors get the page on {address}; give metrics a port of their own"),
-            );
+        if text == METRICS_PATH {
+            let expected = "another path: this is that of the metrics";
+            return Err(wrong_value(directive, 0, expected));
         }
-        self.config.metrics = Some(Metrics {
-            address,
-            health: health.map(|(path, _)| path),
-        });
-    }
-}
-
-/// Whether a socket can have this path.
-///
-/// # Errors
-/// What is expected instead.
-pub(crate) fn socket_path(path: &Path) -> Result<(), &'static str> {
-    if path.file_name().is_none() {
-        Err("the path of a socket")
-    } else if path.as_os_str().len() > MAX_SOCKET {
-        Err("a path of at most 103 bytes")
-    } else {
+        self.health = Some((text.to_owned(), directive.name.position));
         Ok(())
+    }
+
+    /// The listener. Its address must not be that of a page.
+    pub(crate) fn listener(self, endpoints: &[Endpoint]) -> Result<Option<Metrics>, ConfigError> {
+        let Some((address, position)) = self.metrics else {
+            return self.health.map_or(Ok(None), |(_, position)| {
+                let what = "health without metrics; add \"metrics 127.0.0.1:9503;\"";
+                Err(position.message(what))
+            });
+        };
+        let is_same = |endpoint: &Endpoint| endpoint.address == BindAddr::Tcp(address);
+        if address.port() != 0 && endpoints.iter().any(is_same) {
+            let what = format!("the page is served on {address}; give metrics another port");
+            return Err(position.message(what));
+        }
+        Ok(Some(Metrics {
+            address,
+            health: self.health.map(|(path, _)| path),
+        }))
     }
 }

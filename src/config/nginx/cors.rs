@@ -1,63 +1,56 @@
-//! `cors_origin`: which origins' scripts may read the answers.
+//! `cors_origin`: the origins whose scripts may read the answers.
 
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::Server;
-use crate::config::nginx::syntax::Directive;
-use crate::config::{Cors, MAX_ORIGINS};
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{ConfigError, Directive};
+use crate::config::nginx::value::wrong_value;
+use crate::config::site::{Cors, MAX_ORIGINS};
 
-impl Reader {
-    pub(crate) fn cors_origin(&mut self, server: &mut Server, directive: &Directive) {
-        let place = directive.name.place;
-        if server.cors.is_some() {
-            self.fault(place, "a duplicate cors_origin; put all origins into one");
-            return;
-        }
-        // So that the next one is told of in any case.
-        server.cors = Some(Cors::None);
-        let words = &directive.arguments;
-        if words.is_empty() {
-            self.fault(
-                place,
-                "cors_origin without an origin; write cors_origin https://app.example; or cors_origin *;",
-            );
-        } else if words.len() > MAX_ORIGINS {
-            self.fault(
-                place,
-                format!("more origins than {MAX_ORIGINS}; delete some"),
-            );
-        } else if words.len() == 1 && words[0].text == "*" {
-            server.cors = Some(Cors::Any);
-        } else {
-            let mut origins: Vec<String> = Vec::new();
-            for (number, word) in words.iter().enumerate() {
-                match origin(&word.text) {
-                    Some(origin) if origins.contains(&origin) => {
-                        self.fault(word.place, format!("a duplicate origin {origin}; delete it"));
-                    }
-                    Some(origin) => origins.push(origin),
-                    None if word.text == "*" => {
-                        self.fault(word.place, "* stands alone; delete the other origins, or it");
-                    }
-                    None => self.wrong_value(
-                        directive,
-                        number,
-                        "an origin such as https://app.example or https://app.example:8443, without a path",
-                    ),
-                }
-            }
-            server.cors = Some(Cors::Origins(origins));
-        }
+pub(crate) fn parse_cors_origin(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Cors, ConfigError> {
+    let words = &directive.arguments;
+    if words.is_empty() {
+        return Err(directive.name.message(
+            "cors_origin without an origin; write cors_origin https://app.example; or cors_origin *;",
+        ));
     }
+    if words.len() > MAX_ORIGINS {
+        let what = format!("more origins than {MAX_ORIGINS}; delete some");
+        return Err(directive.name.message(what));
+    }
+    if words.len() == 1 && words[0].text == "*" {
+        return Ok(Cors::Any);
+    }
+    let mut origins: Vec<String> = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        diagnostics.error(match origin(&word.text) {
+            Some(origin) if !origins.contains(&origin) => {
+                origins.push(origin);
+                continue;
+            }
+            Some(origin) => word.message(format!("a duplicate origin {origin}; delete it")),
+            None if word.text == "*" => {
+                word.message("* excludes other origins; delete them, or the *")
+            }
+            None => wrong_value(
+                directive,
+                index,
+                "an origin such as https://app.example or https://app.example:8443, without a path",
+            ),
+        });
+    }
+    Ok(Cors::Origins(origins))
 }
 
-/// An origin as browsers send it (RFC 6454 6.2): in lower case, and without the port that is the scheme's own.
+/// An origin as browsers send it (RFC 6454 6.2): in lower case, without the default port of the scheme.
 fn origin(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     let (scheme, rest) = text.split_once("://")?;
     let own_port = match scheme {
         "https" => ":443",
         "http" => ":80",
-        // Of programs that show pages, such as capacitor://localhost.
+        // Schemes of embedded browsers, such as capacitor://localhost.
         _ => "",
     };
     let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_lowercase())
@@ -77,7 +70,7 @@ fn origin(text: &str) -> Option<String> {
         .and_then(|host| host.strip_suffix(']'));
     let is_host = match is_address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        // Other letters are sent in their ASCII form (RFC 5890).
+        // Internationalized names are sent in ASCII (RFC 5890).
         None => {
             !host.is_empty()
                 && host

@@ -1,18 +1,20 @@
-//! `add_header`: the administrator's field lines of the 503.
+//! Fields of the answer: `add_header`, `default_type`, `charset`.
 
 use std::time::{Duration, SystemTime};
 
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::Header;
-use crate::config::nginx::syntax::{Directive, Quoted};
-use crate::config::{Cors, SiteConfig};
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
+use crate::config::nginx::value::{self, wrong_value};
+use crate::config::site::{Cors, SiteConfig};
+use crate::http_field::is_token;
+use crate::quote::Quoted;
 
-/// Fields by which caches keep an answer. They are meant for the pages of the live site, and nginx sends none of them
-/// with a 503 unless they have `always`.
+/// Fields that let caches store an answer. They are set for the pages of the live site, and nginx sends them with a 503 only if
+/// they have `always`.
 const CACHING: [&str; 4] = ["Cache-Control", "Expires", "ETag", "Last-Modified"];
 
-/// Fields that maintd writes itself.
-const OWN: [&str; 5] = [
+/// Fields that maintd sets itself.
+const SET_BY_MAINTD: [&str; 5] = [
     "Content-Length",
     "Content-Type",
     "Connection",
@@ -20,152 +22,197 @@ const OWN: [&str; 5] = [
     "Date",
 ];
 
-/// Ends of the names of fields that shared caches take before `Cache-Control` (RFC 9213; Edge Architecture).
-const OF_SHARED_CACHES: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+/// Suffixes of the fields that shared caches prefer to `Cache-Control` (RFC 9213; Edge Architecture).
+const SHARED_CACHE_SUFFIXES: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
-impl Reader {
-    pub(crate) fn add_header(&mut self, directive: &Directive) -> Option<Header> {
-        let place = directive.name.place;
-        let (name, value, always) = match directive.arguments.as_slice() {
-            [name, value] => (name, value, false),
-            [name, value, always] if always.text == "always" => (name, value, true),
-            _ => {
-                self.fault(
-                    place,
-                    "add_header takes a name and a value; write add_header NAME VALUE;",
-                );
-                return None;
-            }
-        };
-        let token =
-            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
-        if name.text.is_empty() || !name.text.chars().all(token) {
-            self.wrong_value(directive, 0, "the name of a field");
-            return None;
+/// The fields of the answer that one level sets: `http`, a server or a location.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswerFields {
+    pub(crate) headers: Vec<AddHeader>,
+    pub(crate) default_type: Option<String>,
+    pub(crate) charset: Option<String>,
+}
+
+impl AnswerFields {
+    /// Inherits from the outer level what this one does not set. As in nginx, one `add_header` replaces all of them.
+    pub(crate) fn inherit(&mut self, outer: &Self) {
+        if self.headers.is_empty() {
+            self.headers.clone_from(&outer.headers);
         }
-        Some(Header {
-            name: name.text.clone(),
-            value: value.clone(),
-            always,
-            place,
-        })
+        self.default_type = self
+            .default_type
+            .take()
+            .or_else(|| outer.default_type.clone());
+        self.charset = self.charset.take().or_else(|| outer.charset.clone());
     }
 
-    /// Makes the field lines of a site from the `add_header` lines that hold for its page. Others are not looked at: most of a
-    /// site's locations have no part in the answer.
-    pub(crate) fn headers(&mut self, site: &mut SiteConfig, headers: &[Header]) {
-        let now = SystemTime::now();
-        for header in headers {
-            if self.can_be_sent(header, now) {
-                self.header(site, header);
+    /// Sets a field. Returns `false` if the directive is another one.
+    pub(crate) fn set(
+        &mut self,
+        directive: &Directive,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<bool, ConfigError> {
+        match directive.name.text.as_str() {
+            "add_header" => self.headers.push(parse_header(directive)?),
+            "default_type" => self.default_type = Some(value::argument(directive)?.to_owned()),
+            "charset" => {
+                let name = value::argument(directive)?;
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
+                if name.contains('$') {
+                    let what =
+                        "a charset with a variable is ignored: the charset of the page is sent";
+                    diagnostics.remark(directive.name.message(what));
+                } else if name.is_empty() || !name.bytes().all(is_plain) {
+                    let expected = "the name of a charset, or off";
+                    return Err(wrong_value(directive, 0, expected));
+                } else {
+                    self.charset = Some(name.to_owned());
+                }
             }
+            _ => return Ok(false),
         }
+        Ok(true)
     }
+}
 
-    /// Whether a line is sent. Reports what is wrong with it.
-    fn can_be_sent(&mut self, header: &Header, now: SystemTime) -> bool {
-        let Header {
-            name, value, place, ..
-        } = header;
-        let place = *place;
-        if header.is_dropped() {
-            self.remark(
-                place,
-                format!(
-                    "add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
-                ),
-            );
-            return false;
-        } else if value.text.contains('$') {
-            self.fault(
-                value.place,
-                "variables are not possible here; give one value",
-            );
-            return false;
-        } else if value.text.chars().any(char::is_control) {
-            self.fault(
-                value.place,
-                format!(
-                    "wrong value {} for add_header; give a value of one line",
-                    Quoted(&value.text)
-                ),
-            );
-            return false;
-        } else if header.is_cacheable(now) {
-            self.remark(
-                place,
-                format!(
-                    "add_header {name} lets caches keep the 503 when the site is back; delete it, or write add_header Cache-Control no-store always;"
-                ),
-            );
-        } else if header.is_validator() {
-            self.remark(
-                place,
-                format!(
-                    "add_header {name} marks the 503 as a version of the site's own page; delete it"
-                ),
-            );
+/// An `add_header` directive.
+#[derive(Clone, Debug)]
+pub(crate) struct AddHeader {
+    name: String,
+    value: Word,
+    /// It has `always`: nginx sends it with every status, also with a 503.
+    always: bool,
+    position: Position,
+}
+
+fn parse_header(directive: &Directive) -> Result<AddHeader, ConfigError> {
+    let (name, value, always) = match directive.arguments.as_slice() {
+        [name, value] => (name, value, false),
+        [name, value, always] if always.text == "always" => (name, value, true),
+        _ => {
+            let what = "add_header takes a name and a value; write add_header NAME VALUE;";
+            return Err(directive.name.message(what));
         }
-        // nginx sends none without a value.
-        !value.text.is_empty()
+    };
+    if !is_token(name.text.as_bytes()) {
+        return Err(wrong_value(directive, 0, "the name of a field"));
     }
+    Ok(AddHeader {
+        name: name.text.clone(),
+        value: value.clone(),
+        always,
+        position: directive.name.position,
+    })
+}
 
-    fn header(&mut self, site: &mut SiteConfig, header: &Header) {
-        let Header { name, value, .. } = header;
-        if header.is("Retry-After") {
-            match value.text.trim().parse() {
-                Ok(seconds) => site.retry_after = Duration::from_secs(seconds),
-                Err(_) => self.remark(
-                    header.place,
-                    "Retry-After as a date is ignored: give seconds",
-                ),
-            }
-        } else if OWN.iter().any(|own| header.is(own)) {
-            self.remark(
-                header.place,
-                format!("add_header {name} is ignored: maintd says that itself"),
-            );
-        } else if site.cors != Cors::None
-            && name.to_ascii_lowercase().starts_with("access-control-")
+/// Sets the header fields of a site from the `add_header` directives that apply to its page. Others are not checked: most
+/// locations of a live site have no effect here.
+pub(crate) fn set_headers(
+    site: &mut SiteConfig,
+    headers: &[AddHeader],
+    diagnostics: &mut Diagnostics,
+) {
+    let now = SystemTime::now();
+    for header in headers {
+        let remark = |what| header.position.message(what);
+        if !header.is_dropped() && diagnostics.ok(header.check_value()).is_none() {
+            continue;
+        }
+        if let Some(what) = header.remark(now) {
+            diagnostics.remark(remark(what));
+        }
+        // As in nginx, a field without a value is not sent.
+        if !header.is_dropped()
+            && !header.value.text.is_empty()
+            && let Err(what) = header.add_to(site)
         {
-            self.remark(
-                header.place,
-                format!("add_header {name} is ignored: cors_origin says that"),
-            );
-        } else {
-            site.headers.push((name.clone(), value.text.clone()));
+            diagnostics.remark(remark(what));
         }
     }
 }
 
-impl Header {
+impl AddHeader {
+    /// The remark about a field that nginx and maintd do not send, or that lets caches keep the 503.
+    fn remark(&self, now: SystemTime) -> Option<String> {
+        let name = &self.name;
+        Some(if self.is_dropped() {
+            format!(
+                "add_header {name} is not sent with a 503, as in nginx; only \"always\" would send it"
+            )
+        } else if self.is_cacheable(now) {
+            format!(
+                "add_header {name} lets caches keep the 503 after the site is back; delete it, or write add_header Cache-Control no-store always;"
+            )
+        } else if self.is_validator() {
+            format!(
+                "add_header {name} marks the 503 as a version of the site's own page; delete it"
+            )
+        } else {
+            return None;
+        })
+    }
+
+    /// Checks the value of a field that is sent.
+    fn check_value(&self) -> Result<(), ConfigError> {
+        let value = &self.value;
+        if value.text.contains('$') {
+            return Err(value.message("variables are not possible here; give one value"));
+        }
+        if value.text.chars().any(char::is_control) {
+            return Err(value.message(format!(
+                "wrong value {} for add_header; give a value of one line",
+                Quoted(&value.text)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Adds the field to a site, or returns the reason why it is ignored.
+    fn add_to(&self, site: &mut SiteConfig) -> Result<(), String> {
+        let Self { name, value, .. } = self;
+        let is_of_cors = || name.to_ascii_lowercase().starts_with("access-control-");
+        if self.is("Retry-After") {
+            let seconds = value.text.trim().parse();
+            let seconds = seconds.map_err(|_| "Retry-After as a date is ignored: give seconds")?;
+            site.retry_after = Duration::from_secs(seconds);
+        } else if SET_BY_MAINTD.iter().any(|own| self.is(own)) {
+            return Err(format!("add_header {name} is ignored: maintd sets it"));
+        } else if site.cors != Cors::None && is_of_cors() {
+            return Err(format!("add_header {name} is ignored: cors_origin sets it"));
+        } else {
+            site.headers.push((name.clone(), value.text.clone()));
+        }
+        Ok(())
+    }
+
     fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// nginx does not send it with a 503, and sending it could have caches keep the 503.
+    /// nginx does not send it with a 503. If it were sent, caches could keep the 503.
     fn is_dropped(&self) -> bool {
         !self.always && CACHING.iter().any(|name| self.is(name))
     }
 
-    /// It names a version of what is at the URL (RFC 9110 8.8), by which a client may later find its copy still valid.
+    /// It is a validator (RFC 9110 8.8): clients could revalidate a cached copy with it.
     fn is_validator(&self) -> bool {
         self.is("ETag") || self.is("Last-Modified")
     }
 
-    /// A cache may reuse a 503 with this field without asking again (RFC 9111 3 and 4.2).
+    /// A cache may reuse a 503 with this field without revalidation (RFC 9111 3 and 4.2).
     fn is_cacheable(&self, now: SystemTime) -> bool {
         let lower = self.name.to_ascii_lowercase();
         if self.is("Expires") {
             httpdate::parse_http_date(self.value.text.trim()).is_ok_and(|date| date > now)
         } else {
-            (self.is("Cache-Control") || OF_SHARED_CACHES.iter().any(|end| lower.ends_with(end)))
+            (self.is("Cache-Control")
+                || SHARED_CACHE_SUFFIXES.iter().any(|end| lower.ends_with(end)))
                 && can_be_reused(&self.value.text)
         }
     }
 }
 
-/// What the directives of a `Cache-Control` come to for a status that no cache keeps by itself.
+/// A `Cache-Control` lets caches reuse an answer whose status is not heuristically cacheable.
 fn can_be_reused(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     let directives: Vec<&str> = value.split(',').map(str::trim).collect();

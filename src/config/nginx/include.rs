@@ -1,40 +1,41 @@
-//! The files of a configuration: the one that was named, and those that it includes, in their places.
+//! `include`: the files of a configuration, and the directives of all of them as one tree.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::nginx::syntax;
-use crate::config::nginx::syntax::{ConfigError, Directive, Position, Quoted};
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
 use crate::error;
 use crate::error::reason;
+use crate::quote::Quoted;
 
-/// The most files within files: more is a file that includes itself.
+/// The deepest nesting of includes: more is a file that includes itself.
 const MAX_DEPTH: usize = 16;
 
-/// All directives of a configuration, the included ones in the place of their `include`.
+/// All directives of a configuration. Those of an included file replace its `include`.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// The files that were read, by their numbers.
+    /// The files, indexed by [`Position::file`].
     pub files: Vec<File>,
     /// The directives.
     pub directives: Vec<Directive>,
-    /// What could not be read.
-    pub faults: Vec<ConfigError>,
+    /// The errors.
+    pub errors: Vec<ConfigError>,
 }
 
-/// A file that was read.
+/// A file of the configuration.
 #[derive(Debug)]
 pub struct File {
-    /// As messages have it.
+    /// Its path, as messages print it.
     pub path: PathBuf,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
 impl Tree {
-    /// Reads a configuration file and all that it includes.
+    /// Reads a configuration file and its includes.
     ///
     /// # Errors
-    /// The file itself cannot be read. What is wrong within is among [`Self::faults`].
+    /// The file cannot be read. Other errors are returned in [`Self::errors`].
     pub fn read(path: &Path) -> Result<Self, error::Error> {
         let text = read_text(path).map_err(|cause| {
             let name = Quoted(&path.to_string_lossy()).to_string();
@@ -50,13 +51,13 @@ impl Tree {
     }
 
     fn take_file(&mut self, path: PathBuf, text: String) -> Vec<Directive> {
-        let (directives, faults) = syntax::parse(&text, self.files.len());
+        let (directives, errors) = syntax::parse(&text, self.files.len());
         self.files.push(File { path, text });
-        self.faults.extend(faults);
+        self.errors.extend(errors);
         directives
     }
 
-    /// Puts the included directives in the place of each `include`, relative to the directory of the first file.
+    /// Replaces each `include` by the directives of its files. Paths are relative to the directory of the first file.
     fn expand(
         &mut self,
         directives: Vec<Directive>,
@@ -78,17 +79,17 @@ impl Tree {
     }
 
     fn include(&mut self, directive: &Directive, directory: &Path, depth: usize) -> Vec<Directive> {
-        let place = directive.name.place;
+        let position = directive.name.position;
         let [pattern] = directive.arguments.as_slice() else {
-            self.fault(
-                place,
+            self.error(
+                position,
                 "include takes one file or pattern; write include FILE;",
             );
             return Vec::new();
         };
         if depth == MAX_DEPTH {
-            self.fault(
-                pattern.place,
+            self.error(
+                pattern.position,
                 "files included too deeply; does a file include itself?",
             );
             return Vec::new();
@@ -96,7 +97,7 @@ impl Tree {
         let path = directory.join(&pattern.text);
         let is_pattern = pattern.text.contains(['*', '?', '[']);
         let paths = if is_pattern {
-            matching(&path)
+            matching_files(&path)
         } else {
             vec![path]
         };
@@ -109,9 +110,9 @@ impl Tree {
                 }
                 Err(cause) => {
                     let name = Quoted(&path.to_string_lossy()).to_string();
-                    self.fault(
-                        pattern.place,
-                        &format!("cannot read {name}: {cause}; mend or delete the include"),
+                    self.error(
+                        pattern.position,
+                        &format!("cannot read {name}: {cause}; fix or delete the include"),
                     );
                 }
             }
@@ -119,9 +120,9 @@ impl Tree {
         included
     }
 
-    fn fault(&mut self, place: Position, what: &str) {
-        self.faults.push(ConfigError {
-            place,
+    fn error(&mut self, position: Position, what: &str) {
+        self.errors.push(ConfigError {
+            position,
             what: what.to_owned(),
         });
     }
@@ -129,12 +130,12 @@ impl Tree {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| reason(&error))?;
-    // A comment in an old encoding is no reason to refuse the file.
+    // Comments may be in another encoding.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The files that a pattern stands for, in the order of their names, as glob(7) has it.
-fn matching(pattern: &Path) -> Vec<PathBuf> {
+/// The files that match a pattern, sorted by name (glob(7)).
+fn matching_files(pattern: &Path) -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::new()];
     for part in pattern.components() {
         let part = part.as_os_str();
@@ -149,33 +150,33 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The entries of a directory whose names fit; a hidden one only where the pattern begins with its dot.
+/// The matching entries of a directory; hidden ones only if the pattern begins with a dot.
 fn entries(directory: &Path, pattern: &str) -> Vec<PathBuf> {
-    let place = if directory.as_os_str().is_empty() {
+    let existing = if directory.as_os_str().is_empty() {
         Path::new(".")
     } else {
         directory
     };
-    let Ok(entries) = std::fs::read_dir(place) else {
+    let Ok(entries) = std::fs::read_dir(existing) else {
         return Vec::new();
     };
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with('.') == pattern.starts_with('.') && fits(pattern, name))
+        .filter(|name| name.starts_with('.') == pattern.starts_with('.') && matches(pattern, name))
         .collect();
     names.sort();
     names.into_iter().map(|name| directory.join(name)).collect()
 }
 
-/// Whether a name fits a pattern with `*`, `?` and `[...]`.
-fn fits(pattern: &str, name: &str) -> bool {
+/// Whether a name matches a pattern with `*`, `?` and `[...]`.
+fn matches(pattern: &str, name: &str) -> bool {
     let mut letters = pattern.chars();
     match letters.next() {
         None => name.is_empty(),
         Some('*') => {
             let rest = letters.as_str();
             let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            ends.into_iter().any(|at| fits(rest, &name[at..]))
+            ends.into_iter().any(|at| matches(rest, &name[at..]))
         }
         Some(letter) => {
             let mut name = name.chars();
@@ -183,17 +184,17 @@ fn fits(pattern: &str, name: &str) -> bool {
                 return false;
             };
             match (letter, letters.as_str().split_once(']')) {
-                ('?', _) => fits(letters.as_str(), name.as_str()),
+                ('?', _) => matches(letters.as_str(), name.as_str()),
                 ('[', Some((set, rest))) if !set.is_empty() => {
-                    is_in(set, first) && fits(rest, name.as_str())
+                    is_in(set, first) && matches(rest, name.as_str())
                 }
-                _ => letter == first && fits(letters.as_str(), name.as_str()),
+                _ => letter == first && matches(letters.as_str(), name.as_str()),
             }
         }
     }
 }
 
-/// Whether a letter is in a set such as `abc`, `0-9` or `!x`.
+/// Whether a set such as `abc`, `0-9` or `!x` contains a letter.
 fn is_in(set: &str, letter: char) -> bool {
     let (negated, set) = match set.strip_prefix(['!', '^']) {
         Some(set) => (true, set),
@@ -214,12 +215,11 @@ fn is_in(set: &str, letter: char) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_as_the_shells_do() {
+    fn patterns_match_as_in_a_shell() {
         for (pattern, name) in [
             ("*", "a"),
             ("*.conf", "a.conf"),
@@ -231,7 +231,7 @@ mod tests {
             ("", ""),
             ("**", "a"),
         ] {
-            assert!(fits(pattern, name), "{pattern} {name}");
+            assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [
             ("*.conf", "a.conf~"),
@@ -241,12 +241,12 @@ mod tests {
             ("[!a]", "a"),
             ("a", "A"),
         ] {
-            assert!(!fits(pattern, name), "{pattern} {name}");
+            assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }
 
     #[test]
-    fn an_include_is_replaced_by_what_it_names() {
+    fn an_include_is_replaced_by_the_files_that_it_names() {
         let directory = tempfile::tempdir().unwrap();
         let write =
             |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
@@ -264,29 +264,29 @@ mod tests {
             tree.directives[0].to_string(),
             "http {\n    a;\n    deep;\n    b;\n}\n"
         );
-        let faults: Vec<&str> = tree
-            .faults
+        let errors: Vec<&str> = tree
+            .errors
             .iter()
-            .map(|fault| fault.what.as_str())
+            .map(|error| error.what.as_str())
             .collect();
-        assert_eq!(faults.len(), 3);
-        assert_eq!(faults[0], "unexpected \"}\"; delete it");
+        assert_eq!(errors.len(), 3);
+        assert_eq!(errors[0], "unexpected \"}\"; delete it");
         assert!(
-            faults[1].contains("missing\": no such file or directory; mend"),
+            errors[1].contains("missing\": no such file or directory; fix"),
             "{}",
-            faults[1]
+            errors[1]
         );
-        assert!(faults[2].starts_with("include takes one file"));
+        assert!(errors[2].starts_with("include takes one file"));
     }
 
     #[test]
-    fn a_file_that_includes_itself_is_told() {
+    fn a_file_that_includes_itself_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("main");
         std::fs::write(&path, "a; include main;").unwrap();
         let tree = Tree::read(&path).unwrap();
-        assert_eq!(tree.faults.len(), 1);
-        assert!(tree.faults[0].what.contains("does a file include itself?"));
+        assert_eq!(tree.errors.len(), 1);
+        assert!(tree.errors[0].what.contains("does a file include itself?"));
         assert!(Tree::read(&directory.path().join("none")).is_err());
     }
 }

@@ -1,95 +1,107 @@
-//! A `listen` directive: a place and its options.
+//! `listen`: an address and its options.
 
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::{Listen, Server};
-use crate::config::nginx::syntax::{Directive, Quoted};
-use crate::config::{Endpoint, ListenSpec};
+use crate::config::listen::{Endpoint, ListenSpec};
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position};
+use crate::config::nginx::value::wrong_value;
+use crate::quote::Quoted;
 
-impl Reader {
-    pub(crate) fn listen(&mut self, server: &mut Server, directive: &Directive) {
-        let Some((first, options)) = directive.arguments.split_first() else {
-            self.fault(
-                directive.name.place,
-                "listen without a place; write listen ADDR:PORT;",
-            );
-            return;
-        };
-        let (mut secure, mut twin) = (false, false);
-        let (mut default, mut backlog) = (None, None);
-        for option in options {
-            match option.text.as_str() {
-                "ssl" => secure = true,
-                "ipv6only=off" => twin = true,
-                "default_server" | "default" => default = Some(option.place),
-                "reuseport" | "deferred" | "bind" | "ipv6only=on" => {}
-                "proxy_protocol" => {
-                    self.fault(option.place, "proxy_protocol is not spoken here; delete it");
-                }
-                "http2" | "quic" | "spdy" => {
-                    self.remark(
-                        option.place,
-                        format!("{} is ignored: HTTP/1.1 is spoken here", option.text),
-                    );
-                }
-                text if text.starts_with("backlog=") => {
-                    let number = text.trim_start_matches("backlog=");
-                    match number.parse().ok().filter(|number| *number > 0) {
-                        Some(number) => backlog = Some((number, option.place)),
-                        None => self.fault(
-                            option.place,
-                            format!(
-                                "wrong value {} of backlog; give a number from 1",
-                                Quoted(number)
-                            ),
-                        ),
-                    }
-                }
-                text if text.split_once('=').is_some_and(|(name, _)| {
-                    [
-                        "rcvbuf",
-                        "sndbuf",
-                        "setfib",
-                        "fastopen",
-                        "accept_filter",
-                        "so_keepalive",
-                        "ipv6only",
-                    ]
-                    .contains(&name)
-                }) =>
-                {
-                    self.remark(option.place, format!("{} is ignored", Quoted(text)));
-                }
-                text => {
-                    self.fault(
-                        option.place,
-                        format!("unknown option {} of listen; delete it", Quoted(text)),
-                    );
-                }
-            }
-        }
-        match place(&first.text) {
-            Some(place) => {
-                let endpoints = place.endpoints(secure);
-                // Our IPv6 sockets take IPv6 alone, so the other half is a socket of its own.
-                let twins = endpoints
-                    .iter()
-                    .filter(|_| twin)
-                    .filter_map(Endpoint::ipv4_twin);
-                server.listens.push(Listen {
-                    place: directive.name.place,
-                    twins: twins.collect(),
-                    endpoints,
-                    default,
-                    backlog,
-                });
-            }
-            None => self.wrong_value(directive, 0, "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH"),
+/// A `listen` directive.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen {
+    pub(crate) position: Position,
+    /// The endpoints, without sites; several if the address is a name.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The IPv4 endpoints that `ipv6only=off` adds.
+    pub(crate) twins: Vec<Endpoint>,
+    /// The position of `default_server`.
+    pub(crate) default: Option<Position>,
+    /// The value and the position of `backlog=`.
+    pub(crate) backlog: Option<(i32, Position)>,
+}
+
+impl Listen {
+    /// Port 80, as nginx has it for a server without `listen`.
+    pub(crate) fn implied(position: Position) -> Self {
+        Self {
+            position,
+            endpoints: parse_address("80").map_or_else(Vec::new, |spec| spec.endpoints(false)),
+            twins: Vec::new(),
+            default: None,
+            backlog: None,
         }
     }
 }
 
-/// A place as nginx writes it: also a port or an address alone, `*`, which are those of IPv4, and `localhost`.
-pub(crate) fn place(text: &str) -> Option<ListenSpec> {
+/// Options that have no effect here.
+const IGNORED: [&str; 7] = [
+    "rcvbuf",
+    "sndbuf",
+    "setfib",
+    "fastopen",
+    "accept_filter",
+    "so_keepalive",
+    "ipv6only",
+];
+
+pub(crate) fn parse_listen(
+    directive: &Directive,
+    diagnostics: &mut Diagnostics,
+) -> Result<Listen, ConfigError> {
+    let Some((first, options)) = directive.arguments.split_first() else {
+        let what = "listen without an address; write listen ADDR:PORT;";
+        return Err(directive.name.message(what));
+    };
+    let (mut secure, mut twin) = (false, false);
+    let (mut default, mut backlog) = (None, None);
+    for option in options {
+        match option.text.as_str() {
+            "ssl" => secure = true,
+            "ipv6only=off" => twin = true,
+            "default_server" | "default" => default = Some(option.position),
+            "reuseport" | "deferred" | "bind" | "ipv6only=on" => {}
+            "proxy_protocol" => {
+                let what = "proxy_protocol is not supported; delete it";
+                diagnostics.error(option.message(what));
+            }
+            text @ ("http2" | "quic" | "spdy") => {
+                let what = format!("{text} is ignored: maintd has HTTP/1.1 only");
+                diagnostics.remark(option.message(what));
+            }
+            text => match text.split_once('=') {
+                Some(("backlog", number)) => match number.parse().ok().filter(|it| *it > 0) {
+                    Some(number) => backlog = Some((number, option.position)),
+                    None => diagnostics.error(option.message(format!(
+                        "wrong value {} of backlog; give a number from 1",
+                        Quoted(number)
+                    ))),
+                },
+                Some((name, _)) if IGNORED.contains(&name) => {
+                    diagnostics.remark(option.message(format!("{} is ignored", Quoted(text))));
+                }
+                Some(_) | None => diagnostics.error(option.message(format!(
+                    "unknown option {} of listen; delete it",
+                    Quoted(text)
+                ))),
+            },
+        }
+    }
+    let expected = "PORT, ADDR:PORT, [ADDR]:PORT or unix:PATH";
+    let spec = parse_address(&first.text).ok_or_else(|| wrong_value(directive, 0, expected))?;
+    let endpoints = spec.endpoints(secure);
+    // Our IPv6 sockets accept IPv6 only, so the IPv4 address has a socket of its own.
+    let twins = endpoints.iter().filter(|_| twin);
+    Ok(Listen {
+        position: directive.name.position,
+        twins: twins.filter_map(Endpoint::ipv4_twin).collect(),
+        endpoints,
+        default,
+        backlog,
+    })
+}
+
+/// Parses an address as nginx does: a port alone and `*` are all addresses of IPv4.
+fn parse_address(text: &str) -> Option<ListenSpec> {
     if text.starts_with("unix:") {
         return text.parse().ok();
     }
@@ -97,7 +109,7 @@ pub(crate) fn place(text: &str) -> Option<ListenSpec> {
         return None;
     }
     if text == "*" {
-        return place("*:80");
+        return parse_address("*:80");
     }
     if text.parse::<u16>().is_ok() {
         return format!("0.0.0.0:{text}").parse().ok();
@@ -118,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_may_be_written_short() {
+    fn an_address_may_be_written_short() {
         for (text, long) in [
             ("8080", "0.0.0.0:8080"),
             ("*:81", "0.0.0.0:81"),
@@ -129,21 +141,23 @@ mod tests {
             ("192.0.2.1:83", "192.0.2.1:83"),
             ("unix:/run/x", "unix:/run/x"),
         ] {
-            let endpoints = place(text)
-                .map(|place| place.endpoints(false))
+            let endpoints = parse_address(text)
+                .map(|spec| spec.endpoints(false))
                 .unwrap_or_default();
             assert_eq!(
-                endpoints.first().map(|endpoint| endpoint.place.to_string()),
+                endpoints
+                    .first()
+                    .map(|endpoint| endpoint.address.to_string()),
                 Some(long.to_owned()),
                 "{text}"
             );
         }
         assert_eq!(
-            place("localhost:84").map(|place| place.endpoints(true).len()),
+            parse_address("localhost:84").map(|spec| spec.endpoints(true).len()),
             Some(2)
         );
         for short in ["8080", "*:81", "*"] {
-            let families = place(short).map(|place| place.endpoints(false).len());
+            let families = parse_address(short).map(|spec| spec.endpoints(false).len());
             assert_eq!(families, Some(1), "{short}");
         }
         for wrong in [
@@ -157,7 +171,7 @@ mod tests {
             "[::",
             "unix:",
         ] {
-            assert_eq!(place(wrong), None, "{wrong}");
+            assert_eq!(parse_address(wrong), None, "{wrong}");
         }
     }
 }

@@ -1,251 +1,186 @@
-//! `error_log`, `access_log`, `log_format` and `pid`.
+//! `error_log`, `access_log` and `log_format`.
 
 use log::LevelFilter;
 
 use crate::config::logs::Target;
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::{AccessLog, Server};
-use crate::config::nginx::syntax::{Directive, Quoted, Word};
-use crate::config::nginx::syslog::syslog;
+use crate::config::nginx::context::Context;
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
+use crate::config::nginx::syslog::parse_syslog;
+use crate::config::nginx::value::wrong_value;
+use crate::quote::Quoted;
 
-impl Reader {
-    /// A directive about logs or the pid file, outside of servers.
-    pub(crate) fn log_directive(&mut self, http: &mut Server, directive: &Directive) -> bool {
-        match directive.name.text.as_str() {
-            "error_log" => self.error_log(directive),
-            "access_log" => self.access_log(http, directive),
-            "log_format" => self.log_format(directive),
-            "pid" => self.pid(directive),
-            _ => return false,
+/// The target and level of an `error_log`.
+pub(crate) type ErrorLog = (Target, LevelFilter);
+
+/// Sets the error log, unless it is set: maintd has one for all its messages. In nginx the main level precedes `http`.
+pub(crate) fn set_error_log(
+    current: &mut Option<ErrorLog>,
+    directive: &Directive,
+    context: &mut Context,
+) -> Result<(), ConfigError> {
+    let Some((first, options)) = directive.arguments.split_first() else {
+        let what = "error_log without a target; write error_log FILE;";
+        return Err(directive.name.message(what));
+    };
+    let level = match options {
+        // The default of nginx.
+        [] => Some(LevelFilter::Error),
+        [word] => level(&word.text),
+        // nginx accepts several levels that debug a part of it.
+        all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
+        [_, more, ..] => {
+            let what = "error_log takes a target and a level; write error_log FILE LEVEL;";
+            return Err(more.message(what));
         }
-        true
+    };
+    let levels = "one of debug, info, notice, warn, error, crit, alert and emerg";
+    let level = level.ok_or_else(|| wrong_value(directive, 1, levels))?;
+    if first.text.starts_with("memory:") {
+        let remark = first.message("error_log to memory is ignored");
+        context.diagnostics.remark(remark);
+        return Ok(());
     }
-
-    fn pid(&mut self, directive: &Directive) {
-        if self.config.pid.is_some() {
-            self.fault(
-                directive.name.place,
-                "pid for a second time; delete one of them",
-            );
-        } else if let Some(path) = self.argument(directive) {
-            self.config.pid = Some(self.directory.join(path));
-        }
+    let chosen = (parse_target(first, context)?, level);
+    if current.get_or_insert_with(|| chosen.clone()) != &chosen {
+        context.diagnostics.remark(first.message(
+            "a second error_log is ignored: maintd has one for all its messages, the first",
+        ));
     }
+    Ok(())
+}
 
-    fn error_log(&mut self, directive: &Directive) {
-        let Some((first, options)) = directive.arguments.split_first() else {
-            self.fault(
-                directive.name.place,
-                "error_log without a target; write error_log FILE;",
-            );
-            return;
-        };
-        let level = match options {
-            // nginx's own default.
-            [] => Some(LevelFilter::Error),
-            [word] => level(&word.text),
-            // nginx's levels for debugging a part of it may stand together.
-            all if all.iter().all(|word| is_debugging(&word.text)) => Some(LevelFilter::Debug),
-            [_, more, ..] => {
-                self.fault(
-                    more.place,
-                    "error_log takes a target and a level; write error_log FILE LEVEL;",
-                );
-                return;
-            }
-        };
-        let Some(level) = level else {
-            return self.wrong_value(
-                directive,
-                1,
-                "one of debug, info, notice, warn, error, crit, alert and emerg",
-            );
-        };
-        if first.text.starts_with("memory:") {
-            self.remark(first.place, "error_log to memory is ignored");
-            return;
-        }
-        let Some(target) = self.target_of_log(first) else {
-            return;
-        };
-        let chosen = (target, Some(level));
-        let logs = &mut self.config.logs;
-        // What is said first holds: nginx's main level comes before http.
-        match self.error_log_is_set {
-            false => {
-                (logs.error, logs.level) = chosen;
-                self.error_log_is_set = true;
-            }
-            true if (&logs.error, &logs.level) == (&chosen.0, &chosen.1) => {}
-            true => self.remark(
-                first.place,
-                "a second error_log is ignored: maintd has one for all its messages, the first",
-            ),
-        }
+/// An `access_log` directive.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessLog {
+    /// The target; `None` is `off`.
+    target: Option<Target>,
+    position: Position,
+}
+
+/// Applies an `access_log` directive to those that precede it at the same level.
+pub(crate) fn set_access_log(
+    current: &mut Option<AccessLog>,
+    directive: &Directive,
+    context: &mut Context,
+) -> Result<(), ConfigError> {
+    let Some((first, rest)) = directive.arguments.split_first() else {
+        let what = "access_log without a target; write access_log FILE; or access_log off;";
+        return Err(directive.name.message(what));
+    };
+    let position = first.position;
+    if first.text == "off" {
+        // As in nginx, it cancels the others of its level.
+        *current = Some(AccessLog {
+            target: None,
+            position,
+        });
+        let what = "access_log off takes no options; write access_log off;";
+        return rest.first().map_or(Ok(()), |more| Err(more.message(what)));
     }
-
-    /// `access_log`, of `http` or of one server.
-    pub(crate) fn access_log(&mut self, server: &mut Server, directive: &Directive) {
-        let Some((first, rest)) = directive.arguments.split_first() else {
-            self.fault(
-                directive.name.place,
-                "access_log without a target; write access_log FILE; or access_log off;",
-            );
-            return;
-        };
-        let place = first.place;
-        if first.text == "off" {
-            if let Some(more) = rest.first() {
-                self.fault(
-                    more.place,
-                    "access_log off takes nothing else; write access_log off;",
-                );
-            }
-            // nginx's way: it takes back what stands beside it.
-            server.access_log = Some(AccessLog {
-                target: None,
-                place,
-            });
-            return;
-        }
-        let Some(target) = self.target_of_log(first) else {
-            return;
-        };
-        let options = match rest.split_first() {
-            Some((format, options)) if !is_option(format) => {
-                self.format(format);
-                options
-            }
-            Some(_) | None => rest,
-        };
-        for option in options {
-            if is_option(option) {
-                let option_text = Quoted(&option.text).to_string();
-                self.remark(option.place, format!("{option_text} is ignored"));
-            } else {
-                self.fault(
-                    option.place,
-                    format!(
-                        "unknown option {} of access_log; delete it",
-                        Quoted(&option.text)
-                    ),
-                );
-            }
-        }
-        match &server.access_log {
-            Some(AccessLog {
-                target: Some(other),
-                ..
-            }) if *other != target => self.remark(
-                place,
-                "a second access_log is ignored: every request is written once, to the first",
-            ),
-            Some(_) => {}
-            None => {
-                server.access_log = Some(AccessLog {
-                    target: Some(target),
-                    place,
-                });
-            }
-        }
+    let target = parse_target(first, context)?;
+    let (format, options) = match rest.split_first() {
+        Some((format, options)) if !is_option(format) => (Some(format), options),
+        Some(_) | None => (None, rest),
+    };
+    if let Some(format) = format {
+        check_format(format, context);
     }
-
-    /// The format of an access log: we have one.
-    fn format(&mut self, word: &Word) {
-        if word.text == "combined" {
-            return;
-        }
-        let name = Quoted(&word.text).to_string();
-        if self.log_formats.contains(&word.text) {
-            self.remark(
-                word.place,
-                format!("log_format {name} is ignored: requests are written as combined"),
-            );
+    let diagnostics = &mut context.diagnostics;
+    for option in options {
+        let text = Quoted(&option.text);
+        if is_option(option) {
+            diagnostics.remark(option.message(format!("{text} is ignored")));
         } else {
-            self.fault(
-                word.place,
-                format!("unknown log format {name}; give combined"),
-            );
+            let what = format!("unknown option {text} of access_log; delete it");
+            diagnostics.error(option.message(what));
         }
     }
-
-    fn log_format(&mut self, directive: &Directive) {
-        match directive.arguments.first() {
-            Some(name) => self.log_formats.push(name.text.clone()),
-            None => self.fault(
-                directive.name.place,
-                "log_format without a name; write log_format NAME '...'; or delete it",
-            ),
-        }
+    let log = current.get_or_insert_with(|| AccessLog {
+        target: Some(target.clone()),
+        position,
+    });
+    if log.target.as_ref().is_some_and(|other| *other != target) {
+        let what = "a second access_log is ignored: every request is logged once, to the first";
+        diagnostics.remark(first.message(what));
     }
+    Ok(())
+}
 
-    /// Makes one access log of those of the servers.
-    pub(crate) fn take_access_log(&mut self, servers: &[Server], http: &Server) {
-        let said = |server: &Server| server.access_log.clone().or(http.access_log.clone());
-        let logs: Vec<_> = servers.iter().map(said).collect();
-        let first = logs.iter().flatten().find(|log| log.target.is_some());
-        let target = first.and_then(|log| log.target.clone());
-        let mut told = Vec::new();
-        for (server, other) in servers.iter().zip(&logs) {
-            let (place, what) = match other {
-                _ if other.as_ref().and_then(|log| log.target.as_ref()) == target.as_ref() => {
-                    continue;
-                }
-                Some(AccessLog {
-                    target: Some(_),
-                    place,
-                }) => (
-                    *place,
-                    "this access_log is ignored: all servers here share one, the first",
-                ),
-                Some(AccessLog {
-                    target: None,
-                    place,
-                }) => (
-                    *place,
-                    "access_log off is ignored: all servers here share one log",
-                ),
-                None => (
-                    server.place,
-                    "the requests of this server are logged too: all servers here share one access_log",
-                ),
-            };
-            // What http says, it says for several servers.
-            if !told.contains(&place) {
-                told.push(place);
-                self.remark(place, what);
-            }
-        }
-        self.config.logs.access = target;
+/// Checks the format of an access log: maintd has only `combined`.
+fn check_format(word: &Word, context: &mut Context) {
+    let name = Quoted(&word.text);
+    if word.text == "combined" {
+        return;
     }
-
-    fn target_of_log(&mut self, word: &Word) -> Option<Target> {
-        let text = word.text.as_str();
-        if text == "stderr" {
-            return Some(Target::Stderr);
-        }
-        if let Some(parameters) = text.strip_prefix("syslog:") {
-            return match syslog(parameters) {
-                Ok(syslog) => Some(Target::Syslog(syslog)),
-                Err(what) => {
-                    self.fault(word.place, what);
-                    None
-                }
-            };
-        }
-        if text.contains('$') {
-            self.fault(word.place, "variables are not possible here; name one file");
-            None
-        } else if text.is_empty() {
-            self.fault(word.place, "a log without a name; name a file");
-            None
-        } else {
-            Some(Target::File(self.directory.join(text)))
-        }
+    if context.log_formats.contains(&word.text) {
+        let what = format!("log_format {name} is ignored: requests are logged as combined");
+        context.diagnostics.remark(word.message(what));
+    } else {
+        let what = format!("unknown log format {name}; give combined");
+        context.diagnostics.error(word.message(what));
     }
 }
 
-/// What nginx's access_log takes behind the format.
+/// The name of a `log_format`.
+pub(crate) fn parse_log_format(directive: &Directive) -> Result<String, ConfigError> {
+    let name = directive.arguments.first().map(|name| name.text.clone());
+    let what = "log_format without a name; write log_format NAME '...'; or delete it";
+    name.ok_or_else(|| directive.name.message(what))
+}
+
+/// The access log of all servers: the first target. Differing servers, given by position and directive, are reported.
+pub(crate) fn common_access_log(
+    servers: &[(Position, Option<&AccessLog>)],
+    diagnostics: &mut Diagnostics,
+) -> Option<Target> {
+    let target_of = |log: &Option<&AccessLog>| log.and_then(|log| log.target.clone());
+    let target = servers.iter().find_map(|(_, log)| target_of(log));
+    let mut reported = Vec::new();
+    for (server, log) in servers {
+        let (position, what) = match log {
+            _ if target_of(log) == target => continue,
+            Some(log) if log.target.is_some() => (
+                log.position,
+                "this access_log is ignored: all servers share one, the first",
+            ),
+            Some(log) => (
+                log.position,
+                "access_log off is ignored: all servers share one log",
+            ),
+            None => (
+                *server,
+                "the requests of this server are logged too: all servers share one access_log",
+            ),
+        };
+        // Servers inherit that of http.
+        if !reported.contains(&position) {
+            reported.push(position);
+            diagnostics.remark(position.message(what));
+        }
+    }
+    target
+}
+
+fn parse_target(word: &Word, context: &Context) -> Result<Target, ConfigError> {
+    let text = word.text.as_str();
+    if text == "stderr" {
+        return Ok(Target::Stderr);
+    }
+    if let Some(parameters) = text.strip_prefix("syslog:") {
+        let syslog = parse_syslog(parameters).map_err(|what| word.message(what))?;
+        return Ok(Target::Syslog(syslog));
+    }
+    if text.contains('$') {
+        return Err(word.message("variables are not possible here; name one file"));
+    }
+    if text.is_empty() {
+        return Err(word.message("a log without a name; name a file"));
+    }
+    Ok(Target::File(context.directory.join(text)))
+}
+
+/// An option of `access_log`, which follows the format.
 fn is_option(word: &Word) -> bool {
     word.text == "gzip"
         || word
@@ -254,7 +189,7 @@ fn is_option(word: &Word) -> bool {
             .is_some_and(|(name, _)| ["buffer", "flush", "gzip", "if"].contains(&name))
 }
 
-/// nginx's levels as ours.
+/// The level for one of nginx.
 fn level(text: &str) -> Option<LevelFilter> {
     match text {
         "debug" => Some(LevelFilter::Debug),
@@ -266,7 +201,7 @@ fn level(text: &str) -> Option<LevelFilter> {
     }
 }
 
-/// Whether it is nginx's level for debugging one part of nginx.
+/// A level that debugs one part of nginx.
 fn is_debugging(text: &str) -> bool {
     let parts = ["core", "alloc", "mutex", "event", "http", "mail", "stream"];
     text.strip_prefix("debug_")
@@ -278,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_mapped_on_ours() {
+    fn levels_of_nginx_are_mapped() {
         assert_eq!(level("crit"), Some(LevelFilter::Error));
         assert_eq!(level("notice"), Some(LevelFilter::Info));
         assert_eq!(level("debug_http"), Some(LevelFilter::Debug));

@@ -1,280 +1,214 @@
-//! What the `server` blocks come to together: sites, and the endpoints where they stand.
+//! Combines `server` blocks into sites, and into the endpoints that they share.
 
-use crate::config;
-use crate::config::nginx::Reader;
-use crate::config::nginx::block::{Fields, Listen, Server};
-use crate::config::nginx::listen::place;
+use std::path::Path;
+
+use crate::config::listen::{BindAddr, Endpoint, EndpointSource};
+use crate::config::nginx::block::Server;
+use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::header::{AnswerFields, set_headers};
+use crate::config::nginx::listen::Listen;
+use crate::config::nginx::page::find_page;
 use crate::config::nginx::syntax::Position;
-use crate::config::server_name::{Hosts, ServerName, SiteNumber};
-use crate::config::{
-    CertificateFiles, Endpoint, EndpointSource, SiteConfig, TlsConfig, TlsVersions,
-};
+use crate::config::nginx::tls::pair_certificates;
+use crate::config::server_name::{ServerName, SiteNumber, VirtualHosts};
+use crate::config::site::{SiteConfig, TlsConfig, TlsVersions};
 
-/// An endpoint in the making.
-struct Shared {
+/// An endpoint, while the servers that share it are added.
+struct SharedEndpoint {
     endpoint: Endpoint,
-    /// A server has said that it is the default.
+    /// A server has `default_server`.
     has_default: bool,
     has_backlog: bool,
 }
 
-impl Reader {
-    /// Makes sites of the servers.
-    pub(crate) fn take_servers(&mut self, http: &Server) {
-        let mut servers = std::mem::take(&mut self.servers);
-        if servers.is_empty() && self.is_ours_alone {
-            // Only the switch and the like are set: the server is the one without a file.
-            if let Some(site) = self.config.sites.first_mut() {
-                site.retry_after = http.retry_after.unwrap_or(site.retry_after);
-                site.cors = http.cors.clone().unwrap_or_default();
-            }
-            return;
-        }
-        if servers.is_empty() && !self.has_faults() {
-            let place = Position {
-                file: 0,
-                line: 1,
-                column: 1,
-            };
-            self.fault(
-                place,
-                "no server; write server { listen 127.0.0.1:8080; return 503; }",
-            );
-        }
-        if let Some(server) = servers.get(usize::from(SiteNumber::MAX)) {
-            self.fault(server.place, "more servers than 65535; delete some");
-            servers.truncate(usize::from(SiteNumber::MAX));
-        }
-        self.take_access_log(&servers, http);
-        let mut shared: Vec<Shared> = Vec::new();
-        for (number, server) in (0..).zip(&mut servers) {
-            server.inherit(http);
-            complete(server);
-            self.stand(&mut shared, number, server);
-        }
-        for shared in &mut shared {
-            self.name_sites(&mut shared.endpoint, &servers);
-        }
-        for (number, server) in (0..).zip(&servers) {
-            self.ask_for_certificate(&shared, number, server);
-        }
-        if !shared.is_empty() {
-            self.config.endpoints = shared.into_iter().map(|shared| shared.endpoint).collect();
-            self.config.sites = servers.iter().map(|server| self.site(server)).collect();
-        }
+/// The endpoints of the servers. The number of a site is the index of its server.
+pub(crate) fn endpoints(servers: &[Server], diagnostics: &mut Diagnostics) -> Vec<Endpoint> {
+    let mut shared: Vec<SharedEndpoint> = Vec::new();
+    for (number, server) in (0..).zip(servers) {
+        add_server(&mut shared, number, server, diagnostics);
     }
-
-    /// Puts a server on the endpoints where it listens.
-    fn stand(&mut self, all: &mut Vec<Shared>, number: SiteNumber, server: &Server) {
-        let mut own: Vec<&Endpoint> = Vec::new();
-        for listen in &server.listens {
-            for endpoint in &listen.endpoints {
-                if own.iter().any(|other| is_same(other, endpoint)) {
-                    self.fault(
-                        listen.place,
-                        format!(
-                            "a duplicate listen {} in one server; delete it",
-                            endpoint.place
-                        ),
-                    );
-                }
-                own.push(endpoint);
-            }
-            for endpoint in listen.endpoints.iter().chain(&listen.twins) {
-                let at = all
-                    .iter()
-                    .position(|other| is_same(&other.endpoint, endpoint));
-                let at = at.unwrap_or_else(|| {
-                    all.push(Shared {
-                        endpoint: Endpoint {
-                            hosts: Hosts::default(),
-                            asked_by: EndpointSource::File,
-                            ..endpoint.clone()
-                        },
-                        has_default: false,
-                        has_backlog: false,
-                    });
-                    all.len() - 1
-                });
-                self.stand_at(&mut all[at], number, listen, endpoint);
-            }
-        }
+    let mut endpoints: Vec<_> = shared.into_iter().map(|shared| shared.endpoint).collect();
+    for endpoint in &mut endpoints {
+        add_names(endpoint, servers, diagnostics);
     }
-
-    /// Puts a server on one endpoint.
-    fn stand_at(
-        &mut self,
-        shared: &mut Shared,
-        number: SiteNumber,
-        listen: &Listen,
-        asked: &Endpoint,
-    ) {
-        let endpoint = &mut shared.endpoint;
-        endpoint.optional &= asked.optional;
-        endpoint.hosts.add(number);
-        if endpoint.secure != asked.secure {
-            // As in nginx: one socket cannot speak both.
-            endpoint.secure = true;
-            self.remark(
-                listen.place,
-                format!(
-                    "{} is ssl in one listen and not in another: TLS is spoken there",
-                    endpoint.place
-                ),
-            );
-        }
-        if let Some((backlog, place)) = listen.backlog {
-            if std::mem::replace(&mut shared.has_backlog, true) {
-                self.fault(
-                    place,
-                    format!("a duplicate backlog for {}; delete it", endpoint.place),
-                );
-            }
-            endpoint.backlog = backlog;
-        }
-        if let Some(place) = listen.default {
-            if std::mem::replace(&mut shared.has_default, true) {
-                self.fault(
-                    place,
-                    format!(
-                        "a duplicate default server for {}; delete it",
-                        endpoint.place
-                    ),
-                );
-            }
-            endpoint.hosts.set_default(number);
-        }
+    for (number, server) in (0..).zip(servers) {
+        require_certificate(&endpoints, number, server, diagnostics);
     }
-
-    /// Gives the sites of an endpoint their names; the first has a name where two claim it.
-    fn name_sites(&mut self, endpoint: &mut Endpoint, servers: &[Server]) {
-        for number in endpoint.hosts.sites().to_vec() {
-            for (name, place) in &servers[usize::from(number)].names {
-                let owner = endpoint.hosts.add_name(name, number);
-                if owner.is_some_and(|owner| owner != number) {
-                    self.remark(
-                        *place,
-                        format!(
-                            "conflicting server name \"{name}\" on {} is ignored: another server has it",
-                            endpoint.place
-                        ),
-                    );
-                }
-            }
-        }
-    }
-
-    /// The default server of an endpoint that speaks TLS must have a certificate; others may use that one. What is missing is
-    /// reported at the `listen`.
-    fn ask_for_certificate(&mut self, all: &[Shared], number: SiteNumber, server: &Server) {
-        // A key without a certificate is reported at the key.
-        if !server.certificates.is_empty() || !server.keys.is_empty() {
-            return;
-        }
-        let stands =
-            |endpoint: &&Endpoint| endpoint.secure && endpoint.hosts.sites().contains(&number);
-        let mut own = all.iter().map(|shared| &shared.endpoint).filter(stands);
-        let Some(first) = own.clone().next() else {
-            return;
-        };
-        let default = own.find(|endpoint| endpoint.hosts.default_site() == number);
-        let place = place_of(server, default.unwrap_or(first));
-        if default.is_some() {
-            self.fault(
-                place,
-                "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"",
-            );
-        } else {
-            self.remark(
-                place,
-                "no ssl_certificate: that of the default server is shown",
-            );
-        }
-    }
-
-    fn site(&mut self, server: &Server) -> SiteConfig {
-        let (page, location) = self.page(server);
-        let mut fields = location.map_or_else(Fields::default, |location| location.fields.clone());
-        fields.inherit(&server.fields);
-        let mut site = SiteConfig {
-            names: server.names.iter().map(|(name, _)| name.clone()).collect(),
-            page,
-            default_type: fields.default_type,
-            charset: fields.charset,
-            certificates: self.certificates(server),
-            tls: TlsConfig {
-                versions: server.versions.unwrap_or(TlsVersions::Both),
-                ticket_lifetime: server.session_timeout,
-                tickets: server.session_tickets.unwrap_or(true),
-            },
-            cors: server.cors.clone().unwrap_or_default(),
-            ..SiteConfig::default()
-        };
-        if let Some(retry_after) = server.retry_after {
-            site.retry_after = retry_after;
-        }
-        self.headers(&mut site, &fields.headers);
-        site
-    }
-
-    /// Certificates and keys in pairs. What has no partner is reported at its own line, once for all servers that inherit it.
-    fn certificates(&mut self, server: &Server) -> Vec<CertificateFiles> {
-        let (certificates, keys) = (&server.certificates, &server.keys);
-        for (own, partners, what) in [
-            (
-                certificates,
-                keys,
-                "ssl_certificate without ssl_certificate_key; add \"ssl_certificate_key FILE;\"",
-            ),
-            (
-                keys,
-                certificates,
-                "ssl_certificate_key without ssl_certificate; add \"ssl_certificate FILE;\"",
-            ),
-        ] {
-            for (_, place) in own.iter().skip(partners.len()) {
-                self.fault(*place, what);
-            }
-        }
-        let pairs = certificates.iter().zip(keys);
-        pairs
-            .map(|((chain, _), (key, _))| CertificateFiles {
-                chain: chain.clone(),
-                key: key.clone(),
-            })
-            .collect()
-    }
+    endpoints
 }
 
-/// Puts in what nginx takes for said where nothing is.
-fn complete(server: &mut Server) {
+/// Sets the defaults of nginx for a server without names or addresses.
+pub(crate) fn complete(server: &mut Server) {
     if server.names.is_empty() {
         let nameless = ServerName::Exact(String::new());
-        server.names.push((nameless, server.place));
+        server.names.push((nameless, server.position));
     }
     if server.listens.is_empty() {
-        server.listens.push(Listen {
-            place: server.place,
-            endpoints: place("80").map_or_else(Vec::new, |place| place.endpoints(false)),
-            twins: Vec::new(),
-            default: None,
-            backlog: None,
-        });
+        server.listens.push(Listen::implied(server.position));
     }
 }
 
-/// Where a server says that it stands at an endpoint.
-fn place_of(server: &Server, endpoint: &Endpoint) -> Position {
-    let names = |listen: &&Listen| {
+/// Adds a server to the endpoints of its `listen` directives.
+fn add_server(
+    all: &mut Vec<SharedEndpoint>,
+    number: SiteNumber,
+    server: &Server,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut own: Vec<&Endpoint> = Vec::new();
+    for listen in &server.listens {
+        for endpoint in &listen.endpoints {
+            if own.iter().any(|other| is_same(other, endpoint)) {
+                let address = &endpoint.address;
+                let what = format!("a duplicate listen {address} in one server; delete it");
+                diagnostics.error(listen.position.message(what));
+            }
+            own.push(endpoint);
+        }
+        for endpoint in listen.endpoints.iter().chain(&listen.twins) {
+            let at = all
+                .iter()
+                .position(|other| is_same(&other.endpoint, endpoint));
+            let at = at.unwrap_or_else(|| {
+                all.push(SharedEndpoint {
+                    endpoint: Endpoint {
+                        hosts: VirtualHosts::default(),
+                        source: EndpointSource::File,
+                        ..endpoint.clone()
+                    },
+                    has_default: false,
+                    has_backlog: false,
+                });
+                all.len() - 1
+            });
+            share(&mut all[at], number, listen, endpoint, diagnostics);
+        }
+    }
+}
+
+/// Adds a server to one endpoint.
+fn share(
+    shared: &mut SharedEndpoint,
+    number: SiteNumber,
+    listen: &Listen,
+    requested: &Endpoint,
+    diagnostics: &mut Diagnostics,
+) {
+    let endpoint = &mut shared.endpoint;
+    endpoint.optional &= requested.optional;
+    endpoint.hosts.add(number);
+    if endpoint.secure != requested.secure {
+        // As in nginx, a socket has one protocol.
+        endpoint.secure = true;
+        let what = "is ssl in one listen and not in another: TLS is used";
+        let what = format!("{} {what}", endpoint.address);
+        diagnostics.remark(listen.position.message(what));
+    }
+    if let Some((backlog, position)) = listen.backlog {
+        if std::mem::replace(&mut shared.has_backlog, true) {
+            let what = format!("a duplicate backlog for {}; delete it", endpoint.address);
+            diagnostics.error(position.message(what));
+        }
+        endpoint.backlog = backlog;
+    }
+    if let Some(position) = listen.default {
+        if std::mem::replace(&mut shared.has_default, true) {
+            let address = &endpoint.address;
+            let what = format!("a duplicate default server for {address}; delete it");
+            diagnostics.error(position.message(what));
+        }
+        endpoint.hosts.set_default(number);
+    }
+}
+
+/// Adds the names of an endpoint's sites. A name belongs to the first site that has it.
+fn add_names(endpoint: &mut Endpoint, servers: &[Server], diagnostics: &mut Diagnostics) {
+    for number in endpoint.hosts.sites().to_vec() {
+        for (name, position) in &servers[usize::from(number)].names {
+            let owner = endpoint.hosts.add_name(name, number);
+            if owner.is_some_and(|owner| owner != number) {
+                diagnostics.remark(position.message(format!(
+                    "conflicting server name \"{name}\" on {} is ignored: another server has it",
+                    endpoint.address
+                )));
+            }
+        }
+    }
+}
+
+/// Reports a server with a TLS endpoint and no certificate, at its `listen`: an error for the default server of an endpoint,
+/// whose certificate other servers use.
+fn require_certificate(
+    all: &[Endpoint],
+    number: SiteNumber,
+    server: &Server,
+    diagnostics: &mut Diagnostics,
+) {
+    // A key without a certificate is reported at the key.
+    if !server.certificates.is_empty() || !server.keys.is_empty() {
+        return;
+    }
+    let is_own = |endpoint: &&Endpoint| endpoint.secure && endpoint.hosts.sites().contains(&number);
+    let mut own = all.iter().filter(is_own);
+    let Some(first) = own.clone().next() else {
+        return;
+    };
+    let default = own.find(|endpoint| endpoint.hosts.default_site() == number);
+    let position = position_of_listen(server, default.unwrap_or(first));
+    if default.is_some() {
+        let what = "listen ... ssl without a certificate; add \"ssl_certificate FILE;\"";
+        diagnostics.error(position.message(what));
+    } else {
+        let what = "no ssl_certificate: that of the default server is used";
+        diagnostics.remark(position.message(what));
+    }
+}
+
+/// The position of the `listen` directive of an endpoint.
+fn position_of_listen(server: &Server, endpoint: &Endpoint) -> Position {
+    let is_it = |listen: &&Listen| {
         let mut endpoints = listen.endpoints.iter().chain(&listen.twins);
         endpoints.any(|own| is_same(own, endpoint))
     };
-    let listen = server.listens.iter().find(names);
-    listen.map_or(server.place, |listen| listen.place)
+    let listen = server.listens.iter().find(is_it);
+    listen.map_or(server.position, |listen| listen.position)
 }
 
-/// Whether two endpoints share a socket. Any free port is one of its own for each kind of socket.
+/// Whether two endpoints share a socket. Port 0 is a different port for each protocol.
 fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
-    let any_port = |place: &config::BindAddr| matches!(place, config::BindAddr::Tcp(address) if address.port() == 0);
-    one.place == other.place && (one.secure == other.secure || !any_port(&one.place))
+    let any_port =
+        |bound: &BindAddr| matches!(bound, BindAddr::Tcp(address) if address.port() == 0);
+    one.address == other.address && (one.secure == other.secure || !any_port(&one.address))
+}
+
+/// The site of a server.
+pub(crate) fn site(
+    server: &Server,
+    directory: &Path,
+    placeholders: bool,
+    diagnostics: &mut Diagnostics,
+) -> SiteConfig {
+    let (page, location) = find_page(server, directory, placeholders, diagnostics);
+    let mut fields =
+        location.map_or_else(AnswerFields::default, |location| location.fields.clone());
+    fields.inherit(&server.fields);
+    let mut site = SiteConfig {
+        names: server.names.iter().map(|(name, _)| name.clone()).collect(),
+        page,
+        default_type: fields.default_type,
+        charset: fields.charset,
+        certificates: pair_certificates(&server.certificates, &server.keys, diagnostics),
+        tls: TlsConfig {
+            versions: server.versions.unwrap_or(TlsVersions::Both),
+            ticket_lifetime: server.session_timeout,
+            tickets: server.session_tickets.unwrap_or(true),
+        },
+        cors: server.cors.clone().unwrap_or_default(),
+        ..SiteConfig::default()
+    };
+    if let Some(retry_after) = server.retry_after {
+        site.retry_after = retry_after;
+    }
+    set_headers(&mut site, &fields.headers, diagnostics);
+    site
 }

@@ -1,19 +1,19 @@
-//! The parameters of a log at a syslogd, as nginx has them.
+//! The parameters of `syslog:` targets.
 
 use crate::config::logs::{Syslog, SyslogServer};
-use crate::config::nginx::syntax::Quoted;
+use crate::quote::Quoted;
 
-/// RFC 5424 6.2.1, by nginx's names, in the order of their numbers; those without a name are not to be had.
+/// nginx's names of the facilities, indexed by their numbers (RFC 5424 6.2.1).
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv",
     "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
     "local5", "local6", "local7",
 ];
-/// RFC 5424 6.2.1, by nginx's names, in the order of their numbers.
+/// nginx's names of the severities, indexed by their numbers (RFC 5424 6.2.1).
 const SEVERITIES: [&str; 8] = [
     "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug",
 ];
-/// nginx's own defaults: local7, and info.
+/// nginx's defaults: local7 and info.
 const FACILITY: u8 = 23;
 const SEVERITY: u8 = 6;
 /// The longest tag that RFC 3164 5.3 allows.
@@ -21,8 +21,8 @@ const MAX_TAG: usize = 32;
 /// The port of syslogd (RFC 3164 2).
 const PORT: u16 = 514;
 
-/// What stands behind `syslog:`; nothing there means the system's own syslogd, which knows this host's name.
-pub(crate) fn syslog(parameters: &str) -> Result<Syslog, String> {
+/// Parses the parameters after `syslog:`. Without a server it is the local syslogd, which adds the host name itself.
+pub(crate) fn parse_syslog(parameters: &str) -> Result<Syslog, String> {
     let mut syslog = Syslog {
         server: SyslogServer::Local,
         facility: FACILITY,
@@ -34,8 +34,8 @@ pub(crate) fn syslog(parameters: &str) -> Result<Syslog, String> {
     for parameter in parameters.split(',').filter(|_| !parameters.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match name {
-            "server" if server.is_none() => server = Some(syslog_server(value)?),
-            "server" => return Err("server for a second time; delete one of them".to_owned()),
+            "server" if server.is_none() => server = Some(parse_server(value)?),
+            "server" => return Err("a duplicate server; delete one of them".to_owned()),
             "facility" => {
                 syslog.facility = number(&FACILITIES, value).ok_or_else(|| {
                     format!(
@@ -83,7 +83,7 @@ fn number(names: &[&str], name: &str) -> Option<u8> {
 }
 
 /// `ADDR`, `ADDR:PORT`, `NAME:PORT`, `[ADDR]:PORT` or `unix:PATH`.
-fn syslog_server(text: &str) -> Result<SyslogServer, String> {
+fn parse_server(text: &str) -> Result<SyslogServer, String> {
     let wrong = || {
         format!(
             "wrong server {} of syslog; give ADDR:PORT or unix:PATH",
@@ -109,14 +109,13 @@ fn syslog_server(text: &str) -> Result<SyslogServer, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_syslogd_is_named_as_nginx_names_it() {
+    fn parameters_are_parsed_as_in_nginx() {
         let read = |text| {
-            let read = syslog(text).unwrap();
+            let read = parse_syslog(text).unwrap();
             (read.server, read.facility, read.severity, read.with_host)
         };
         let udp = |text: &str| SyslogServer::Udp(text.to_owned());
@@ -136,11 +135,11 @@ mod tests {
         }
         let daemon = read("server=a,facility=daemon,tag=b_1");
         assert_eq!(daemon.1, 3);
-        assert_eq!(syslog("server=a,tag=b_1").unwrap().tag, "b_1");
+        assert_eq!(parse_syslog("server=a,tag=b_1").unwrap().tag, "b_1");
     }
 
     #[test]
-    fn what_no_syslogd_takes_is_told() {
+    fn wrong_parameters_are_errors() {
         for text in [
             ",",
             "server=",
@@ -155,7 +154,7 @@ mod tests {
             "nohostname=1",
             "color=red",
         ] {
-            assert!(syslog(text).is_err(), "{text}");
+            assert!(parse_syslog(text).is_err(), "{text}");
         }
     }
 }

@@ -1,80 +1,72 @@
-//! Values as nginx writes them: numbers, times, sizes.
+//! Values of directives: words, numbers, times, blocks.
 
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::config::nginx::Reader;
-use crate::config::nginx::syntax::{Directive, Quoted, Word};
+use crate::config::nginx::syntax::{ConfigError, Directive, Word};
+use crate::quote::Quoted;
 
-impl Reader {
-    /// The only argument of a directive.
-    pub(crate) fn argument<'a>(&mut self, directive: &'a Directive) -> Option<&'a str> {
-        self.word(directive).map(|word| word.text.as_str())
-    }
+/// An error about an argument, the first of which has the index 0.
+pub(crate) fn wrong_value(directive: &Directive, index: usize, expected: &str) -> ConfigError {
+    let name = &directive.name;
+    let word = directive.arguments.get(index).unwrap_or(name);
+    let value = Quoted(&word.text);
+    word.message(format!(
+        "wrong value {value} for {}; give {expected}",
+        name.text
+    ))
+}
 
-    /// The same with its place.
-    pub(crate) fn word<'a>(&mut self, directive: &'a Directive) -> Option<&'a Word> {
-        match directive.arguments.as_slice() {
-            [one] => Some(one),
-            _ => {
-                let name = &directive.name.text;
-                self.fault(
-                    directive.name.place,
-                    format!("{name} takes one value; write {name} VALUE;"),
-                );
-                None
-            }
+/// The only argument of a directive.
+pub(crate) fn argument(directive: &Directive) -> Result<&str, ConfigError> {
+    word(directive).map(|word| word.text.as_str())
+}
+
+/// The only argument of a directive, with its position.
+pub(crate) fn word(directive: &Directive) -> Result<&Word, ConfigError> {
+    match directive.arguments.as_slice() {
+        [one] => Ok(one),
+        _ => {
+            let name = &directive.name;
+            Err(name.message(format!("{0} takes one value; write {0} VALUE;", name.text)))
         }
     }
+}
 
-    /// A number, 1 at least.
-    pub(crate) fn number(&mut self, directive: &Directive) -> Option<u32> {
-        let text = self.argument(directive)?;
-        let number = text.parse().ok().filter(|number| *number > 0);
-        if number.is_none() {
-            self.wrong_value(directive, 0, "a number from 1");
-        }
-        number
-    }
+/// A number from 1.
+pub(crate) fn number(directive: &Directive) -> Result<u32, ConfigError> {
+    let number = argument(directive)?.parse().ok();
+    number
+        .filter(|number| *number > 0)
+        .ok_or_else(|| wrong_value(directive, 0, "a number from 1"))
+}
 
-    /// Sets one of the times. nginx takes a second one after `keepalive_timeout`, which is only said to the client.
-    pub(crate) fn time(
-        &mut self,
-        directive: &Directive,
-        of: impl FnOnce(&mut Config) -> &mut Duration,
-    ) {
-        if let Some(time) = self.duration(directive) {
-            *of(&mut self.config) = time;
-        }
+/// `on` or `off`.
+pub(crate) fn on_or_off(directive: &Directive) -> Result<bool, ConfigError> {
+    match argument(directive)? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong_value(directive, 0, "on or off")),
     }
+}
 
-    /// The time that a directive says first.
-    pub(crate) fn duration(&mut self, directive: &Directive) -> Option<Duration> {
-        let Some(first) = directive.arguments.first() else {
-            self.argument(directive);
-            return None;
-        };
-        let time = time(&first.text);
-        if time.is_none() {
-            self.wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s");
-        }
-        time
-    }
+/// A time. A second argument is ignored: that of `keepalive_timeout` is only sent to the client.
+pub(crate) fn duration(directive: &Directive) -> Result<Duration, ConfigError> {
+    let text = match directive.arguments.first() {
+        Some(first) => &first.text,
+        None => argument(directive)?,
+    };
+    time(text).ok_or_else(|| wrong_value(directive, 0, "a time such as 10s, 500ms or 1m 30s"))
+}
 
-    /// Tells that an argument is none of what it should be.
-    pub(crate) fn wrong_value(&mut self, directive: &Directive, number: usize, expected: &str) {
-        let Some(argument) = directive.arguments.get(number) else {
-            return;
-        };
-        let value = Quoted(&argument.text).to_string();
-        self.fault(
-            argument.place,
-            format!(
-                "wrong value {value} for {}; give {expected}",
-                directive.name.text
-            ),
-        );
-    }
+/// The block of a directive.
+pub(crate) fn block(directive: &Directive) -> Result<&[Directive], ConfigError> {
+    let name = &directive.name;
+    directive.block.as_deref().ok_or_else(|| {
+        name.message(format!(
+            "{0} without a block; write {0} {{ ... }}",
+            name.text
+        ))
+    })
 }
 
 /// A time in nginx's units, from `ms` to `y`; a number alone is seconds.
@@ -110,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_nginx_reads_them() {
+    fn times_are_parsed_as_in_nginx() {
         for (text, seconds) in [
             ("10", 10.0),
             ("10s", 10.0),

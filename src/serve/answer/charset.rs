@@ -1,11 +1,11 @@
-//! The character encoding of a page: the charset that is sent in `Content-Type`, and whether the page's bytes agree with it.
+//! The charset of a page in `Content-Type`, and whether the page's bytes agree with it.
 
 use std::borrow::Cow;
 
 use crate::html;
-use crate::serve::answer::essence;
+use crate::serve::answer::media_type::essence;
 
-/// A declaration that begins behind these bytes is not looked for (HTML Standard, 4.2.5.4).
+/// A declaration must start within this many bytes (HTML Standard, 4.2.5.4).
 const DECLARED_WITHIN: usize = 1024;
 
 /// The labels of UTF-8 and UTF-16 (Encoding Standard, 4.2).
@@ -43,11 +43,11 @@ pub(crate) fn of(page: &[u8], media_type: &str, configured: Option<&str>) -> Opt
     }
 }
 
-/// The charset that a page declares, in small letters.
+/// The charset that a page declares, in lower case.
 fn declared(page: &[u8], media_type: &str) -> Option<String> {
     let start = &page[..page.len().min(DECLARED_WITHIN)];
     let essence = essence(media_type);
-    if let Some(charset) = by_mark(page) {
+    if let Some(charset) = by_byte_order_mark(page) {
         Some(charset.to_owned())
     } else if essence.ends_with("xml") {
         in_xml(start)
@@ -59,8 +59,8 @@ fn declared(page: &[u8], media_type: &str) -> Option<String> {
     }
 }
 
-/// The charset of a byte order mark, which has precedence over everything else in browsers.
-fn by_mark(page: &[u8]) -> Option<&'static str> {
+/// The charset of a byte order mark, which has precedence in browsers.
+fn by_byte_order_mark(page: &[u8]) -> Option<&'static str> {
     match page {
         [0xef, 0xbb, 0xbf, ..] => Some("utf-8"),
         [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Some("utf-16"),
@@ -127,17 +127,17 @@ fn from_within(label: &str) -> Option<String> {
     }
 }
 
-/// The page is UTF-16. A letter of ASCII has two bytes in it, so nothing is found in it or filled into it.
+/// Whether a page is UTF-16, in which ASCII has two bytes. Such a page is not searched for tags or placeholders.
 pub(crate) fn is_utf_16(page: &[u8]) -> bool {
-    by_mark(page) == Some("utf-16")
+    by_byte_order_mark(page) == Some("utf-16")
 }
 
-/// The charset is UTF-8, so that every letter can be written as it is.
+/// Whether a charset is UTF-8, in which every character can be written.
 pub(crate) fn is_utf_8(charset: Option<&str>) -> bool {
     charset.is_some_and(|charset| UTF_8.contains(&charset.to_ascii_lowercase().as_str()))
 }
 
-/// A page as text, where its encoding is known here: what is not ASCII in any other is lost.
+/// A page as text. Of encodings other than UTF-8 and UTF-16, only ASCII is preserved.
 pub(crate) fn text(page: &[u8]) -> Cow<'_, str> {
     match page {
         [0xff, 0xfe, rest @ ..] => Cow::Owned(from_utf_16(rest, u16::from_le_bytes)),
@@ -155,22 +155,26 @@ fn from_utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
         .collect()
 }
 
-/// The result of comparing a page with the charset that is sent with it.
+/// A difference between a page and the charset that is sent with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Remark {
-    /// The charset is another than UTF-8.
-    Other(String),
+pub(crate) enum CharsetDifference {
+    /// The charset is not UTF-8.
+    NotUtf8(String),
     /// The page's bytes or its declaration contradict the charset.
-    Wrong(String),
+    Contradiction(String),
 }
 
 /// Compares the charset that is sent with a page with the page's bytes and its declaration.
-pub(crate) fn remark(page: &[u8], media_type: &str, configured: Option<&str>) -> Option<Remark> {
+pub(crate) fn compare(
+    page: &[u8],
+    media_type: &str,
+    configured: Option<&str>,
+) -> Option<CharsetDifference> {
     let configured = parameter(media_type).or(configured.filter(|charset| *charset != "off"));
     let declared = declared(page, media_type);
     let sent = of(page, media_type, configured);
     let is_valid = std::str::from_utf8(page).is_ok();
-    let wrong = |what: String| Some(Remark::Wrong(what));
+    let wrong = |what: String| Some(CharsetDifference::Contradiction(what));
     let zeros = page.iter().filter(|byte| **byte == 0).count();
     if zeros > page.len() / 8 && !is_utf_16(page) {
         return wrong(
@@ -195,19 +199,19 @@ pub(crate) fn remark(page: &[u8], media_type: &str, configured: Option<&str>) ->
             "is sent with charset={sent}, but is valid UTF-8; correct the charset, or save the page in {sent}"
         )),
         (_, _, Some(sent)) if !is_utf_8(Some(sent)) => {
-            Some(Remark::Other(format!("is sent with charset={sent}")))
+            Some(CharsetDifference::NotUtf8(format!("is sent with charset={sent}")))
         }
         (_, _, Some(_) | None) => None,
     }
 }
 
-/// Whether two labels mean the same encoding, as far as labels differ in what people write.
+/// Whether two labels name the same encoding, in the spellings that are common.
 fn is_same(one: &str, other: &str) -> bool {
     let canonical = |label: &str| -> String {
         let letters = label.chars().filter(char::is_ascii_alphanumeric);
         let bare: String = letters.collect::<String>().to_ascii_lowercase();
         match bare.as_str() {
-            // One encoding in the Encoding Standard.
+            // One encoding (Encoding Standard).
             "iso88591" | "latin1" | "l1" | "ascii" | "usascii" | "cp1252" | "xcp1252" => {
                 "windows1252".to_owned()
             }
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_the_charset_that_it_declares() {
+    fn a_page_declares_its_charset() {
         for (start, expected) in [
             ("", ""),
             ("<meta charset=windows-1251>", "windows-1251"),
@@ -253,7 +257,7 @@ mod tests {
             ("<meta name=charset content=x>", ""),
             ("<meta charset=x-user-defined>", "windows-1252"),
             ("<meta charset='a b'><meta charset=b>", "b"),
-            // It cannot be both, and it is not UTF-8 either.
+            // Not UTF-16, since the label was read as ASCII, and not valid UTF-8 either.
             ("<meta charset=utf-16>", ""),
             ("<meta charset=utf-8>", ""),
             (
@@ -377,16 +381,19 @@ mod tests {
                 "from the configuration, but declares utf-16",
             ),
         ] {
-            let remarked = match remark(&page, "text/html", configured) {
+            let difference = match compare(&page, "text/html", configured) {
                 None => String::new(),
-                Some(Remark::Other(what)) => what,
-                Some(Remark::Wrong(what)) => format!("! {what}"),
+                Some(CharsetDifference::NotUtf8(what)) => what,
+                Some(CharsetDifference::Contradiction(what)) => format!("! {what}"),
             };
-            assert!(remarked.contains(expected), "{configured:?}: {remarked}");
+            assert!(
+                difference.contains(expected),
+                "{configured:?}: {difference}"
+            );
             assert_eq!(
-                remarked.is_empty(),
+                difference.is_empty(),
                 expected.is_empty(),
-                "{configured:?}: {remarked}"
+                "{configured:?}: {difference}"
             );
         }
     }
@@ -395,11 +402,11 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn no_page_adds_a_line_end_or_a_quote_to_the_type(page in "(<meta |<\\?xml |http-equiv=content-type |content=|charset|encoding|=|'|\"|;|\r\n|a|>|\\?>){0,20}") {
+        fn a_declared_charset_cannot_break_the_field(page in "(<meta |<\\?xml |http-equiv=content-type |content=|charset|encoding|=|'|\"|;|\r\n|a|>|\\?>){0,20}") {
             for media_type in ["text/html", "text/xml"] {
                 let charset = of(page.as_bytes(), media_type, None).unwrap_or_default();
                 prop_assert!(charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)));
-                let _ = remark(page.as_bytes(), media_type, None);
+                let _ = compare(page.as_bytes(), media_type, None);
             }
         }
     }

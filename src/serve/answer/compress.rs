@@ -1,20 +1,21 @@
-//! Bodies made smaller at load, where that saves anything.
+//! Compresses bodies when they are loaded.
 
 use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// What is shorter fits into one packet anyway.
-const SMALLEST: usize = 512;
-/// What is longer is no page that one reads, but a load or reload would wait for it.
-const LONGEST: usize = 1024 * 1024;
-/// So many bytes of all pages are worth the slowest compression, which takes half a second for them.
-const BEST: usize = 128 * 1024;
+/// Shorter bodies are not compressed: they fit into one packet.
+const MIN_LENGTH: usize = 512;
+/// Longer bodies are not compressed, since that would delay a reload.
+const MAX_LENGTH: usize = 1024 * 1024;
+/// The number of bytes in all bodies that get the best compression, which takes half a second for so many.
+const MAX_BEST: usize = 128 * 1024;
 
-/// Compresses bodies, and sees to it that many of them do not hold up the start.
+/// Compresses bodies, with less effort after the first ones, so that many bodies do not delay the start.
 #[derive(Debug, Default)]
 pub(crate) struct Compressor {
+    /// The number of bytes compressed so far.
     spent: usize,
 }
 
@@ -26,15 +27,15 @@ pub(crate) struct Compressed {
 
 impl Compressor {
     /// A body in both codings, if each of them saves an eighth of it.
-    pub(crate) fn press(&mut self, body: &[u8]) -> Option<Compressed> {
+    pub(crate) fn compress(&mut self, body: &[u8]) -> Option<Compressed> {
         let saves = |smaller: &Vec<u8>| smaller.len() <= body.len() - body.len() / 8;
-        if !(SMALLEST..=LONGEST).contains(&body.len()) {
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&body.len()) {
             return None;
         }
-        // The faster one tells whether there is anything to be saved.
+        // First the faster one, in case nothing can be saved.
         let gzip = Some(gzip(body)).filter(saves)?;
         self.spent = self.spent.saturating_add(body.len());
-        let quality = if self.spent <= BEST { 11 } else { 5 };
+        let quality = if self.spent <= MAX_BEST { 11 } else { 5 };
         let brotli = brotli(body, quality).filter(saves)?;
         Some(Compressed { gzip, brotli })
     }
@@ -58,45 +59,45 @@ fn brotli(body: &[u8], quality: i32) -> Option<Vec<u8>> {
     Some(smaller)
 }
 
+/// The body before compression by this coding.
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
-pub(crate) mod tests {
+pub(crate) fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
     use std::io::Read as _;
+    let mut whole = Vec::new();
+    match coding {
+        "gzip" => drop(
+            flate2::read::GzDecoder::new(body)
+                .read_to_end(&mut whole)
+                .unwrap(),
+        ),
+        "br" => brotli::BrotliDecompress(&mut &body[..], &mut whole).unwrap(),
+        _ => whole.extend_from_slice(body),
+    }
+    whole
+}
 
+#[cfg(test)]
+mod tests {
     use super::*;
 
-    pub(crate) fn unpressed(coding: &str, body: &[u8]) -> Vec<u8> {
-        let mut whole = Vec::new();
-        match coding {
-            "gzip" => drop(
-                flate2::read::GzDecoder::new(body)
-                    .read_to_end(&mut whole)
-                    .unwrap(),
-            ),
-            "br" => brotli::BrotliDecompress(&mut &body[..], &mut whole).unwrap(),
-            _ => whole.extend_from_slice(body),
-        }
-        whole
-    }
-
     #[test]
-    fn what_is_pressed_comes_back() {
-        for length in [SMALLEST, 5000, 700_000] {
+    fn a_compressed_body_can_be_decompressed() {
+        for length in [MIN_LENGTH, 5000, 700_000] {
             let body: Vec<u8> = b"<p>Back soon</p>\n"
                 .iter()
                 .copied()
                 .cycle()
                 .take(length)
                 .collect();
-            let pressed = Compressor::default().press(&body).unwrap();
-            assert!(pressed.gzip.len() < length / 5 && pressed.brotli.len() < length / 5);
-            assert!(unpressed("gzip", &pressed.gzip) == body);
-            assert!(unpressed("br", &pressed.brotli) == body);
+            let compressed = Compressor::default().compress(&body).unwrap();
+            assert!(compressed.gzip.len() < length / 5 && compressed.brotli.len() < length / 5);
+            assert!(decompressed("gzip", &compressed.gzip) == body);
+            assert!(decompressed("br", &compressed.brotli) == body);
         }
     }
 
     #[test]
-    fn what_saves_nothing_is_left_alone() {
+    fn a_body_that_compression_does_not_shorten_is_left_alone() {
         // Bytes without a pattern (an LCG).
         let mut state = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -107,10 +108,10 @@ pub(crate) mod tests {
         })
         .take(20_000)
         .collect();
-        let mut press = Compressor::default();
-        assert!(press.press(&noise).is_none());
-        assert!(press.press(&[b'x'; SMALLEST - 1]).is_none());
-        assert!(press.press(&vec![b'x'; LONGEST + 1]).is_none());
-        assert!(press.press(b"").is_none());
+        let mut compressor = Compressor::default();
+        assert!(compressor.compress(&noise).is_none());
+        assert!(compressor.compress(&[b'x'; MIN_LENGTH - 1]).is_none());
+        assert!(compressor.compress(&vec![b'x'; MAX_LENGTH + 1]).is_none());
+        assert!(compressor.compress(b"").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The page: read once, then kept in a sealed mapping that nothing on the disk can reach.
+//! Page files, and the read-only memory in which bodies are served.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,23 +9,23 @@ use memmap2::{Mmap, MmapMut};
 
 use crate::error::{Error, reason};
 
-/// The most bytes of a page.
+/// The maximum length of a page.
 pub const MAX_PAGE: u64 = 16 * 1024 * 1024;
 
-/// The page that maintd brings along. Each answer carries it, so most of its reasons stand here:
+/// The embedded page. Each answer contains it, so most of its comments are here:
 ///
-/// - The script loads the site by `location.replace`: `reload` would send a visitor's form again (RFC 9110 9.2.2). A URL that
-///   differs from the current one in its fragment alone is not fetched, so the current one is changed first.
-/// - It does not follow a redirect (status 0): the site is back, and the target may forbid scripts to read it.
-/// - It measures time by `performance.now`: `Date.now` changes when the clock is set.
-/// - `&#1;` in the refresh for browsers without scripts is this page's URL without a fragment. Without a URL w3m sends a form
-///   again, and with an empty one Chromium fetches nothing where the URL has a fragment.
+/// - The script loads the site with `location.replace`: `reload` would send a form again (RFC 9110 9.2.2). Browsers do not
+///   fetch a URL that differs from the current one only in its fragment, so the script changes the current one first.
+/// - It does not follow a redirect (status 0): the site is back, and scripts may not be allowed to read the target.
+/// - It measures time with `performance.now`: `Date.now` changes when the clock is set.
+/// - `&#1;` in the refresh for browsers without scripts is this page's URL without a fragment. Without a URL, w3m sends a form
+///   again; with an empty one, Chromium fetches nothing if the URL has a fragment.
 pub const EMBEDDED: &[u8] = include_bytes!("../../../www/maintenance.html");
 
 /// Reads a page from a file.
 ///
 /// # Errors
-/// A file that cannot be read, is not a regular one, is empty, or is over [`MAX_PAGE`].
+/// The file cannot be read, is not a regular file, is empty, or is over [`MAX_PAGE`].
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let name = path.display();
     let failed = |error: io::Error| {
@@ -34,7 +34,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
             reason(&error)
         ))
     };
-    let file = open_without_waiting(path).map_err(failed)?;
+    let file = open_nonblocking(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(Error::Failed(format!(
             "page \"{name}\" is not a regular file; give a file"
@@ -55,8 +55,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Opens a file for reading; a FIFO that nobody writes to does not hold us up.
-fn open_without_waiting(path: &Path) -> io::Result<File> {
+/// Opens a file for reading. Does not block on a FIFO without a writer.
+fn open_nonblocking(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     File::options()
         .read(true)
@@ -64,10 +64,10 @@ fn open_without_waiting(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Bodies, one after the other in an anonymous mapping that is read-only once it is filled.
+/// Bodies in an anonymous memory mapping that is read-only after it is filled.
 ///
-/// No file is behind it, so an editor that truncates the page cannot make us die of SIGBUS, and its memory is touched
-/// already, so no answer waits for a page fault. Forked workers share it.
+/// It is not backed by a file, so truncating the page cannot cause SIGBUS. Its memory is prefaulted, and shared by forked
+/// workers.
 #[derive(Debug)]
 pub struct Bodies {
     memory: Mmap,
@@ -75,10 +75,10 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Copies bodies, of which one at least is not empty, into the mapping and seals it.
+    /// Copies bodies, of which at least one is not empty, into the mapping and makes it read-only.
     ///
     /// # Errors
-    /// What mmap(2) and mprotect(2) say.
+    /// Those of mmap(2) and mprotect(2).
     pub fn seal(bodies: &[&[u8]]) -> io::Result<Self> {
         let mut memory = MmapMut::map_anon(bodies.iter().map(|body| body.len()).sum())?;
         let mut ranges = Vec::with_capacity(bodies.len());
@@ -95,7 +95,7 @@ impl Bodies {
         })
     }
 
-    /// The body of this number, in the order in which they were given.
+    /// The body at this index of the slice that was sealed.
     #[must_use]
     pub fn get(&self, body: usize) -> &[u8] {
         &self.memory[self.ranges[body].clone()]
@@ -103,31 +103,30 @@ impl Bodies {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
-    fn fault(path: &Path) -> String {
+    fn error(path: &Path) -> String {
         read(path).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_page_that_is_none_is_refused() {
+    fn an_unusable_page_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(fault(&dir.path().join("none")).contains("no such file or directory; give"));
-        assert!(fault(dir.path()).contains("not a regular file"));
-        assert!(fault(Path::new("/dev/zero")).contains("not a regular file"));
+        assert!(error(&dir.path().join("none")).contains("no such file or directory; give"));
+        assert!(error(dir.path()).contains("not a regular file"));
+        assert!(error(Path::new("/dev/zero")).contains("not a regular file"));
         let file = dir.path().join("page");
         std::fs::write(&file, "").unwrap();
-        assert!(fault(&file).contains("is empty"));
+        assert!(error(&file).contains("is empty"));
         File::create(&file).unwrap().set_len(MAX_PAGE + 1).unwrap();
-        assert!(fault(&file).contains("over 16 MiB"));
+        assert!(error(&file).contains("over 16 MiB"));
         File::create(&file).unwrap().set_len(MAX_PAGE).unwrap();
         assert_eq!(read(&file).unwrap().len() as u64, MAX_PAGE);
     }
 
     #[test]
-    fn bodies_lie_side_by_side() {
+    fn bodies_are_stored_in_order() {
         let bodies = Bodies::seal(&[b"one", b"", b"three"]).unwrap();
         assert_eq!(bodies.get(0), b"one");
         assert_eq!(bodies.get(1), b"");

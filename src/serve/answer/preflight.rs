@@ -1,20 +1,21 @@
-//! Answers to preflights: a browser asks whether a script of another origin may send a request that is more than a form's
-//! (Fetch, CORS-preflight request). Who may read the 503 may ask for it by any method and with any fields.
+//! Answers to CORS preflights: whether a script of another origin may send a request (Fetch, CORS-preflight request). An
+//! origin that may read the 503 may use any method and any fields.
 
 use std::time::SystemTime;
 
 use crate::config::Cors;
-use crate::serve::answer::Persistence;
-use crate::serve::answer::head::allow;
+use crate::http_field::{field_value, is_token};
+use crate::serve::answer::head::{Persistence, allow_origin};
+use crate::serve::http1::response::start_of_head;
 
-/// How long a browser may remember it. The site that comes back has its own opinion.
+/// How long a browser may cache the answer, in seconds. Short, since the live site may answer differently.
 const MAX_AGE: u32 = 60;
-/// The most bytes of a method.
+/// The maximum length of a method.
 const MAX_METHOD: usize = 64;
-/// The most bytes of the list of fields.
+/// The maximum length of the list of fields.
 const MAX_FIELDS: usize = 2048;
 
-/// Renders the 204, if the site allows the origin, and what is asked for is a method and fields.
+/// Renders the 204, if the site allows the origin and the request has a valid method and valid fields.
 #[must_use]
 pub fn preflight(
     cors: &Cors,
@@ -28,54 +29,42 @@ pub fn preflight(
         Cors::Any => ("Access-Control-Allow-Origin: *\r\n".to_owned(), ""),
         Cors::Origins(origins) => {
             let origin = origins.iter().find(|own| own.as_bytes() == origin)?;
-            (allow(origin), "Origin, ")
+            (allow_origin(origin), "Origin, ")
         }
     };
-    let method = value(head, "access-control-request-method")?;
+    let method = first_value(head, "access-control-request-method")?;
     if method.len() > MAX_METHOD || !is_token(method) {
         return None;
     }
-    let fields = match value(head, "access-control-request-headers") {
+    let fields = match first_value(head, "access-control-request-headers") {
         Some(fields) if !fields.is_empty() => {
-            format!("Access-Control-Allow-Headers: {}\r\n", list(fields)?)
+            format!("Access-Control-Allow-Headers: {}\r\n", field_names(fields)?)
         }
         Some(_) | None => String::new(),
     };
     let answer = format!(
-        "HTTP/1.1 204 No Content\r\n\
-         Date: {}\r\n\
-         Cache-Control: no-store\r\n\
+        "{}\
          Vary: {vary}Access-Control-Request-Headers, Access-Control-Request-Method\r\n\
          {allowed}\
          Access-Control-Allow-Methods: {}\r\n\
          {fields}\
          Access-Control-Max-Age: {MAX_AGE}\r\n\
          {}\r\n",
-        httpdate::fmt_http_date(now),
+        start_of_head("204 No Content", now),
         String::from_utf8_lossy(method),
         persistence.field_line(),
     );
     Some(answer.into_bytes())
 }
 
-/// The first value of that field in a head that has been parsed.
-fn value<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
-        let (own, rest) = line.split_at_checked(name.len())?;
-        let value = rest.strip_prefix(b":")?;
-        own.eq_ignore_ascii_case(name.as_bytes())
-            .then_some(value.trim_ascii())
-    })
+/// The first value of a field in a head that has been parsed.
+fn first_value<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut lines = head.split(|byte| *byte == b'\n').skip(1);
+    lines.find_map(|line| field_value(line, name))
 }
 
-/// RFC 9110 5.6.2.
-fn is_token(text: &[u8]) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(is_part)
-}
-
-/// The fields that are asked for, if they are such.
-fn list(fields: &[u8]) -> Option<String> {
+/// The requested field names, if all are valid.
+fn field_names(fields: &[u8]) -> Option<String> {
     let names: Vec<&[u8]> = fields
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
@@ -85,19 +74,18 @@ fn list(fields: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     const ORIGIN: &str = "https://app.example";
 
-    fn asked(cors: &Cors, origin: &str, lines: &str) -> Option<String> {
+    fn answer(cors: &Cors, origin: &str, lines: &str) -> Option<String> {
         let head = format!("OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{lines}\r\n");
         let answer = preflight(
             cors,
             origin.as_bytes(),
             head.as_bytes(),
-            Persistence::Stays,
+            Persistence::Implicit,
             SystemTime::UNIX_EPOCH,
         )?;
         Some(String::from_utf8(answer).unwrap())
@@ -106,69 +94,52 @@ mod tests {
     const METHOD: &str = "Access-Control-Request-Method: PUT\r\n";
 
     #[test]
-    fn what_is_asked_is_allowed_to_who_may() {
+    fn any_request_of_a_listed_origin_is_allowed() {
         let cors = Cors::Origins(vec!["https://other.example".to_owned(), ORIGIN.to_owned()]);
         let lines = format!("access-control-request-headers: content-type,x-a\r\n{METHOD}");
         assert_eq!(
-            asked(&cors, ORIGIN, &lines).unwrap(),
+            answer(&cors, ORIGIN, &lines).unwrap(),
             "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nCache-Control: no-store\r\n\
              Vary: Origin, Access-Control-Request-Headers, Access-Control-Request-Method\r\n\
              Access-Control-Allow-Origin: https://app.example\r\nAccess-Control-Allow-Credentials: true\r\n\
              Access-Control-Allow-Methods: PUT\r\nAccess-Control-Allow-Headers: content-type, x-a\r\n\
              Access-Control-Max-Age: 60\r\n\r\n"
         );
-        let any = asked(&Cors::Any, ORIGIN, METHOD).unwrap();
+        let any = answer(&Cors::Any, ORIGIN, METHOD).unwrap();
         assert!(any.contains("\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: PUT\r\nAccess-Control-Max-Age"));
         assert!(!any.contains("Credentials"));
     }
 
     #[test]
-    fn nobody_else_and_nothing_else_is() {
+    fn other_origins_and_invalid_requests_are_not_allowed() {
         let cors = Cors::Origins(vec![ORIGIN.to_owned()]);
-        for (cors, origin, lines) in [
-            (&Cors::None, ORIGIN, METHOD.to_owned()),
-            (&cors, "https://evil.example", METHOD.to_owned()),
-            (&cors, "https://app.example:8443", METHOD.to_owned()),
-            (&cors, "null", METHOD.to_owned()),
-            (&cors, ORIGIN, String::new()),
-            (
-                &cors,
-                ORIGIN,
-                "Access-Control-Request-Method: \r\n".to_owned(),
-            ),
-            (
-                &cors,
-                ORIGIN,
-                "Access-Control-Request-Method: P T\r\n".to_owned(),
-            ),
-            (
-                &cors,
-                ORIGIN,
-                format!(
-                    "Access-Control-Request-Method: {}\r\n",
-                    "x".repeat(MAX_METHOD + 1)
-                ),
-            ),
-            (
-                &cors,
-                ORIGIN,
-                format!("{METHOD}Access-Control-Request-Headers: a b\r\n"),
-            ),
-            (
-                &cors,
-                ORIGIN,
-                format!("{METHOD}Access-Control-Request-Headers: a,,b\r\n"),
-            ),
-            (
-                &cors,
-                ORIGIN,
-                format!(
-                    "{METHOD}Access-Control-Request-Headers: {}\r\n",
-                    "x".repeat(MAX_FIELDS + 1)
-                ),
-            ),
+        for (cors, origin) in [
+            (&Cors::None, ORIGIN),
+            (&cors, "https://evil.example"),
+            (&cors, "https://app.example:8443"),
+            (&cors, "null"),
         ] {
-            assert_eq!(asked(cors, origin, &lines), None, "{origin} {lines}");
+            assert_eq!(answer(cors, origin, METHOD), None, "{origin}");
+        }
+        let long_method = "x".repeat(MAX_METHOD + 1);
+        let long_field = "x".repeat(MAX_FIELDS + 1);
+        for (method, fields) in [
+            (None, None),
+            (Some(""), None),
+            (Some("P T"), None),
+            (Some(long_method.as_str()), None),
+            (Some("PUT"), Some("a b")),
+            (Some("PUT"), Some("a,,b")),
+            (Some("PUT"), Some(long_field.as_str())),
+        ] {
+            let line = |name, value: Option<&str>| {
+                value.map(|value| format!("Access-Control-Request-{name}: {value}\r\n"))
+            };
+            let lines: String = [line("Method", method), line("Headers", fields)]
+                .into_iter()
+                .flatten()
+                .collect();
+            assert_eq!(answer(&cors, ORIGIN, &lines), None, "{lines}");
         }
     }
 }

@@ -1,19 +1,16 @@
-//! Refusals, which are made when needed.
+//! Refusals: the answers to malformed requests.
 
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use crate::serve::http1::Refusal;
+use crate::serve::http1::response::response;
 
-/// Renders a refusal. A refused HEAD gets no body either (RFC 9110 9.3.2).
+/// Renders a refusal.
 #[must_use]
 pub fn refusal(refusal: Refusal, with_body: bool, now: SystemTime) -> Vec<u8> {
-    let (status, advice) = match refusal {
-        Refusal::Malformed => (
-            "400 Bad Request",
-            "This is no request that HTTP/1.1 allows.",
-        ),
-        Refusal::ClearOnTls => (
+    let (status, reason) = match refusal {
+        Refusal::Malformed => ("400 Bad Request", "The request violates HTTP/1.1."),
+        Refusal::PlaintextOnTls => (
             "400 Bad Request",
             "The plain HTTP request was sent to an HTTPS port. Use https:// in the address.",
         ),
@@ -24,33 +21,25 @@ pub fn refusal(refusal: Refusal, with_body: bool, now: SystemTime) -> Vec<u8> {
         ),
         Refusal::UnknownTransferCoding => (
             "501 Not Implemented",
-            "The only transfer coding known here is chunked.",
+            "The only supported transfer coding is chunked.",
         ),
         Refusal::UnknownVersion => (
             "505 HTTP Version Not Supported",
-            "The only versions known here are HTTP/1.1 and HTTP/1.0.",
+            "The only supported versions are HTTP/1.1 and HTTP/1.0.",
         ),
     };
-    let body = format!("{status}\n\n{advice}\n");
-    let mut text = format!(
-        "HTTP/1.1 {status}\r\n\
-         Date: {}\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\n\
-         Cache-Control: no-store\r\n\
-         Connection: close\r\n\r\n",
-        httpdate::fmt_http_date(now),
-        body.len(),
-    );
-    if with_body {
-        // Writing to a string does not fail.
-        let _ = text.write_str(&body);
-    }
-    text.into_bytes()
+    let body = format!("{status}\n\n{reason}\n");
+    response(
+        status,
+        "text/plain; charset=utf-8",
+        "",
+        &body,
+        with_body,
+        now,
+    )
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -1,92 +1,109 @@
-//! Answers in the making: every head rendered, every body kept once.
+//! Renders the answers of all sites: every head, and every body once.
 
 use std::io;
 
 use crate::serve::answer::compress::Compressor;
-use crate::serve::answer::head::Template;
+use crate::serve::answer::content::{Content, Representation};
+use crate::serve::answer::head::{HeadTemplate, Persistence};
 use crate::serve::answer::page::Bodies;
-use crate::serve::answer::retry_after::BEGINNING;
-use crate::serve::answer::{Content, Group, Persistence, Rendered, Representation, SHORT, Variant};
+use crate::serve::answer::variants::{Group, SiteAnswers, Variant};
 use crate::serve::http1::Form;
 
-/// The languages that are chosen from, at most.
+/// The maximum number of languages to choose from.
 const MAX_LANGUAGES: usize = 64;
-/// The names of the codings (RFC 9110 8.4.1), by their numbers.
+/// The names of the codings (RFC 9110 8.4.1), in the order of [`crate::serve::http1::Coding`].
 const CODINGS: [Option<&str>; 3] = [None, Some("gzip"), Some("br")];
+/// The maximum length of the body of a short answer, so that it fits into ten segments of 1,220 bytes with its head and TLS.
+pub(crate) const SHORT: usize = 11 * 1024;
 
-/// The bodies of all sites.
+/// Renders sites, which share their bodies.
 #[derive(Default)]
-pub(crate) struct Store {
+pub(crate) struct Renderer {
     bodies: Vec<Vec<u8>>,
-    /// The numbers of a body in all codings, the first of which is its own.
-    codings: Vec<[usize; CODINGS.len()]>,
-    press: Compressor,
+    /// The indices of each body in its codings: the uncompressed one, and the others if compression saves anything.
+    codings: Vec<Vec<usize>>,
+    compressor: Compressor,
 }
 
-impl Store {
-    fn keep(&mut self, body: &[u8]) -> usize {
-        let known = self.bodies.iter().position(|other| other == body);
-        known.unwrap_or_else(|| {
-            self.bodies.push(body.to_vec());
+impl Renderer {
+    /// Stores a body and returns its index.
+    fn store(&mut self, body: Vec<u8>) -> usize {
+        let stored = self.bodies.iter().position(|other| *other == body);
+        stored.unwrap_or_else(|| {
+            self.bodies.push(body);
             self.bodies.len() - 1
         })
     }
 
-    /// Keeps a body in each coding, which are all the same where nothing is saved.
-    fn keep_all(&mut self, body: &[u8]) -> [usize; CODINGS.len()] {
-        let number = self.keep(body);
-        if let Some(known) = self.codings.iter().find(|codings| codings[0] == number) {
-            return *known;
+    /// Stores a body in its codings and returns their indices.
+    fn store_codings(&mut self, body: &[u8]) -> Vec<usize> {
+        let index = self.store(body.to_vec());
+        if let Some(stored) = self.codings.iter().find(|codings| codings[0] == index) {
+            return stored.clone();
         }
-        let codings = match self.press.press(body) {
-            Some(pressed) => [number, self.keep(&pressed.gzip), self.keep(&pressed.brotli)],
-            None => [number; CODINGS.len()],
-        };
-        self.codings.push(codings);
+        let mut codings = vec![index];
+        if let Some(compressed) = self.compressor.compress(body) {
+            codings.extend([compressed.gzip, compressed.brotli].map(|body| self.store(body)));
+        }
+        self.codings.push(codings.clone());
         codings
     }
 
     /// Renders the answers of one site.
-    pub(crate) fn render(&mut self, content: &Content<'_>) -> Rendered {
+    pub(crate) fn render(&mut self, content: &Content<'_>) -> SiteAnswers {
         let pages = &content.pages[..content.pages.len().min(MAX_LANGUAGES)];
         let mut all: Vec<(Form, Option<&Representation>)> =
             pages.iter().map(|page| (Form::Page, Some(page))).collect();
-        let mut add = |form, representation: Option<_>| {
+        let mut add = |form, representation| {
             all.push((form, representation));
-            number(all.len() - 1)
+            index(all.len() - 1)
         };
-        let json = content
-            .json
-            .as_ref()
-            .map_or(0, |json| add(Form::Json, Some(json)));
-        let plain = content
-            .plain
-            .as_ref()
-            .map_or(0, |plain| add(Form::Plain, Some(plain)));
+        let json = content.json.as_ref();
+        let json = json.map_or(0, |json| add(Form::Json, Some(json)));
+        let plain = content.plain.as_ref();
+        let plain = plain.map_or(0, |plain| add(Form::Plain, Some(plain)));
         let empty = add(Form::Empty, None);
-        let bodies: Vec<[usize; CODINGS.len()]> = all
+        let bodies: Vec<Vec<usize>> = all
             .iter()
-            .map(|(_, it)| match it {
-                Some(it) if it.is_counted => [self.keep(&it.body); CODINGS.len()],
-                it => self.keep_all(it.map_or(&[], |it| &it.body)),
+            .map(|(_, it)| self.store_codings(it.map_or(&[], |it| &it.body)))
+            .collect();
+        let mut stride = 0;
+        let groups: Box<[Group]> = bodies
+            .iter()
+            .map(|codings| {
+                let first = index(stride);
+                stride += codings.len();
+                let is_compressed = codings.len() > 1;
+                Group {
+                    first,
+                    is_compressed,
+                }
             })
             .collect();
-        let mut groups = Vec::with_capacity(all.len());
-        let mut stride = 0;
-        for codings in &bodies {
-            let is_compressed = codings[0] != codings[1];
-            groups.push(Group {
-                first: number(stride),
-                is_compressed,
-            });
-            stride += if is_compressed { CODINGS.len() } else { 1 };
+        let template = HeadTemplate::new(content, groups.iter().any(|group| group.is_compressed));
+        let mut variants = Vec::new();
+        let origins = content.origins().iter().map(|origin| Some(origin.as_str()));
+        for origin in std::iter::once(None).chain(origins) {
+            for ((form, representation), codings) in all.iter().zip(&bodies) {
+                for (coding, body) in CODINGS.iter().zip(codings) {
+                    let length = self.bodies[*body].len();
+                    let head = |persistence| {
+                        template.head(*representation, *coding, length, origin, persistence)
+                    };
+                    variants.push(Variant {
+                        heads: Persistence::ALL.map(head),
+                        body: *body,
+                        is_short: length <= SHORT,
+                        form: *form,
+                    });
+                }
+            }
         }
-        let variants = self.variants(content, &all, &bodies, &groups);
         let languages = pages.iter().filter(|_| pages.len() > 1);
-        Rendered {
-            variants,
-            stride: number(stride),
-            groups: groups.into_boxed_slice(),
+        SiteAnswers {
+            variants: variants.into_boxed_slice(),
+            stride: index(stride),
+            groups,
             languages: languages
                 .map(|page| page.language.as_deref().unwrap_or_default().into())
                 .collect(),
@@ -97,44 +114,6 @@ impl Store {
         }
     }
 
-    /// Renders the variants of each representation, for nobody's origin first and then for each that is named.
-    fn variants(
-        &self,
-        content: &Content<'_>,
-        all: &[(Form, Option<&Representation>)],
-        bodies: &[[usize; CODINGS.len()]],
-        groups: &[Group],
-    ) -> Box<[Variant]> {
-        let template = Template::new(content, groups.iter().any(|group| group.is_compressed));
-        let mut variants = Vec::new();
-        let origins = content.origins().iter().map(|origin| Some(origin.as_str()));
-        for origin in std::iter::once(None).chain(origins) {
-            for (((form, representation), codings), group) in all.iter().zip(bodies).zip(groups) {
-                let count = if group.is_compressed {
-                    CODINGS.len()
-                } else {
-                    1
-                };
-                for (coding, body) in CODINGS.iter().zip(codings).take(count) {
-                    let is_counted = representation.is_some_and(|it| it.is_counted);
-                    let beginning = if is_counted { BEGINNING } else { 0 };
-                    let length = beginning + self.bodies[*body].len();
-                    let head = |persistence| {
-                        template.head(*representation, *coding, length, origin, persistence)
-                    };
-                    variants.push(Variant {
-                        heads: Persistence::ALL.map(head),
-                        body: *body,
-                        is_short: length <= SHORT,
-                        form: *form,
-                        is_counted,
-                    });
-                }
-            }
-        }
-        variants.into_boxed_slice()
-    }
-
     /// Seals all bodies.
     pub(crate) fn seal(&self) -> io::Result<Bodies> {
         let bodies: Vec<&[u8]> = self.bodies.iter().map(Vec::as_slice).collect();
@@ -142,7 +121,7 @@ impl Store {
     }
 }
 
-/// A number of a variant. There are few: the languages and the origins of a site are limited.
-fn number(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
+/// An index as a variant stores it. All fit, since the languages and the origins of a site are limited.
+fn index(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }

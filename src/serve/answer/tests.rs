@@ -1,6 +1,8 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
+use std::time::Duration;
 
-use crate::serve::answer::compress::tests::unpressed;
+use crate::config::Cors;
+use crate::serve::answer::compress::decompressed;
+use crate::serve::answer::render::SHORT;
 use crate::serve::answer::*;
 use crate::serve::http1::{Parsed, Request, Scan, parse};
 
@@ -14,25 +16,26 @@ fn content<'a>(page: &[u8], fields: &'a [(String, String)]) -> Content<'a> {
 }
 
 const READY: Ready = Ready {
-    persistence: Persistence::Stays,
+    persistence: Persistence::Implicit,
     with_body: true,
     site: 0,
     variant: 0,
-    turn: 0,
+    retry_after: 0,
 };
 
 fn head(answers: &Answers, ready: Ready) -> String {
     String::from_utf8_lossy(answers.bytes(ready)[0]).into_owned()
 }
 
-/// What a request with these field lines gets.
-fn asked(answers: &Answers, lines: &str) -> (String, Vec<u8>) {
+/// The answer to a request with these field lines.
+fn answer(answers: &Answers, lines: &str) -> (String, Vec<u8>) {
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
-    let Parsed::Request(Request { wants, .. }, _) = parse(head.as_bytes(), &mut Scan::default())
+    let Parsed::Request(Request { preferences, .. }, _) =
+        parse(head.as_bytes(), &mut Scan::default())
     else {
         unreachable!("{head}");
     };
-    let variant = answers.choose(0, wants, head.as_bytes());
+    let variant = answers.choose(0, preferences, head.as_bytes());
     let [head, body] = answers.bytes(Ready { variant, ..READY });
     (String::from_utf8_lossy(head).into_owned(), body.to_vec())
 }
@@ -42,7 +45,6 @@ fn form(body: &[u8], content_type: &str, language: Option<&str>) -> Representati
         body: body.to_vec(),
         content_type: content_type.to_owned(),
         language: language.map(str::to_owned),
-        is_counted: false,
     }
 }
 
@@ -52,7 +54,7 @@ fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn a_ready_answer_is_the_head_of_its_body() {
+fn an_answer_is_a_head_and_a_body() {
     let answers = Answers::new(b"page", "text/html", MINUTE).unwrap();
     let ready = Ready {
         persistence: Persistence::Close,
@@ -76,7 +78,7 @@ fn a_ready_answer_is_the_head_of_its_body() {
 fn each_persistence_has_its_head() {
     let answers = Answers::new(b"page", "text/html", MINUTE).unwrap();
     for (persistence, expected) in [
-        (Persistence::Stays, None),
+        (Persistence::Implicit, None),
         (Persistence::KeepAlive, Some("keep-alive")),
         (Persistence::Close, Some("close")),
     ] {
@@ -92,7 +94,7 @@ fn each_persistence_has_its_head() {
 }
 
 #[test]
-fn fields_of_the_administrator_are_sent_too() {
+fn fields_of_the_administrator_are_sent() {
     let fields = [("X-A", "b"), ("cache-control", "private")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let answers = Answers::of_sites(&[content(b"page", &fields)]).unwrap();
@@ -105,7 +107,7 @@ fn fields_of_the_administrator_are_sent_too() {
 }
 
 #[test]
-fn each_site_has_its_own_and_equal_pages_are_kept_once() {
+fn sites_have_their_own_answers_and_share_equal_bodies() {
     let fields = [("X-A".to_owned(), "b".to_owned())];
     let long = vec![b'x'; SHORT + 1];
     let contents = [
@@ -125,7 +127,7 @@ fn each_site_has_its_own_and_equal_pages_are_kept_once() {
 }
 
 #[test]
-fn a_head_that_is_counted_down_ends_before_its_value() {
+fn a_head_with_a_countdown_ends_before_its_value() {
     let content = Content {
         retry_after: None,
         ..content(b"page", &[])
@@ -159,49 +161,29 @@ fn every_form_language_and_coding_has_its_head_and_body() {
         ..content(b"", &[])
     };
     let answers = Answers::of_sites(&[content]).unwrap();
+    let html = Some("text/html; charset=utf-8");
+    let [gzip, br, en, de] = ["gzip", "br", "en", "de"].map(Some);
+    let json = Some("application/problem+json");
+    let plain = Some("text/plain; charset=utf-8");
     for (lines, content_type, coding, language, body) in [
-        (
-            "",
-            Some("text/html; charset=utf-8"),
-            None,
-            Some("en"),
-            &page[..],
-        ),
-        (
-            "Accept-Encoding: gzip\r\n",
-            Some("text/html; charset=utf-8"),
-            Some("gzip"),
-            Some("en"),
-            &page,
-        ),
+        ("", html, None, en, &page[..]),
+        ("Accept-Encoding: gzip\r\n", html, gzip, en, &page),
         (
             "Accept-Encoding: gzip, br\r\nAccept-Language: fr, de;q=0.5\r\n",
-            Some("text/html; charset=utf-8"),
-            Some("br"),
-            Some("de"),
+            html,
+            br,
+            de,
             &german,
         ),
-        (
-            "Accept-Language: fr\r\n",
-            Some("text/html; charset=utf-8"),
-            None,
-            Some("en"),
-            &page,
-        ),
+        ("Accept-Language: fr\r\n", html, None, en, &page),
         (
             "Accept: application/json\r\nAccept-Encoding: br\r\nAccept-Language: de\r\n",
-            Some("application/problem+json"),
+            json,
             None,
             None,
             b"{}",
         ),
-        (
-            "Accept: text/plain\r\n",
-            Some("text/plain; charset=utf-8"),
-            None,
-            None,
-            b"soon\n",
-        ),
+        ("Accept: text/plain\r\n", plain, None, None, b"soon\n"),
         (
             "Accept: text/html\r\nSec-Fetch-Dest: image\r\nAccept-Encoding: gzip\r\n",
             None,
@@ -210,7 +192,7 @@ fn every_form_language_and_coding_has_its_head_and_body() {
             b"",
         ),
     ] {
-        let (head, sent) = asked(&answers, lines);
+        let (head, sent) = answer(&answers, lines);
         assert_eq!(line(&head, "Content-Type"), content_type, "{lines}");
         assert_eq!(line(&head, "Content-Encoding"), coding, "{lines}");
         assert_eq!(line(&head, "Content-Language"), language, "{lines}");
@@ -222,23 +204,26 @@ fn every_form_language_and_coding_has_its_head_and_body() {
         let vary = "Accept, Accept-Encoding, Accept-Language, Sec-Fetch-Dest";
         assert_eq!(line(&head, "Vary"), Some(vary), "{lines}");
         assert!(
-            unpressed(coding.unwrap_or("identity"), &sent) == body,
+            decompressed(coding.unwrap_or("identity"), &sent) == body,
             "{lines}"
         );
     }
 }
 
 #[test]
-fn who_has_no_other_form_gets_the_page() {
+fn a_site_without_other_forms_sends_the_page() {
     let answers = Answers::new(b"page", "text/html", MINUTE).unwrap();
     for accept in ["application/json", "text/plain", "text/html"] {
-        assert_eq!(asked(&answers, &format!("Accept: {accept}\r\n")).1, b"page");
+        assert_eq!(
+            answer(&answers, &format!("Accept: {accept}\r\n")).1,
+            b"page"
+        );
     }
-    assert_eq!(asked(&answers, "Accept: image/*\r\n").1, b"");
+    assert_eq!(answer(&answers, "Accept: image/*\r\n").1, b"");
 }
 
 #[test]
-fn an_origin_that_may_read_it_is_told_so() {
+fn a_listed_origin_is_allowed_to_read() {
     let [app, other] = ["https://app.example", "https://b.example"].map(str::to_owned);
     let listed = Cors::Origins(vec![app, other]);
     let content = |cors| Content {
@@ -248,8 +233,8 @@ fn an_origin_that_may_read_it_is_told_so() {
     let answers = Answers::of_sites(&[content(&listed)]).unwrap();
     let allowed = |origin: &str| {
         let lines = format!("Origin: {origin}\r\nAccept-Encoding: gzip\r\n");
-        let (head, body) = asked(&answers, &lines);
-        assert_eq!(unpressed("gzip", &body), b"page".repeat(500));
+        let (head, body) = answer(&answers, &lines);
+        assert_eq!(decompressed("gzip", &body), b"page".repeat(500));
         assert_eq!(
             line(&head, "Vary"),
             Some("Accept, Accept-Encoding, Origin, Sec-Fetch-Dest")
@@ -266,7 +251,7 @@ fn an_origin_that_may_read_it_is_told_so() {
         assert_eq!(allowed(origin), None, "{origin}");
     }
     let answers = Answers::of_sites(&[content(&Cors::Any)]).unwrap();
-    let (head, _) = asked(&answers, "");
+    let (head, _) = answer(&answers, "");
     assert_eq!(line(&head, "Access-Control-Allow-Origin"), Some("*"));
     assert_eq!(
         line(&head, "Vary"),

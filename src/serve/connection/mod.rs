@@ -1,102 +1,93 @@
-//! One connection: what has come, what is answered, what it waits for.
+//! One connection: its state, its unused input, and the timer that runs.
 //!
-//! It knows no socket and no deadline. Each turn it is lent a transport and a buffer, goes as far as it can within a
-//! bounded share of work, and says what it wants next. It owns memory only while a head is partial or an answer is blocked.
+//! It uses no socket and no clock. Each turn it is lent a transport, a buffer and an observer, does a bounded share of work,
+//! and returns what it waits for. It owns memory only while a head is partial or an answer is blocked.
 
+pub(crate) mod close_reason;
 pub(crate) mod input;
+pub(crate) mod observer;
 pub(crate) mod output;
+pub(crate) mod timer;
 
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::serve::answer::sites::Sites;
+pub use crate::serve::connection::close_reason::CloseReason;
+use crate::serve::connection::input::{AfterAnswer, RequestReader};
+pub use crate::serve::connection::observer::Observer;
 use crate::serve::connection::output::{Batch, Unsent};
+pub use crate::serve::connection::timer::Timer;
 use crate::serve::http1::{BodySkip, Scan};
-use crate::serve::logs::access::Journal;
-use crate::serve::metrics::counters::CloseReason;
-use crate::serve::transport::Transport;
-use crate::serve::worker::deadlines::Timer;
+use crate::serve::transport::{BROKEN_PROTOCOL, Transport};
 
-/// The reads, writes and rounds of parsing of one turn, so that a busy client does not keep the others waiting.
-const STEPS_A_TURN: usize = 16;
+/// The reads, writes and rounds of parsing of one turn, so that a busy client does not delay the others.
+const STEPS_PER_TURN: usize = 16;
 
-/// The most input that is discarded without a look at it, to get an answer through to a client that only sends.
+/// The most input that is discarded so that an answer reaches a client that only sends.
 const MAX_DISCARDED: u32 = 64 << 20;
 
-/// What a connection wants when its turn is over.
+/// What a connection waits for at the end of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// More input.
-    Input,
-    /// Room in the socket.
-    Room,
-    /// Another turn, for it has had its share of this one.
-    Turn,
-    /// To be closed at once.
+pub enum Next {
+    /// The socket to be readable.
+    Read,
+    /// The socket to be writable.
+    Write,
+    /// Its next turn: the share of this one is used up.
+    Requeue,
+    /// Nothing: close it.
     Close(CloseReason),
 }
+
+/// Whether a turn continues.
+type Flow = ControlFlow<Next>;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Connection {
-    state: State,
-    /// Input that is not used up: a part of a head, or requests beyond the share of one turn.
+    state: ConnectionState,
+    /// Unused input: a part of a head, or requests beyond the share of one turn.
     input: Vec<u8>,
-    /// Requests answered so far.
+    /// The requests answered with the page.
     answered: u32,
-    /// The bytes of input that have been discarded.
+    /// The bytes of input discarded.
     discarded: u32,
-    /// The timer that runs.
     timer: Timer,
-    /// It is to be started, in place of the one before.
+    /// The timer must be started again.
     restart: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum ConnectionState {
     /// In the TLS handshake.
     Handshake,
     /// Waiting for a request, or for the rest of its head.
     ReadHead(Scan),
     /// The socket had no room for an answer.
     WriteAnswer(Box<Blocked>),
-    /// A request is answered, and its body still to come.
+    /// A request is answered, and its body is not complete.
     SkipBody(BodySkip),
-    /// Our half is closed, and input is discarded until the client closes too: a reset would cost it the answer.
+    /// Our half is closed. Input is discarded until the client closes, because a reset could discard the answer
+    /// (RFC 9112 9.6).
     Linger(CloseReason),
 }
 
-/// Answers that wait for room, and what comes after them.
+/// Answers that wait for room, and what follows them.
 #[derive(Debug)]
 struct Blocked {
     unsent: Unsent,
-    then: Then,
-}
-
-/// What follows an answer.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    ReadHead(Scan),
-    SkipBody(BodySkip),
-    /// Close at once: there is no input for a reset to answer.
-    Close(CloseReason),
-    /// Close our half, then read on.
-    Linger(CloseReason),
-}
-
-/// Whether a turn goes on.
-pub(crate) enum Step {
-    On,
-    Done(Want),
+    after: AfterAnswer,
 }
 
 impl Connection {
-    /// A connection that has just been accepted, on a port that speaks TLS or not.
+    /// A connection that was just accepted. `secure` means that its port expects TLS.
     #[must_use]
     pub fn new(secure: bool) -> Self {
         let (state, timer) = if secure {
-            (State::Handshake, Timer::Handshake)
+            (ConnectionState::Handshake, Timer::Handshake)
         } else {
-            (State::ReadHead(Scan::default()), Timer::Head)
+            (ConnectionState::ReadHead(Scan::default()), Timer::Head)
         };
         Self {
             state,
@@ -108,219 +99,329 @@ impl Connection {
         }
     }
 
-    /// The requests answered with the page so far.
+    /// The requests answered with the page.
     #[must_use]
     pub const fn answered(&self) -> u32 {
         self.answered
     }
 
-    /// An answer waits for room.
+    /// An answer waits for room in the socket.
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
-        matches!(self.state, State::WriteAnswer(_))
+        matches!(self.state, ConnectionState::WriteAnswer(_))
     }
 
-    /// It has been answered, and nothing of a further request is there.
+    /// It has been answered, and no byte of a further request has arrived.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::ReadHead(_))
+        matches!(self.state, ConnectionState::ReadHead(_))
             && self.timer == Timer::KeepAlive
             && self.input.is_empty()
     }
 
-    /// Takes the timer that must be started in place of the one that runs, where there is one.
+    /// Takes the timer that must be started in place of the one that runs, if any.
     pub fn take_timer(&mut self) -> Option<Timer> {
         std::mem::take(&mut self.restart).then_some(self.timer)
     }
 
-    /// Goes on as far as the transport and the share of one turn allow.
+    /// Works as long as the transport and the share of one turn allow.
     ///
-    /// `buffer` is scratch memory for input, at least [`crate::serve::transport::Buffers::PLAINTEXT`] long. Requests are noted in
-    /// `journal`, where there is one.
+    /// `buffer` is scratch memory for input, at least [`crate::serve::transport::Buffers::PLAINTEXT`] long.
     pub fn advance(
         &mut self,
         io: &mut impl Transport,
         sites: &Sites,
         buffer: &mut [u8],
-        mut journal: Option<&mut Journal<'_>>,
-    ) -> Want {
-        for _ in 0..STEPS_A_TURN {
-            let step = match &mut self.state {
-                State::Handshake | State::ReadHead(_) | State::SkipBody(_) => {
-                    self.take_input(io, sites, buffer, journal.as_deref_mut())
+        observer: &mut impl Observer,
+    ) -> Next {
+        let next = 'turn: {
+            for _ in 0..STEPS_PER_TURN {
+                let step = match &mut self.state {
+                    ConnectionState::Handshake
+                    | ConnectionState::ReadHead(_)
+                    | ConnectionState::SkipBody(_) => self.read_input(io, sites, buffer, observer),
+                    ConnectionState::WriteAnswer(_) => self.write_blocked(io, sites, buffer),
+                    ConnectionState::Linger(reason) => {
+                        let reason = *reason;
+                        self.linger(io, buffer, reason)
+                    }
+                };
+                if let Break(next) = step {
+                    break 'turn next;
                 }
-                State::WriteAnswer(_) => self.write_on(io, sites, buffer),
-                State::Linger(reason) => {
-                    let reason = *reason;
-                    self.linger(io, buffer, reason)
-                }
-            };
-            if let Step::Done(want) = step {
-                return want;
             }
-        }
-        // What TLS has staged would not outlive the turn. Even where there is no room for it there is more to do.
-        match settle(io) {
-            Want::Input | Want::Room | Want::Turn => Want::Turn,
-            broken @ Want::Close(_) => broken,
-        }
+            // Bytes that TLS has staged do not outlive the turn.
+            match flush(io) {
+                Next::Read | Next::Write | Next::Requeue => Next::Requeue,
+                broken @ Next::Close(_) => broken,
+            }
+        };
+        observer.sent(io.take_sent());
+        next
     }
 
-    /// The timer has run out.
-    pub fn expire(&mut self, io: &mut impl Transport) -> Want {
-        // Politeness, where TLS has a session; a client that does not take it is not waited for.
+    /// Ends the wait whose timer has expired.
+    pub fn expire(&mut self, io: &mut impl Transport) -> Next {
+        // A `close_notify` if TLS has a session. It is not waited for.
         let _ = io.finish();
-        Want::Close(match &self.state {
-            State::Handshake => CloseReason::HandshakeTimeout,
-            State::ReadHead(_) if self.timer == Timer::KeepAlive => CloseReason::KeepAliveTimeout,
-            State::ReadHead(_) => CloseReason::HeadTimeout,
-            State::WriteAnswer(_) => CloseReason::WriteTimeout,
-            State::Linger(reason) => *reason,
-            State::SkipBody(_) => {
-                // The answer is out, and the rest of the body may still be on its way.
+        Next::Close(match &self.state {
+            ConnectionState::Handshake => CloseReason::HandshakeTimeout,
+            ConnectionState::ReadHead(_) if self.timer == Timer::KeepAlive => {
+                CloseReason::KeepAliveTimeout
+            }
+            ConnectionState::ReadHead(_) => CloseReason::HeadTimeout,
+            ConnectionState::WriteAnswer(_) => CloseReason::WriteTimeout,
+            ConnectionState::Linger(reason) => *reason,
+            ConnectionState::SkipBody(_) => {
+                // The answer is sent, and the rest of the body may still arrive.
                 self.begin_linger(io, CloseReason::BodyTimeout);
-                return Want::Turn;
+                return Next::Requeue;
             }
         })
     }
 
-    /// Writes answers, which mostly goes through at once.
-    fn send(&mut self, io: &mut impl Transport, sites: &Sites, batch: Batch, then: Then) -> Step {
-        if batch.is_empty() {
-            return self.follow(io, then, false);
+    /// Uses the input that is there, or reads more.
+    fn read_input(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        buffer: &mut [u8],
+        observer: &mut impl Observer,
+    ) -> Flow {
+        if self.has_unseen_input() {
+            return self.answer_input(io, sites, &[], observer);
         }
-        for ready in batch.ready() {
-            io.note_answer(ready.site, sites.answers.form(*ready));
+        if io.is_drained() {
+            return Break(flush(io));
+        }
+        let read = io.read(buffer);
+        if matches!(self.state, ConnectionState::Handshake) && !io.is_handshaking() {
+            if let Some(outcome) = io.handshake_outcome() {
+                observer.handshake(outcome);
+            }
+            self.state = ConnectionState::ReadHead(Scan::default());
+            self.start(Timer::Head);
+        }
+        match read {
+            Ok(0) => {
+                let _ = io.finish();
+                Break(Next::Close(CloseReason::ClientClosed))
+            }
+            Ok(length) => self.answer_input(io, sites, &buffer[..length], observer),
+            Err(error) => self.read_failed(io, &error),
+        }
+    }
+
+    /// There is input that an earlier turn left over.
+    fn has_unseen_input(&self) -> bool {
+        match &self.state {
+            ConnectionState::ReadHead(scan) => scan.seen() < self.input.len(),
+            ConnectionState::SkipBody(_) => !self.input.is_empty(),
+            ConnectionState::Handshake
+            | ConnectionState::WriteAnswer(_)
+            | ConnectionState::Linger(_) => false,
+        }
+    }
+
+    fn read_failed(&mut self, io: &mut impl Transport, error: &io::Error) -> Flow {
+        let kind = error.kind();
+        if kind == ErrorKind::WouldBlock {
+            Break(flush(io))
+        } else if kind == ErrorKind::Interrupted {
+            Break(Next::Requeue)
+        } else if kind == BROKEN_PROTOCOL {
+            self.begin_linger(io, CloseReason::TlsFault);
+            Continue(())
+        } else {
+            Break(Next::Close(CloseReason::Broken))
+        }
+    }
+
+    /// Answers the requests in the unused input and in `fresh`, which follows it.
+    fn answer_input(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        fresh: &[u8],
+        observer: &mut impl Observer,
+    ) -> Flow {
+        let mut batch = Batch::default();
+        let (scan, body) = match &self.state {
+            ConnectionState::ReadHead(scan) => (*scan, None),
+            ConnectionState::SkipBody(body) => (Scan::default(), Some(*body)),
+            ConnectionState::Handshake
+            | ConnectionState::WriteAnswer(_)
+            | ConnectionState::Linger(_) => (Scan::default(), None),
+        };
+        let mut requests = RequestReader {
+            sites,
+            observer,
+            batch: &mut batch,
+            answered: &mut self.answered,
+            is_misdirected: io.is_misdirected(),
+            is_complete: io.is_drained() && !io.expects_close_notify(),
+        };
+        let after = if self.input.is_empty() {
+            let (used, after) = requests.read(fresh, scan, body);
+            self.input = fresh[used..].to_vec();
+            after
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(fresh);
+            let (used, after) = requests.read(&input, scan, body);
+            // A head that arrives byte by byte is not copied for each byte.
+            self.input = if used == 0 {
+                input
+            } else {
+                input[used..].to_vec()
+            };
+            after
+        };
+        self.send(io, sites, batch, after)
+    }
+
+    /// Writes answers, which mostly succeeds at once.
+    fn send(
+        &mut self,
+        io: &mut impl Transport,
+        sites: &Sites,
+        batch: Batch,
+        after: AfterAnswer,
+    ) -> Flow {
+        if batch.is_empty() {
+            return self.follow(io, after, false);
         }
         match batch.write(io, sites) {
-            Ok(unsent) if unsent.is_empty() => match conclude(io, then) {
-                Ok(()) => self.follow(io, then, true),
-                Err(error) if is_temporary(&error) => self.block(unsent, then),
-                Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+            Ok(unsent) if unsent.is_empty() => match end_answer(io, after) {
+                Ok(()) => self.follow(io, after, true),
+                Err(error) if is_temporary(&error) => self.block(unsent, after),
+                Err(_) => Break(Next::Close(CloseReason::Broken)),
             },
-            Ok(unsent) => self.block(unsent, then),
-            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+            Ok(unsent) => self.block(unsent, after),
+            Err(_) => Break(Next::Close(CloseReason::Broken)),
         }
     }
 
-    /// Keeps what there was no room for.
-    fn block(&mut self, unsent: Unsent, then: Then) -> Step {
-        // By the time that it is out, more input may be there.
-        let then = match then {
-            Then::Close(reason) => Then::Linger(reason),
-            Then::ReadHead(_) | Then::SkipBody(_) | Then::Linger(_) => then,
+    /// Keeps answers that the socket had no room for.
+    fn block(&mut self, unsent: Unsent, after: AfterAnswer) -> Flow {
+        // More input may arrive before they are sent.
+        let after = match after {
+            AfterAnswer::Close(reason) => AfterAnswer::Linger(reason),
+            AfterAnswer::ReadHead(_) | AfterAnswer::SkipBody(_) | AfterAnswer::Linger(_) => after,
         };
-        self.state = State::WriteAnswer(Box::new(Blocked { unsent, then }));
+        self.state = ConnectionState::WriteAnswer(Box::new(Blocked { unsent, after }));
         self.start(Timer::Write);
-        Step::On
+        Continue(())
     }
 
-    /// Goes on with answers for which there was no room.
-    fn write_on(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Step {
-        let State::WriteAnswer(blocked) = &mut self.state else {
-            return Step::On;
+    /// Continues answers that the socket had no room for.
+    fn write_blocked(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Flow {
+        let ConnectionState::WriteAnswer(blocked) = &mut self.state else {
+            return Continue(());
         };
-        let then = blocked.then;
+        let after = blocked.after;
         let written = if blocked.unsent.is_empty() {
-            conclude(io, then).map(|()| true)
+            end_answer(io, after).map(|()| true)
         } else {
             blocked.unsent.write(io, sites).map(|()| false)
         };
         match written {
-            Ok(true) => self.follow(io, then, true),
+            Ok(true) => self.follow(io, after, true),
             Ok(false) => {
                 self.start(Timer::Write);
-                Step::On
+                Continue(())
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => match then {
-                // A client that sends all of its body before it reads would wait for us, and we for it.
-                Then::Linger(_) => self.discard_while_blocked(io, buffer),
-                Then::ReadHead(_) | Then::SkipBody(_) | Then::Close(_) => Step::Done(Want::Room),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match after {
+                // A client that sends its whole body before it reads would wait for us, and we for it.
+                AfterAnswer::Linger(_) => self.discard_while_blocked(io, buffer),
+                AfterAnswer::ReadHead(_) | AfterAnswer::SkipBody(_) | AfterAnswer::Close(_) => {
+                    Break(Next::Write)
+                }
             },
-            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
-            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Continue(()),
+            Err(_) => Break(Next::Close(CloseReason::Broken)),
         }
     }
 
-    /// Goes over to what follows the answers, or, where there was none to give, what follows the input.
-    fn follow(&mut self, io: &mut impl Transport, then: Then, answered: bool) -> Step {
-        match then {
-            Then::ReadHead(scan) => {
-                self.state = State::ReadHead(scan);
+    /// Enters the state after the answers, or after input that had none (`answered` is false).
+    fn follow(&mut self, io: &mut impl Transport, after: AfterAnswer, answered: bool) -> Flow {
+        match after {
+            AfterAnswer::ReadHead(scan) => {
+                self.state = ConnectionState::ReadHead(scan);
                 let timer = if self.answered > 0 && self.input.is_empty() {
                     Timer::KeepAlive
                 } else {
                     Timer::Head
                 };
-                // Absolute for a head: more of the same one starts nothing anew.
+                // The limit for a head is absolute: further bytes of it do not restart the timer.
                 if answered || timer != self.timer {
                     self.start(timer);
                 }
-                Step::On
+                Continue(())
             }
-            Then::SkipBody(body) => {
-                self.state = State::SkipBody(body);
+            AfterAnswer::SkipBody(body) => {
+                self.state = ConnectionState::SkipBody(body);
                 if answered || self.timer != Timer::Body {
                     self.start(Timer::Body);
                 }
-                Step::On
+                Continue(())
             }
-            Then::Close(reason) => Step::Done(Want::Close(reason)),
-            Then::Linger(reason) => {
+            AfterAnswer::Close(reason) => Break(Next::Close(reason)),
+            AfterAnswer::Linger(reason) => {
                 if !answered {
-                    // A body that went wrong after its answer: only the farewell is to be sent.
+                    // A malformed body after its answer: only the `close_notify` is to be sent.
                     let _ = io.finish();
                 }
-                self.begin_linger(io, reason)
+                self.begin_linger(io, reason);
+                Continue(())
             }
         }
     }
 
-    /// Closes our half, whose last byte is out, and waits for the client to close its own.
-    fn begin_linger(&mut self, io: &mut impl Transport, reason: CloseReason) -> Step {
+    /// Closes our half after its last byte, and waits for the client to close its own.
+    fn begin_linger(&mut self, io: &mut impl Transport, reason: CloseReason) {
         io.shutdown();
         self.input = Vec::new();
-        self.state = State::Linger(reason);
+        self.state = ConnectionState::Linger(reason);
         self.start(Timer::Linger);
-        Step::On
     }
 
-    /// Discards input after our close, until the client's. Input restarts the timer.
-    fn linger(&mut self, io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Step {
+    /// Discards input after our close until the client closes. Input restarts the timer.
+    fn linger(&mut self, io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Flow {
         if io.is_drained() {
-            return Step::Done(Want::Input);
+            return Break(Next::Read);
         }
         match io.discard(buffer) {
-            Ok(0) => Step::Done(Want::Close(reason)),
-            Ok(_) if io.is_at_end() => Step::Done(Want::Close(reason)),
+            Ok(0) => Break(Next::Close(reason)),
+            Ok(_) if io.is_at_end() => Break(Next::Close(reason)),
             Ok(length) => {
                 self.count_discarded(length);
                 if self.discarded >= MAX_DISCARDED {
-                    return Step::Done(Want::Close(reason));
+                    return Break(Next::Close(reason));
                 }
                 self.start(Timer::Linger);
-                Step::On
+                Continue(())
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Input),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
-            Err(_) => Step::Done(Want::Close(reason)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Break(Next::Read),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Continue(()),
+            Err(_) => Break(Next::Close(reason)),
         }
     }
 
-    /// Discards input while the last answer is blocked. Beyond the limit it is left in the socket, which stops the client.
-    fn discard_while_blocked(&mut self, io: &mut impl Transport, buffer: &mut [u8]) -> Step {
+    /// Discards input while the last answer is blocked. Beyond the limit it stays in the socket, which stops the client.
+    fn discard_while_blocked(&mut self, io: &mut impl Transport, buffer: &mut [u8]) -> Flow {
         if io.is_drained() || self.discarded >= MAX_DISCARDED {
-            return Step::Done(Want::Room);
+            return Break(Next::Write);
         }
         match io.discard(buffer) {
-            Ok(0) => Step::Done(Want::Room),
+            Ok(0) => Break(Next::Write),
             Ok(length) => {
                 self.count_discarded(length);
-                Step::On
+                Continue(())
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Done(Want::Room),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Step::On,
-            Err(_) => Step::Done(Want::Close(CloseReason::Broken)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Break(Next::Write),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Continue(()),
+            Err(_) => Break(Next::Close(CloseReason::Broken)),
         }
     }
 
@@ -335,25 +436,24 @@ impl Connection {
     }
 }
 
-/// To be tried again.
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Sends the last of an answer: what TLS has staged, and its `close_notify` where the connection ends.
-fn conclude(io: &mut impl Transport, then: Then) -> io::Result<()> {
-    match then {
-        Then::ReadHead(_) | Then::SkipBody(_) => io.flush(),
-        Then::Close(_) | Then::Linger(_) => io.finish(),
+/// Sends the bytes that TLS has staged, and the `close_notify` if the connection ends.
+fn end_answer(io: &mut impl Transport, after: AfterAnswer) -> io::Result<()> {
+    match after {
+        AfterAnswer::ReadHead(_) | AfterAnswer::SkipBody(_) => io.flush(),
+        AfterAnswer::Close(_) | AfterAnswer::Linger(_) => io.finish(),
     }
 }
 
-/// What is wanted when there is no more input: TLS may have had something to say beside answers.
-fn settle(io: &mut impl Transport) -> Want {
+/// Sends the bytes that TLS has staged when there is no more input. Returns what the connection waits for.
+fn flush(io: &mut impl Transport) -> Next {
     match io.flush() {
-        Ok(()) => Want::Input,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Want::Room,
-        Err(_) => Want::Close(CloseReason::Broken),
+        Ok(()) => Next::Read,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Next::Write,
+        Err(_) => Next::Close(CloseReason::Broken),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Answers on their way into the socket: those of one round, and what is left of them where there was no room.
+//! The answers of one batch, and the bytes of them that the socket had no room for.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -7,21 +7,21 @@ use crate::serve::answer::sites::Sites;
 use crate::serve::answer::{Persistence, Ready};
 use crate::serve::transport::Transport;
 
-/// The answers that go out by one write.
+/// The answers in one batch.
 const MAX_ANSWERS: usize = 16;
-/// A head, its end where that is counted down (a problem's beginning included), and a body.
+/// A head, its end if Retry-After counts down, and a body.
 const SLICES: usize = 3;
-/// Those of each answer, and one that was made for a request at the end.
+/// The slices of each answer, and one for an answer made for its request.
 const MAX_SLICES: usize = SLICES * MAX_ANSWERS + 1;
-/// The writes of one round; a TLS record each.
+/// The writes of one batch; a TLS record each.
 const MAX_WRITES: usize = 4;
 
-/// The answers of one round.
+/// The answers to a batch of requests.
 #[derive(Debug)]
 pub(crate) struct Batch {
     ready: [Ready; MAX_ANSWERS],
     length: usize,
-    /// What was made for a request: a refusal, or the answer to a preflight.
+    /// The last answer if it was made for its request: a refusal, or the answer to a preflight.
     own: Vec<u8>,
 }
 
@@ -32,7 +32,7 @@ impl Default for Batch {
             with_body: false,
             site: 0,
             variant: 0,
-            turn: 0,
+            retry_after: 0,
         };
         Self {
             ready: [nothing; MAX_ANSWERS],
@@ -51,26 +51,21 @@ impl Batch {
         self.length == MAX_ANSWERS
     }
 
-    /// Adds an answer. The caller sees to it that there is room.
+    /// Adds an answer. The batch must not be full.
     pub(crate) fn push(&mut self, ready: Ready) {
         self.ready[self.length] = ready;
         self.length += 1;
     }
 
-    /// The answers that were ready.
-    pub(crate) fn ready(&self) -> &[Ready] {
-        &self.ready[..self.length]
-    }
-
-    /// Ends the batch with an answer that was made for its request.
+    /// Ends the batch with an answer made for its request.
     pub(crate) fn end_with(&mut self, own: Vec<u8>) {
         self.own = own;
     }
 
-    /// Writes all answers, and returns what there was no room for.
+    /// Writes all answers, and returns the bytes that the transport had no room for.
     ///
     /// # Errors
-    /// Those of the transport, but for `WouldBlock`.
+    /// Those of the transport, except `WouldBlock`.
     pub(crate) fn write(self, io: &mut impl Transport, sites: &Sites) -> io::Result<Unsent> {
         if self.length <= 1 {
             self.write_slices::<{ SLICES + 1 }>(io, sites)
@@ -79,7 +74,7 @@ impl Batch {
         }
     }
 
-    /// The same with room for so many slices.
+    /// Writes with an array of `COUNT` slices.
     fn write_slices<const COUNT: usize>(
         self,
         io: &mut impl Transport,
@@ -113,19 +108,19 @@ impl Batch {
     }
 }
 
-/// What is left of answers for which there was no room.
+/// The bytes of answers that the socket had no room for.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
     pieces: VecDeque<Piece>,
-    /// How much of the first piece has gone.
+    /// The bytes of the first piece that are written.
     sent: usize,
 }
 
 #[derive(Debug)]
 enum Piece {
-    /// A copy, since heads may be rendered anew between turns.
+    /// A copy, because heads may be rendered again between turns.
     Own(Vec<u8>),
-    /// The body of a ready answer, which stays where it is.
+    /// The body of a ready answer, which never changes.
     Body(Ready),
 }
 
@@ -139,23 +134,23 @@ impl Piece {
 }
 
 impl Unsent {
-    /// All answers of a batch but for the first `sent` bytes.
+    /// All answers of a batch except the first `sent` bytes.
     fn after(sent: usize, ready: &[Ready], own: Vec<u8>, sites: &Sites) -> Self {
         let mut unsent = Self::default();
-        let mut gone = 0;
+        let mut end = 0;
         for ready in ready {
             let [head, tail, body] = sites.bytes(*ready);
-            gone += head.len() + tail.len();
-            if gone > sent {
+            end += head.len() + tail.len();
+            if end > sent {
                 unsent.pieces.push_back(Piece::Own([head, tail].concat()));
             }
-            gone += body.len();
-            if gone > sent && !body.is_empty() {
+            end += body.len();
+            if end > sent && !body.is_empty() {
                 unsent.pieces.push_back(Piece::Body(*ready));
             }
         }
-        gone += own.len();
-        if gone > sent && !own.is_empty() {
+        end += own.len();
+        if end > sent && !own.is_empty() {
             unsent.pieces.push_back(Piece::Own(own));
         }
         let kept: usize = unsent
@@ -163,7 +158,7 @@ impl Unsent {
             .iter()
             .map(|piece| piece.bytes(sites).len())
             .sum();
-        unsent.sent = sent - (gone - kept);
+        unsent.sent = sent - (end - kept);
         unsent
     }
 
@@ -171,10 +166,10 @@ impl Unsent {
         self.pieces.is_empty()
     }
 
-    /// Writes once, as much as there is room for.
+    /// Writes once.
     ///
     /// # Errors
-    /// Those of the transport, `WouldBlock` among them.
+    /// Those of the transport, `WouldBlock` included.
     pub(crate) fn write(&mut self, io: &mut impl Transport, sites: &Sites) -> io::Result<()> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = self.pieces.len().min(MAX_SLICES);

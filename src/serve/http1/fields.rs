@@ -1,80 +1,48 @@
-//! The few fields that matter: who is asked, where the body ends, whether the connection stays, what is wanted.
+//! The header fields of a request that have an effect.
 
-use crate::serve::http1::negotiate;
-use crate::serve::http1::negotiate::{Accept, AcceptEncoding};
-use crate::serve::http1::{Form, Refusal};
+use crate::http_field::trim;
+use crate::serve::http1::negotiate::{self, Accept, AcceptEncoding, Form};
+use crate::serve::http1::request::{Preferences, Refusal, Span};
+use crate::serve::http1::smuggling::Framing;
 
-/// What the field lines of one head amount to.
+/// The values of the field lines of one head.
 #[derive(Default)]
-pub(crate) struct Fields<'a> {
-    /// How many Host lines there are.
+pub(crate) struct RequestFields<'a> {
+    /// The number of Host lines.
     pub(crate) hosts: usize,
-    /// The Host, without its port.
+    /// Host, without its port.
     pub(crate) host: &'a [u8],
-    /// Content-Length, saturated (RFC 9110 8.6).
-    pub(crate) length: Option<u64>,
-    /// Transfer-Encoding (RFC 9112 6.1).
-    pub(crate) coding: Transfer,
+    /// Content-Length and Transfer-Encoding.
+    pub(crate) framing: Framing,
     /// `Connection: close`.
     pub(crate) close: bool,
     /// `Connection: keep-alive`.
     pub(crate) keep_alive: bool,
     /// `Expect: 100-continue`.
     pub(crate) expects_continue: bool,
-    /// What the client would rather have.
-    pub(crate) wishes: Wishes<'a>,
+    /// The fields that select the answer.
+    pub(crate) selecting: SelectingFields<'a>,
 }
 
-/// What the field lines of one head say of the answer that is wanted.
+/// The fields that select one of the answers.
 #[derive(Default)]
-pub(crate) struct Wishes<'a> {
+pub(crate) struct SelectingFields<'a> {
     accept: Accept,
+    accept_encoding: AcceptEncoding,
+    /// The first Accept-Language.
+    languages: &'a [u8],
     /// The last Sec-Fetch-Dest.
     destination: &'a [u8],
     /// A Content-Type is JSON.
     sends_json: bool,
-    pub(crate) accept_encoding: AcceptEncoding,
-    /// The first Accept-Language.
-    pub(crate) languages: &'a [u8],
     /// The first Origin.
-    pub(crate) origin: &'a [u8],
-    /// There is an Access-Control-Request-Method.
-    pub(crate) asks_for_method: bool,
+    origin: &'a [u8],
+    /// Access-Control-Request-Method is present.
+    requests_method: bool,
 }
 
-/// What the Transfer-Encoding lines come to, which are one list (RFC 9112 6.1).
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Transfer {
-    #[default]
-    None,
-    /// Just `chunked`.
-    Chunked,
-    /// Codings other than `chunked`.
-    Unknown,
-    /// Other codings, and `chunked` as the last one.
-    UnknownChunked,
-    /// `chunked` that is not last or stands twice, or an empty member: where the body ends is not known (RFC 9112 6.3, 7.1).
-    Malformed,
-}
-
-impl Transfer {
-    /// Adds one more field line.
-    fn and(self, value: &[u8]) -> Self {
-        let members = value.split(|byte| *byte == b',').map(trim);
-        members.fold(self, |before, coding| {
-            match (before, coding.eq_ignore_ascii_case(b"chunked")) {
-                _ if coding.is_empty() => Self::Malformed,
-                (Self::None, true) => Self::Chunked,
-                (Self::Unknown, true) => Self::UnknownChunked,
-                (Self::None | Self::Unknown, false) => Self::Unknown,
-                (Self::Chunked | Self::UnknownChunked | Self::Malformed, _) => Self::Malformed,
-            }
-        })
-    }
-}
-
-impl<'a> Fields<'a> {
-    /// Reads the lines. The first byte decides for most of them that they do not matter, or the length.
+impl<'a> RequestFields<'a> {
+    /// Reads the lines. The first byte of most names, or their length, shows that they have no effect.
     pub(crate) fn read(lines: &[httparse::Header<'a>]) -> Result<Self, Refusal> {
         let mut fields = Self::default();
         for line in lines {
@@ -84,32 +52,27 @@ impl<'a> Fields<'a> {
                     fields.host = host(line.value)?;
                 }
                 Some(b'c') if is(line, "connection") => {
-                    fields.close |= has_token(line.value, "close");
-                    fields.keep_alive |= has_token(line.value, "keep-alive");
+                    fields.close |= has_member(line.value, "close");
+                    fields.keep_alive |= has_member(line.value, "keep-alive");
                 }
                 Some(b'c') if is(line, "content-length") => {
-                    let length = length(line.value).ok_or(Refusal::Malformed)?;
-                    // RFC 9112 6.3: several are right only where they are the same.
-                    if fields.length.is_some_and(|other| other != length) {
-                        return Err(Refusal::Malformed);
-                    }
-                    fields.length = Some(length);
+                    fields.framing.add_content_length(line.value)?;
                 }
                 Some(b'c') if is(line, "content-type") => {
-                    fields.wishes.sends_json |= negotiate::is_json(line.value);
+                    fields.selecting.sends_json |= negotiate::is_json(line.value);
                 }
                 Some(b't') if is(line, "transfer-encoding") => {
-                    fields.coding = fields.coding.and(line.value);
+                    fields.framing.add_transfer_encoding(line.value);
                 }
                 Some(b'e') if is(line, "expect") => {
-                    fields.expects_continue |= has_token(line.value, "100-continue");
+                    fields.expects_continue |= has_member(line.value, "100-continue");
                 }
-                Some(b'a') => fields.wishes.read(line),
+                Some(b'a') => fields.selecting.read(line),
                 Some(b's') if line.name.len() == 14 && is(line, "sec-fetch-dest") => {
-                    fields.wishes.destination = line.value;
+                    fields.selecting.destination = line.value;
                 }
-                Some(b'o') if fields.wishes.origin.is_empty() && is(line, "origin") => {
-                    fields.wishes.origin = trim(line.value);
+                Some(b'o') if fields.selecting.origin.is_empty() && is(line, "origin") => {
+                    fields.selecting.origin = trim(line.value);
                 }
                 _ => {}
             }
@@ -118,8 +81,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Wishes<'a> {
-    /// Reads one of the fields that begin with an A.
+impl<'a> SelectingFields<'a> {
+    /// Reads a line whose name begins with an A.
     fn read(&mut self, line: &httparse::Header<'a>) {
         match line.name.len() {
             6 if is(line, "accept") => self.accept.read(line.value),
@@ -127,16 +90,29 @@ impl<'a> Wishes<'a> {
             15 if self.languages.is_empty() && is(line, "accept-language") => {
                 self.languages = line.value;
             }
-            29 => self.asks_for_method |= is(line, "access-control-request-method"),
+            29 => self.requests_method |= is(line, "access-control-request-method"),
             _ => {}
         }
     }
 
-    /// The form that is wanted. What a browser fetches for a place where no page can be gets none, whatever it accepts. A
-    /// client that sends JSON and accepts anything gets JSON, but for a browser that shows the answer to a person.
+    /// The client's preferences. `head` holds the lines.
+    pub(crate) fn preferences(&self, head: &[u8], method: Option<&str>) -> Preferences {
+        Preferences {
+            form: self.form(),
+            coding: self.accept_encoding.coding(),
+            languages: Span::within(head, self.languages),
+            origin: Span::within(head, self.origin),
+            is_preflight: self.requests_method
+                && !self.origin.is_empty()
+                && method == Some("OPTIONS"),
+        }
+    }
+
+    /// The preferred form. A browser's request for an image, script or style gets the empty form, whatever it accepts. A client
+    /// that sends JSON and accepts anything gets JSON, except a browser that navigates.
     #[inline]
-    pub(crate) fn form(&self) -> Form {
-        if negotiate::is_material(self.destination) {
+    fn form(&self) -> Form {
+        if negotiate::is_subresource(self.destination) {
             Form::Empty
         } else if self.sends_json && !negotiate::is_document(self.destination) {
             self.accept.form_for_json()
@@ -150,35 +126,14 @@ fn is(line: &httparse::Header<'_>, name: &str) -> bool {
     line.name.eq_ignore_ascii_case(name)
 }
 
-/// RFC 9110 5.6.3: optional whitespace is spaces and tabs.
-pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// RFC 9110 5.6.1: a list's members stand between commas.
-fn has_token(value: &[u8], token: &str) -> bool {
+/// Whether a comma-separated list has this member (RFC 9110 5.6.1).
+fn has_member(value: &[u8], member: &str) -> bool {
     value
         .split(|byte| *byte == b',')
-        .any(|one| trim(one).eq_ignore_ascii_case(token.as_bytes()))
+        .any(|one| trim(one).eq_ignore_ascii_case(member.as_bytes()))
 }
 
-/// RFC 9110 8.6: digits and nothing else. A length that no u64 holds is a length all the same.
-fn length(value: &[u8]) -> Option<u64> {
-    let digits = trim(value);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let append = |sum: u64, digit: &u8| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    };
-    Some(digits.iter().fold(0, append))
-}
-
-/// The host and the port of an authority, which may be an IPv6 address in brackets.
+/// The host and the port of an authority. The host may be an IPv6 address in brackets.
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     match authority.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !authority.ends_with(b"]") => (&authority[..colon], &authority[colon + 1..]),
@@ -186,17 +141,17 @@ pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// RFC 9112 3.2: an invalid Host is refused. An empty one is right (RFC 9110 7.2), and so is any name that no delimiter of
-/// a URI cuts short, in whatever encoding.
+/// The host in a Host field. An invalid one is refused (RFC 9112 3.2). An empty one is valid (RFC 9110 7.2), and so is any
+/// name without a delimiter of a URI, in any encoding.
 fn host(value: &[u8]) -> Result<&[u8], Refusal> {
     let (host, port) = split_port(trim(value));
-    let wrong = |byte: &u8| {
+    let is_delimiter = |byte: &u8| {
         matches!(
             byte,
             0..=b' ' | 0x7f | b'/' | b'\\' | b'?' | b'#' | b'@' | b'<' | b'>' | b'"'
         )
     };
-    if host.iter().any(wrong) || !port.iter().all(u8::is_ascii_digit) {
+    if host.iter().any(is_delimiter) || !port.iter().all(u8::is_ascii_digit) {
         Err(Refusal::Malformed)
     } else {
         Ok(host)

@@ -1,15 +1,13 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use proptest::prelude::*;
 
 use crate::serve::http1::*;
 
-/// Parses a head that is there at once.
+/// Parses a head that arrives at once.
 fn whole(input: impl AsRef<[u8]>) -> Parsed {
     parse(input.as_ref(), &mut Scan::default())
 }
 
-/// Parses a head that comes in pieces of the given lengths, and then byte by byte.
+/// Parses a head that arrives in pieces of the given lengths, and then byte by byte.
 fn in_pieces(input: &[u8], lengths: &[usize]) -> Parsed {
     let mut scan = Scan::default();
     let mut end = 0;
@@ -24,11 +22,11 @@ fn in_pieces(input: &[u8], lengths: &[usize]) -> Parsed {
     Parsed::Partial
 }
 
-/// A verdict without the place of the host: that is looked at where it matters.
-fn bare(parsed: Parsed) -> Parsed {
+/// A result without the span of the host, which has a test of its own.
+fn without_host(parsed: Parsed) -> Parsed {
     match parsed {
         Parsed::Request(request, length) => {
-            let host = Part::default();
+            let host = Span::NONE;
             Parsed::Request(Request { host, ..request }, length)
         }
         Parsed::Partial | Parsed::Refusal(_) => parsed,
@@ -36,7 +34,7 @@ fn bare(parsed: Parsed) -> Parsed {
 }
 
 fn request(input: impl AsRef<[u8]>) -> Request {
-    match bare(whole(input.as_ref())) {
+    match without_host(whole(input.as_ref())) {
         Parsed::Request(request, _) => request,
         other @ (Parsed::Partial | Parsed::Refusal(_)) => {
             unreachable!("{other:?} for {}", input.as_ref().escape_ascii())
@@ -45,20 +43,29 @@ fn request(input: impl AsRef<[u8]>) -> Request {
 }
 
 const GET: Request = Request {
-    head: false,
+    is_head: false,
     version: Version::V1_1,
     keep_alive: true,
     expects_continue: false,
     body: Body::Length(0),
-    host: Part { start: 0, end: 0 },
-    wants: Wants {
+    host: Span::NONE,
+    preferences: Preferences {
         form: Form::Page,
         coding: Coding::Identity,
-        languages: Part { start: 0, end: 0 },
-        origin: Part { start: 0, end: 0 },
+        languages: Span::NONE,
+        origin: Span::NONE,
         is_preflight: false,
     },
 };
+
+fn refusal(input: impl AsRef<[u8]>) -> Refusal {
+    match whole(input.as_ref()) {
+        Parsed::Refusal(refusal) => refusal,
+        other @ (Parsed::Partial | Parsed::Request(..)) => {
+            unreachable!("{other:?} for {}", input.as_ref().escape_ascii())
+        }
+    }
+}
 
 /// A head with the given field lines.
 fn with(lines: &str) -> String {
@@ -66,7 +73,7 @@ fn with(lines: &str) -> String {
 }
 
 #[test]
-fn any_method_and_target_will_do() {
+fn any_method_and_target_is_accepted() {
     for line in [
         "GET /",
         "get /",
@@ -87,12 +94,12 @@ fn any_method_and_target_will_do() {
             "{line}"
         );
     }
-    assert!(request("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head);
-    assert!(!request("head / HTTP/1.1\r\nHost: a\r\n\r\n").head);
+    assert!(request("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").is_head);
+    assert!(!request("head / HTTP/1.1\r\nHost: a\r\n\r\n").is_head);
 }
 
 #[test]
-fn a_target_in_an_old_encoding_will_do() {
+fn a_target_in_an_old_encoding_is_accepted() {
     assert_eq!(request(b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
     assert_eq!(request("GET /caf\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n"), GET);
     assert_eq!(request(b"GET /caf\xe9 HTTP/1.3\r\nHost: a\r\n\r\n"), GET);
@@ -106,7 +113,7 @@ fn a_target_in_an_old_encoding_will_do() {
 fn the_host_is_that_of_the_target_or_of_the_field() {
     let host = |input: &str| match whole(input) {
         Parsed::Request(request, _) => {
-            String::from_utf8_lossy(request.host.of(input.as_bytes())).into_owned()
+            String::from_utf8_lossy(request.host.slice(input.as_bytes())).into_owned()
         }
         other @ (Parsed::Partial | Parsed::Refusal(_)) => unreachable!("{other:?} for {input}"),
     };
@@ -147,35 +154,31 @@ fn the_host_is_that_of_the_target_or_of_the_field() {
 fn the_length_is_that_of_the_head() {
     let head = "\r\n\nGET / HTTP/1.1\r\nHost: a\n\r\n";
     assert_eq!(
-        bare(whole(format!("{head}GET"))),
+        without_host(whole(format!("{head}GET"))),
         Parsed::Request(GET, head.len())
     );
 }
 
 #[test]
-fn a_minor_version_is_taken_for_the_one_it_extends() {
+fn a_later_minor_version_is_treated_as_1_1() {
     assert_eq!(request("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), GET);
     assert_eq!(request("\r\nGET / HTTP/1.9\nHost: a\n\n"), GET);
 }
 
 #[test]
-fn another_major_version_is_not_known() {
+fn another_major_version_is_refused() {
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
         let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
-        assert_eq!(
-            whole(head),
-            Parsed::Refusal(Refusal::UnknownVersion),
-            "{version}"
-        );
+        assert_eq!(refusal(head), Refusal::UnknownVersion, "{version}");
     }
     assert_eq!(
-        whole("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        Parsed::Refusal(Refusal::UnknownVersion)
+        refusal("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        Refusal::UnknownVersion
     );
 }
 
 #[test]
-fn what_two_readers_could_read_differently_is_refused() {
+fn an_ambiguous_head_is_refused() {
     for head in [
         "GET /\r\n".to_owned(),
         "GET / HTTP/1.10\r\nHost: a\r\n\r\n".to_owned(),
@@ -211,26 +214,18 @@ fn what_two_readers_could_read_differently_is_refused() {
         "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n".to_owned(),
     ] {
-        assert_eq!(
-            whole(&head),
-            Parsed::Refusal(Refusal::Malformed),
-            "{head:?}"
-        );
+        assert_eq!(refusal(&head), Refusal::Malformed, "{head:?}");
     }
     for length in [
         "", "+5", "-1", "0x5", "5 5", "5,5", "5, 6", "5a", "a", "\u{b}5", "1.0",
     ] {
         let head = with(&format!("Content-Length: {length}\r\n"));
-        assert_eq!(
-            whole(&head),
-            Parsed::Refusal(Refusal::Malformed),
-            "{head:?}"
-        );
+        assert_eq!(refusal(&head), Refusal::Malformed, "{head:?}");
     }
 }
 
 #[test]
-fn a_host_may_be_empty_or_odd() {
+fn a_host_may_be_empty_or_unusual() {
     for host in [
         "",
         "a",
@@ -250,7 +245,7 @@ fn a_host_may_be_empty_or_odd() {
 }
 
 #[test]
-fn the_body_is_as_long_as_one_field_says() {
+fn a_body_has_the_length_of_its_framing_fields() {
     for (lines, body) in [
         ("", Body::Length(0)),
         ("Content-Length: 0\r\n", Body::Length(0)),
@@ -274,10 +269,10 @@ fn the_body_is_as_long_as_one_field_says() {
     }
 }
 
-/// RFC 9112 6.1 and 6.3: a coding that is not known is one thing, and a body without an end that is known another.
+/// RFC 9112 6.1 and 6.3.
 #[test]
-fn a_coding_that_is_not_known_is_told_from_one_after_chunked() {
-    for (codings, refusal) in [
+fn an_unknown_coding_is_distinguished_from_chunked_that_is_not_last() {
+    for (codings, expected) in [
         (&["gzip, chunked"][..], Refusal::UnknownTransferCoding),
         (&["gzip,deflate\t, chunked"], Refusal::UnknownTransferCoding),
         (&["gzip", "chunked"], Refusal::UnknownTransferCoding),
@@ -302,42 +297,30 @@ fn a_coding_that_is_not_known_is_told_from_one_after_chunked() {
             .iter()
             .map(|coding| format!("Transfer-Encoding: {coding}\r\nX: y\r\n"))
             .collect();
-        assert_eq!(whole(with(&lines)), Parsed::Refusal(refusal), "{codings:?}");
+        assert_eq!(refusal(with(&lines)), expected, "{codings:?}");
     }
 }
 
 #[test]
-fn a_connection_stays_as_its_version_has_it() {
-    for (head, keep_alive) in [
-        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+fn keep_alive_depends_on_the_version() {
+    for (version, lines, keep_alive) in [
+        ("1.1", "", true),
+        ("1.1", "Connection: close\r\n", false),
+        ("1.1", "Connection: foo , CLOSE\r\n", false),
         (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
             false,
         ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo , CLOSE\r\n\r\n",
-            false,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
-            false,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-            true,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",
-            true,
-        ),
-        ("GET / HTTP/1.0\r\n\r\n", false),
-        ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
-        (
-            "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
-            false,
-        ),
+        ("1.1", "Connection: upgrade\r\nUpgrade: websocket\r\n", true),
+        ("1.1", "Connection: closed\r\n", true),
+        ("1.0", "", false),
+        ("1.0", "Connection: Keep-Alive\r\n", true),
+        ("1.0", "Connection: keep-alive, close\r\n", false),
     ] {
-        assert_eq!(request(head).keep_alive, keep_alive, "{head:?}");
+        let host = if version == "1.1" { "Host: a\r\n" } else { "" };
+        let head = format!("GET / HTTP/{version}\r\n{host}{lines}\r\n");
+        assert_eq!(request(&head).keep_alive, keep_alive, "{head:?}");
     }
 }
 
@@ -356,15 +339,15 @@ fn a_continuation_is_expected_by_1_1_alone() {
 }
 
 #[test]
-fn limits_are_what_they_say() {
+fn limits_are_exact() {
     let line = |length: usize| {
         let target = "x".repeat(length - "GET / HTTP/1.1".len());
         format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n")
     };
     assert_eq!(request(line(MAX_REQUEST_LINE)), GET);
     assert_eq!(
-        whole(line(MAX_REQUEST_LINE + 1)),
-        Parsed::Refusal(Refusal::RequestLineTooLong)
+        refusal(line(MAX_REQUEST_LINE + 1)),
+        Refusal::RequestLineTooLong
     );
     let head = |length: usize| {
         let rest = "GET / HTTP/1.1\r\nHost: a\r\nA: \r\n\r\n".len();
@@ -374,10 +357,7 @@ fn limits_are_what_they_say() {
         )
     };
     assert_eq!(request(head(MAX_HEAD)), GET);
-    assert_eq!(
-        whole(head(MAX_HEAD + 1)),
-        Parsed::Refusal(Refusal::HeadTooLarge)
-    );
+    assert_eq!(refusal(head(MAX_HEAD + 1)), Refusal::HeadTooLarge);
     let fields = |count: usize| {
         format!(
             "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
@@ -385,10 +365,7 @@ fn limits_are_what_they_say() {
         )
     };
     assert_eq!(request(fields(MAX_FIELDS)), GET);
-    assert_eq!(
-        whole(fields(MAX_FIELDS + 1)),
-        Parsed::Refusal(Refusal::HeadTooLarge)
-    );
+    assert_eq!(refusal(fields(MAX_FIELDS + 1)), Refusal::HeadTooLarge);
     for (input, expected) in [
         (
             line(MAX_REQUEST_LINE),
@@ -401,7 +378,7 @@ fn limits_are_what_they_say() {
         (head(MAX_HEAD), Parsed::Request(GET, MAX_HEAD)),
         (head(MAX_HEAD + 1), Parsed::Refusal(Refusal::HeadTooLarge)),
     ] {
-        assert_eq!(bare(in_pieces(input.as_bytes(), &[])), expected);
+        assert_eq!(without_host(in_pieces(input.as_bytes(), &[])), expected);
     }
     let endless = format!(
         "GET /{} HTTP/1.1\r\n{}",
@@ -413,7 +390,7 @@ fn limits_are_what_they_say() {
 }
 
 #[test]
-fn what_never_ends_is_refused_at_its_limit() {
+fn endless_input_is_refused_at_its_limit() {
     let parsed = in_pieces(&b"x".repeat(100_000), &[]);
     assert_eq!(parsed, Parsed::Refusal(Refusal::RequestLineTooLong));
     let parsed = in_pieces(&b"\r\n".repeat(50_000), &[]);
@@ -421,15 +398,12 @@ fn what_never_ends_is_refused_at_its_limit() {
 }
 
 #[test]
-fn a_tls_greeting_in_the_clear_is_refused_at_once() {
-    assert_eq!(
-        whole(b"\x16\x03\x01\x02\x00\x01\x00"),
-        Parsed::Refusal(Refusal::Malformed)
-    );
+fn a_tls_client_hello_is_refused_at_once() {
+    assert_eq!(refusal(b"\x16\x03\x01\x02\x00\x01\x00"), Refusal::Malformed);
 }
 
 #[test]
-fn every_split_of_a_head_comes_to_the_same() {
+fn every_split_of_a_head_has_the_same_result() {
     for head in [
         &b"\r\nGET /path?query HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nAccept: */*\r\n\r\n"[..],
         b"POST / HTTP/1.1\nHost: a\nContent-Length: 12\n\n",
@@ -449,9 +423,9 @@ fn every_split_of_a_head_comes_to_the_same() {
     }
 }
 
-/// Heads that are right but for a few bytes, which is where parsers go wrong.
+/// Valid heads with a few bytes changed.
 fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
-    let right = prop::sample::select(vec![
+    let valid = prop::sample::select(vec![
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "\r\nHEAD * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n",
@@ -459,7 +433,7 @@ fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
     ]);
     let odd = prop::sample::select(b"\0\t\n\r :;,/.19Ax\x7f\xe9".to_vec());
     (
-        right,
+        valid,
         prop::collection::vec((any::<prop::sample::Index>(), odd, 0..3_u8), 0..4),
     )
         .prop_map(|(head, changes)| {
@@ -479,13 +453,13 @@ fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
-    /// However a head is cut, it is the same request, or the same kind of no.
+    /// A head in pieces has the same result, but perhaps another refusal.
     #[test]
-    fn pieces_come_to_the_same(head in nearly_a_head(), lengths in prop::collection::vec(1_usize..30, 0..6)) {
+    fn pieces_have_the_same_result(head in nearly_a_head(), lengths in prop::collection::vec(1_usize..30, 0..6)) {
         match (whole(&head), in_pieces(&head, &lengths)) {
-            // Half of a wrong head may be told to be wrong before its limit or version shows.
+            // A part of a malformed head may be refused before its limit or version is known.
             (Parsed::Refusal(_), Parsed::Refusal(_)) => {}
-            // One that comes at once need not come whole to be told.
+            // Input that arrives at once may be refused though it is incomplete.
             (Parsed::Refusal(_), Parsed::Partial) => {
                 let ended = in_pieces(&[head.as_slice(), b"\r\n\r\n"].concat(), &lengths);
                 prop_assert!(matches!(ended, Parsed::Refusal(_)), "{}", head.escape_ascii());
@@ -495,7 +469,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_bring_it_down(input in prop::collection::vec(any::<u8>(), 0..300), lengths in prop::collection::vec(1_usize..50, 0..9)) {
+    fn any_bytes_are_parsed_without_a_panic(input in prop::collection::vec(any::<u8>(), 0..300), lengths in prop::collection::vec(1_usize..50, 0..9)) {
         let _ = whole(&input);
         let _ = in_pieces(&input, &lengths);
     }

@@ -1,5 +1,5 @@
-//! Listening sockets that the service manager has opened (sd_listen_fds(3)): each takes the place of the one that would be
-//! bound to the same address, so that nobody is refused while maintd starts, and a low port needs no privilege.
+//! Socket activation (sd_listen_fds(3)): a socket that the service manager has opened is used instead of binding to its
+//! address. No connection is refused while maintd starts, and a low port needs no privilege.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -11,9 +11,9 @@ use crate::config::{BindAddr, Config, Endpoint, ListenSpec};
 use crate::error::{Error, reason};
 use crate::sys;
 
-/// The number of the first one.
+/// The number of the first descriptor (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
-/// The names that say that TLS is to be spoken, where no configuration says so.
+/// The names of sockets that use TLS, where no configuration names endpoints.
 const SECURE_NAMES: [&str; 2] = ["https", "tls"];
 
 /// The sockets from the service manager.
@@ -24,16 +24,16 @@ pub(crate) struct Inherited(Vec<Activated>);
 #[derive(Debug)]
 struct Activated {
     socket: Socket,
-    place: BindAddr,
-    /// What the manager calls it.
+    address: BindAddr,
+    /// Its `FileDescriptorName`.
     name: String,
 }
 
 impl Inherited {
-    /// Takes the sockets that were left open for this process, if there are any. They are there the first time only.
+    /// Takes the sockets that this process has inherited; none at later calls.
     ///
     /// # Errors
-    /// One of them is not to be listened on.
+    /// One of them is not a usable listening socket.
     pub(crate) fn take() -> Result<Self, Error> {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let count = count(
@@ -44,8 +44,8 @@ impl Inherited {
         if count == 0 {
             return Ok(Self::default());
         }
-        let sockets =
-            sys::take_listening(FIRST, count).map_err(|(number, error)| unfit(number, &error))?;
+        let sockets = sys::take_listening(FIRST, count)
+            .map_err(|(number, error)| unusable(number, &error))?;
         let names = variable("LISTEN_FDNAMES");
         let names = names.split(':').chain(std::iter::repeat(""));
         let activated = (FIRST..)
@@ -55,8 +55,7 @@ impl Inherited {
         activated.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Where a configuration names no endpoints, has the sockets take the place of the defaults; their names say which
-    /// speak TLS.
+    /// Replaces the default endpoints of a configuration by those of the sockets. Their names say which use TLS.
     pub(crate) fn replace_defaults(&self, config: &mut Config) {
         if self.0.is_empty()
             || config.endpoints != Config::default().endpoints
@@ -69,33 +68,33 @@ impl Inherited {
         }
         let endpoint = |activated: &Activated| {
             let secure = SECURE_NAMES.contains(&activated.name.as_str());
-            ListenSpec::At(activated.place.clone()).endpoints(secure)
+            ListenSpec::At(activated.address.clone()).endpoints(secure)
         };
         config.endpoints = self.0.iter().flat_map(endpoint).collect();
     }
 
-    /// The socket for an endpoint, if there is one.
+    /// The socket on an endpoint's address, if there is one.
     pub(crate) fn socket(&self, endpoint: &Endpoint) -> Option<&Socket> {
         let mut all = self.0.iter();
-        let found = all.find(|activated| activated.place == endpoint.place)?;
+        let found = all.find(|activated| activated.address == endpoint.address)?;
         Some(&found.socket)
     }
 
-    /// Makes sure that every socket is listened on: on another one visitors would wait for ever.
+    /// Checks that every socket has an endpoint: clients of another one would wait until they time out.
     ///
     /// # Errors
-    /// One is not.
-    pub(crate) fn all_fit(&self, endpoints: &[&Endpoint]) -> Result<(), Error> {
-        let is_left = |(at, activated): &(usize, &Activated)| {
+    /// The first socket without an endpoint.
+    pub(crate) fn check_all_used(&self, endpoints: &[&Endpoint]) -> Result<(), Error> {
+        let is_unused = |(at, activated): &(usize, &Activated)| {
             let mut earlier = self.0[..*at].iter();
             !activated.fits(endpoints.iter().copied())
-                || earlier.any(|one| one.place == activated.place)
+                || earlier.any(|one| one.address == activated.address)
         };
-        match self.0.iter().enumerate().find(is_left) {
+        match self.0.iter().enumerate().find(is_unused) {
             None => Ok(()),
-            Some((_, Activated { place, .. })) => Err(Error::Failed(format!(
-                "the service manager's socket {place} fits no listener; \
-                 listen on {place} too or take it out of the socket unit and restart that and maintd"
+            Some((_, Activated { address, .. })) => Err(Error::Failed(format!(
+                "the service manager's socket {address} fits no listener; \
+                 listen on {address} too or take it out of the socket unit and restart that and maintd"
             ))),
         }
     }
@@ -103,34 +102,36 @@ impl Inherited {
 
 impl Activated {
     fn fits<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> bool {
-        let mut places = endpoints.map(|endpoint| &endpoint.place);
-        places.any(|place| *place == self.place)
+        let mut addresses = endpoints.map(|endpoint| &endpoint.address);
+        addresses.any(|address| *address == self.address)
     }
 
     fn new(number: RawFd, socket: Socket, name: &str) -> Result<Self, Error> {
-        let address = socket.local_addr().map_err(|error| unfit(number, &error))?;
-        let place = place(&address).ok_or_else(|| {
-            let kind = io::Error::other("neither an address and port nor a path");
-            unfit(number, &kind)
+        let local = socket
+            .local_addr()
+            .map_err(|error| unusable(number, &error))?;
+        let address = bind_addr(&local).ok_or_else(|| {
+            let error = io::Error::other("neither an address and port nor a path");
+            unusable(number, &error)
         })?;
-        // One socket for both families would stand in the way of the one for IPv4, or hide that there is none.
-        if matches!(&place, BindAddr::Tcp(address) if address.is_ipv6())
+        // A socket for both families would conflict with the one for IPv4, or hide that there is none.
+        if matches!(&address, BindAddr::Tcp(address) if address.is_ipv6())
             && socket.only_v6().is_ok_and(|only| !only)
         {
             return Err(Error::Failed(format!(
-                "the service manager's socket {place} takes IPv4 too; \
+                "the service manager's socket {address} takes IPv4 too; \
                  write \"BindIPv6Only=ipv6-only\" into the socket unit, and a ListenStream for each family"
             )));
         }
         Ok(Self {
             socket,
-            place,
+            address,
             name: name.to_owned(),
         })
     }
 }
 
-/// How many sockets there are for the process `id`; those of another one are none of ours.
+/// The number of sockets for the process `id`: 0 if the variables are those of another process.
 fn count(pid: &str, id: u32, count: &str) -> RawFd {
     if pid.parse() == Ok(id) {
         count.parse().unwrap_or(0)
@@ -139,12 +140,12 @@ fn count(pid: &str, id: u32, count: &str) -> RawFd {
     }
 }
 
-fn place(address: &SockAddr) -> Option<BindAddr> {
+fn bind_addr(address: &SockAddr) -> Option<BindAddr> {
     let path = || address.as_pathname().map(PathBuf::from).map(BindAddr::Unix);
     address.as_socket().map(BindAddr::Tcp).or_else(path)
 }
 
-fn unfit(number: RawFd, error: &io::Error) -> Error {
+fn unusable(number: RawFd, error: &io::Error) -> Error {
     Error::Failed(format!(
         "cannot listen on descriptor {number} of the service manager: {}; \
          give ListenStream in the socket unit",
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_of_another_process_are_none_of_ours() {
+    fn sockets_of_another_process_are_ignored() {
         assert_eq!(count("12", 12, "2"), 2);
         for (pid, number) in [("13", "2"), ("", "2"), ("12", ""), ("12", "x")] {
             assert_eq!(count(pid, 12, number), 0, "{pid} {number}");

@@ -5,30 +5,30 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::clock;
+use crate::http_field::field_value;
 use crate::serve::http1;
 use crate::serve::logs::log_pipe;
-use crate::serve::metrics::counters::{Counters, Method, Series};
 
-/// The longest request line as it is written, a quarter of it if it needs escapes throughout.
+/// The longest request line as it is written; if every byte needs an escape, a quarter of it is logged.
 const MAX_REQUEST: usize = 16 * 1024;
 /// The longest value of a field as it is written.
 const MAX_VALUE: usize = 8 * 1024;
 /// The longest name of a user as it is written.
 const MAX_USER: usize = 1024;
 
-// Such a line, with an address, a time and numbers, is a frame.
+// A line, with its address, time and numbers, fits into a frame.
 const _: () =
     assert!(MAX_REQUEST + 2 * MAX_VALUE + MAX_USER + 1024 < crate::serve::logs::frames::MAX_FRAME);
 
-/// Who asks.
+/// The client's address, as it is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// An address.
+    /// An IP address.
     Ip(IpAddr),
-    /// A process of this host, through the file system.
+    /// A process of this host, through a Unix-domain socket.
     Unix,
-    /// Nobody wants to know.
-    Untold,
+    /// Not fetched, because there is no access log.
+    Unknown,
 }
 
 impl fmt::Display for Peer {
@@ -36,43 +36,57 @@ impl fmt::Display for Peer {
         match self {
             Self::Ip(address) => address.fmt(to),
             Self::Unix => to.write_str("unix:"),
-            Self::Untold => to.write_str("-"),
+            Self::Unknown => to.write_str("-"),
         }
     }
 }
 
 /// The access log of a worker.
 #[derive(Debug, Default)]
-pub struct AccessLog {
-    /// The line that is being written.
+pub(crate) struct AccessLog {
+    /// The current line.
     line: Vec<u8>,
-    /// The time is that of this turn of the loop.
+    /// `time` is that of this turn of the loop.
     is_timed: bool,
-    /// When the time was rendered, in seconds.
+    /// The second of `time`, since 1970.
     second: u64,
     time: String,
 }
 
 impl AccessLog {
-    /// Tells that time has passed.
-    pub fn begin_turn(&mut self) {
+    /// Begins a turn of the loop: the time may have changed.
+    pub(crate) fn begin_turn(&mut self) {
         self.is_timed = false;
     }
 
-    /// The time, rendered once a second at most.
-    fn keep_time(&mut self) {
+    /// Updates the rendered time, once a second at most.
+    fn update_time(&mut self) {
         if !std::mem::replace(&mut self.is_timed, true) {
             let second = clock::seconds();
             if self.second != second || self.time.is_empty() {
                 self.second = second;
-                self.time = clock::access(second);
+                self.time = clock::access_log(second);
             }
         }
     }
 
-    /// Writes a line.
+    /// Logs that a request with this head is answered with the page, of which `length` bytes are sent.
+    pub(crate) fn answered(&mut self, peer: Peer, head: &[u8], length: usize) {
+        self.render(peer, head, b"503", length);
+        log_pipe::send_access(&self.line);
+    }
+
+    /// Logs that input which begins with `head` gets an answer made for it.
+    pub(crate) fn answered_with(&mut self, peer: Peer, head: &[u8], answer: &[u8]) {
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let length = end.map_or(0, |end| answer.len() - end - 4);
+        self.render(peer, head, status(answer), length);
+        log_pipe::send_access(&self.line);
+    }
+
+    /// Renders a line.
     fn render(&mut self, peer: Peer, head: &[u8], status: &[u8], length: usize) {
-        self.keep_time();
+        self.update_time();
         let fields = Fields::find(head);
         let line = &mut self.line;
         line.clear();
@@ -94,84 +108,12 @@ impl AccessLog {
     }
 }
 
-/// The access log as one connection sees it, and the counters of what stands in it.
-#[derive(Debug)]
-pub struct Journal<'a> {
-    log: Option<&'a mut AccessLog>,
-    peer: Peer,
-    counters: Option<Counters>,
-}
-
-impl<'a> Journal<'a> {
-    /// The log with the address of who asks.
-    #[must_use]
-    pub const fn new(log: &'a mut AccessLog, peer: Peer) -> Self {
-        Self {
-            log: Some(log),
-            peer,
-            counters: None,
-        }
-    }
-
-    /// The same where there need not be a log, and requests are counted.
-    #[must_use]
-    pub(crate) const fn counting(
-        log: Option<&'a mut AccessLog>,
-        peer: Peer,
-        counters: Counters,
-    ) -> Self {
-        Self {
-            log,
-            peer,
-            counters: Some(counters),
-        }
-    }
-
-    /// Writes that a request with this head gets the page, of which so many bytes are sent: only a line of the log needs that.
-    pub fn note_answer(&mut self, head: &[u8], length: impl FnOnce() -> usize) {
-        self.count(head);
-        if let Some(log) = &mut self.log {
-            log.render(self.peer, head, b"503", length());
-            log_pipe::tell_access(&log.line);
-        }
-    }
-
-    /// Writes that what begins like this is refused with this answer.
-    pub fn note_refusal(&mut self, head: &[u8], answer: &[u8]) {
-        if let Some(counters) = self.counters {
-            counters.refuse(status(answer));
-        }
-        self.tell_own(head, answer);
-    }
-
-    /// Writes that the preflight with this head gets this answer, which is a request like any other.
-    pub fn note_preflight(&mut self, head: &[u8], answer: &[u8]) {
-        self.count(head);
-        self.tell_own(head, answer);
-    }
-
-    fn count(&self, head: &[u8]) {
-        if let Some(counters) = self.counters {
-            counters.of(Series::Method(Method::of(head))).add(1);
-        }
-    }
-
-    fn tell_own(&mut self, head: &[u8], answer: &[u8]) {
-        if let Some(log) = &mut self.log {
-            let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-            let length = end.map_or(0, |end| answer.len() - end - 4);
-            log.render(self.peer, head, status(answer), length);
-            log_pipe::tell_access(&log.line);
-        }
-    }
-}
-
 /// The status of an answer: `HTTP/1.1 400 ...`.
-fn status(answer: &[u8]) -> &[u8] {
+pub(crate) fn status(answer: &[u8]) -> &[u8] {
     answer.get(9..12).unwrap_or(b"000")
 }
 
-/// The fields that a line tells of, the first of each name.
+/// The fields that are logged, the first of each name.
 #[derive(Debug, Default)]
 struct Fields<'a> {
     authorization: Option<&'a [u8]>,
@@ -180,7 +122,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Finds them in a head, of which nothing need be right.
+    /// Finds them in a head, which may be malformed.
     fn find(head: &'a [u8]) -> Self {
         let mut fields = Self::default();
         let start = head
@@ -190,31 +132,25 @@ impl<'a> Fields<'a> {
         for line in head[start..].split(|byte| *byte == b'\n').skip(1) {
             let field = match line.first().map(u8::to_ascii_lowercase) {
                 Some(b'a') => {
-                    value(line, "authorization").map(|it| (&mut fields.authorization, it))
+                    field_value(line, "authorization").map(|it| (&mut fields.authorization, it))
                 }
-                Some(b'r') => value(line, "referer").map(|it| (&mut fields.referer, it)),
-                Some(b'u') => value(line, "user-agent").map(|it| (&mut fields.user_agent, it)),
+                Some(b'r') => field_value(line, "referer").map(|it| (&mut fields.referer, it)),
+                Some(b'u') => {
+                    field_value(line, "user-agent").map(|it| (&mut fields.user_agent, it))
+                }
                 // The head ends here.
                 None | Some(b'\r') if line.len() < 2 => break,
                 Some(_) | None => None,
             };
-            if let Some((place, value)) = field {
-                place.get_or_insert(value);
+            if let Some((slot, value)) = field {
+                slot.get_or_insert(value);
             }
         }
         fields
     }
 }
 
-/// The value in a field line of that name.
-fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (own, rest) = line.split_at_checked(name.len())?;
-    let value = rest.strip_prefix(b":")?;
-    own.eq_ignore_ascii_case(name.as_bytes())
-        .then_some(value.trim_ascii())
-}
-
-/// Appends bytes as nginx escapes them, as long as they fit.
+/// Appends bytes as nginx escapes them, up to `most` bytes.
 fn escape(bytes: &[u8], most: usize, line: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let end = line.len() + most - 4;
@@ -237,12 +173,12 @@ fn escape(bytes: &[u8], most: usize, line: &mut Vec<u8>) {
     }
 }
 
-/// Whether a byte stands in a log as it is.
+/// Whether a byte is logged without an escape.
 const fn is_clean(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
-/// The user that credentials name (RFC 7617), whether he is one or not.
+/// The user name in credentials (RFC 7617), not verified.
 fn user(credentials: &[u8]) -> Option<Vec<u8>> {
     let (scheme, encoded) = credentials.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -281,7 +217,6 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
@@ -319,16 +254,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_with_its_status_and_length() {
+    fn a_refusal_is_logged_with_its_status_and_length() {
         let mut log = AccessLog::default();
-        let mut journal = Journal::new(&mut log, Peer::Unix);
-        journal.note_refusal(b"x", b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody");
+        log.answered_with(
+            Peer::Unix,
+            b"x",
+            b"HTTP/1.1 414 URI Too Long\r\nA: b\r\n\r\nbody",
+        );
         let line = String::from_utf8(log.line).unwrap();
         assert!(line.ends_with(r#""x" 414 4 "-" "-""#), "{line}");
     }
 
     #[test]
-    fn nobodys_bytes_reach_a_terminal_or_a_new_line() {
+    fn control_bytes_are_escaped() {
         let mut all = Vec::new();
         escape(&(0..=255).collect::<Vec<u8>>(), 2048, &mut all);
         let text = String::from_utf8(all).unwrap();
@@ -338,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_cut_and_never_within_an_escape() {
+    fn a_value_is_truncated_but_never_within_an_escape() {
         for (byte, most, expected) in [(b'x', 10, 10), (0xff, 10, 8), (0xff, 4, 4), (0xff, 11, 8)] {
             let mut line = Vec::new();
             escape(&[byte; 100], most, &mut line);
@@ -351,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_who_the_credentials_name() {
+    fn the_user_is_named_by_the_credentials() {
         for (credentials, name) in [
             ("Basic YWxpY2U6c2VjcmV0", Some("alice")),
             ("basic   YWxpY2U6c2VjcmV0  ", Some("alice")),

@@ -1,4 +1,4 @@
-//! The supervisor's end of the logs: what its workers tell is written here.
+//! Logs in the supervisor, which writes the lines of its workers.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::serve::metrics::counters::Counter;
 use crate::sys;
 use crate::sys::Pid;
 
-/// The logs, but for that of messages, which is the logger's.
+/// The access log; the logger has the error log.
 #[derive(Debug)]
 pub(crate) struct Logs {
     access: Option<Sink>,
-    /// Lines on their way into the access log.
+    /// Lines that have not been written to the access log yet.
     batch: Vec<u8>,
-    /// The lines that were lost.
+    /// Counts lost lines.
     lost: Counter,
 }
 
-/// Logs that are open and not in use yet.
+/// Open logs that are not in use yet.
 #[derive(Debug)]
 pub(crate) struct NewLogs {
     error: Sink,
@@ -30,10 +30,10 @@ pub(crate) struct NewLogs {
 }
 
 impl NewLogs {
-    /// Opens them.
+    /// Opens the logs of a configuration.
     ///
     /// # Errors
-    /// The first that cannot be opened.
+    /// The first log that cannot be opened.
     pub(crate) fn open(settings: &LogSettings) -> Result<Self, Error> {
         let access = settings.access.as_ref();
         Ok(Self {
@@ -46,9 +46,9 @@ impl NewLogs {
     }
 }
 
-/// The files that are written for logs and for the process number, and sockets that are written to. The pid file has
-/// another one beside it while it is written, so it is its directory.
-pub(crate) fn written(config: &Config) -> impl Iterator<Item = &Path> {
+/// The paths that the supervisor writes to: log files, syslog sockets, and the directory of the pid file, in which a temporary
+/// file is renamed.
+pub(crate) fn written_paths(config: &Config) -> impl Iterator<Item = &Path> {
     let targets = std::iter::once(&config.logs.error).chain(&config.logs.access);
     let logs = targets.filter_map(|target| match target {
         Target::Stderr => None,
@@ -66,19 +66,19 @@ pub(crate) fn written(config: &Config) -> impl Iterator<Item = &Path> {
     logs.chain(pid)
 }
 
-/// Looks whether logs could be opened, and tells the faults.
-pub(crate) fn look(settings: &LogSettings) -> Vec<Error> {
-    let error = Sink::look("error_log", &settings.error);
+/// Checks that logs can be opened, and returns the errors.
+pub(crate) fn check(settings: &LogSettings) -> Vec<Error> {
+    let error = Sink::check("error_log", &settings.error);
     let access = settings.access.as_ref();
-    let access = access.and_then(|target| Sink::look("access_log", target));
+    let access = access.and_then(|target| Sink::check("access_log", target));
     error.into_iter().chain(access).collect()
 }
 
 impl Logs {
-    /// Begins to use logs; `lost` counts the lines that do not reach them.
+    /// Starts to use logs; `lost` counts lost lines.
     pub(crate) fn start(new: NewLogs, lost: Counter) -> Self {
         logger::set_target(new.error, new.level);
-        // The zone's file is read now: workers cannot open it.
+        // Reads the zone's file now: workers cannot open it.
         sys::local_time(0);
         Self {
             access: new.access,
@@ -87,25 +87,25 @@ impl Logs {
         }
     }
 
-    /// Uses others from now on.
+    /// Replaces the logs by others.
     pub(crate) fn replace(&mut self, new: NewLogs) {
         self.close();
         *self = Self::start(new, self.lost);
     }
 
-    /// Opens the files anew, which may have been renamed.
+    /// Reopens the files, which may have been renamed.
     pub(crate) fn reopen(&mut self) {
         let messages = logger::reopen();
         let access = self.access.as_mut().map_or(Ok(()), Sink::reopen);
         if messages.is_ok() && access.is_ok() {
-            log::info!("logs opened anew");
+            log::info!("reopened the logs");
         }
-        for what in [messages, access].into_iter().filter_map(Result::err) {
-            log::error!("{what}");
+        for error in [messages, access].into_iter().filter_map(Result::err) {
+            log::error!("{error}");
         }
     }
 
-    /// Takes what has come from a worker. Returns whether it says that it accepts.
+    /// Takes bytes from a worker's log pipe. Returns whether the worker has reported that it accepts connections.
     pub(crate) fn take(&mut self, from: Pid, frames: &mut Frames, bytes: &[u8]) -> bool {
         let pid = u32::try_from(from).unwrap_or(0);
         let mut is_ready = false;
@@ -130,11 +130,11 @@ impl Logs {
             }
         }
         self.lost.add(logger::take_lost());
-        // Those of workers that are older than an "access_log off" are nobody's.
+        // Without an access log, lines of workers from before an "access_log off" are dropped.
         self.batch.clear();
     }
 
-    /// Tells what has not been told yet, before the end.
+    /// Logs the lost lines that have not been reported, before the end.
     pub(crate) fn close(&mut self) {
         if let Some((level, text)) = self.access.as_mut().and_then(Sink::last_report) {
             log::log!(level, "{text}");
@@ -142,7 +142,7 @@ impl Logs {
     }
 }
 
-/// Appends a line of a worker, of which not even the escapes are believed.
+/// Appends a line of a worker, which is not trusted to have escaped it.
 fn append(line: &[u8], batch: &mut Vec<u8>) {
     if line.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         batch.extend_from_slice(line);
@@ -153,13 +153,12 @@ fn append(line: &[u8], batch: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::serve::metrics::counters::Counters;
 
     #[test]
-    fn a_workers_lines_stand_in_the_file_with_nothing_to_harm_a_terminal() {
+    fn lines_of_a_worker_are_escaped() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("access.log");
         let mut logs = Logs {
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_full_disk_does_not_take_are_counted() {
+    fn lines_lost_on_a_full_disk_are_counted() {
         let full = Target::File("/dev/full".into());
         if !std::path::Path::new("/dev/full").exists() {
             return;

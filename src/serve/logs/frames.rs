@@ -1,25 +1,25 @@
-//! What a worker tells its supervisor through their pipe: lines, of which the first byte says what they are.
+//! The protocol of the log pipe: lines whose first byte is their type.
 //!
-//! Whoever reads them believes nothing: a worker talks to the network, and may be another one than it was.
+//! The supervisor validates every line: a worker reads from the network, and may be compromised.
 
 use log::Level;
 
-/// The longest frame; what is longer is no frame.
+/// The limit of a frame's length. A longer line is discarded.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 
-/// One thing that is told.
+/// A line of the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     /// The worker accepts connections.
     Ready,
-    /// A request's line in the access log.
+    /// A line of the access log.
     Access(&'a [u8]),
     /// A message.
     Message(Level, &'a [u8]),
 }
 
 impl<'a> Frame<'a> {
-    fn kind(&self) -> u8 {
+    fn type_byte(&self) -> u8 {
         match self {
             Self::Ready => b'+',
             Self::Access(_) => b'a',
@@ -37,22 +37,22 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The bytes that it takes.
+    /// The length in bytes.
     pub(crate) fn length(&self) -> usize {
         self.text().len() + 2
     }
 
-    /// Appends it. The text must have no line feed.
+    /// Appends the frame. Its text must have no line feed.
     pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
-        buffer.push(self.kind());
+        buffer.push(self.type_byte());
         buffer.extend_from_slice(self.text());
         buffer.push(b'\n');
     }
 
-    /// Reads a line; nothing where no worker of ours writes such a one.
+    /// Parses a line. `None` if it is not a frame.
     fn parse(line: &'a [u8]) -> Option<Self> {
-        let (kind, text) = line.split_first()?;
-        Some(match kind {
+        let (type_byte, text) = line.split_first()?;
+        Some(match type_byte {
             b'+' if text.is_empty() => Self::Ready,
             b'a' => Self::Access(text),
             b'e' => Self::Message(Level::Error, text),
@@ -64,17 +64,17 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The reading end: frames from pieces of any size, with memory for one frame.
+/// Splits the bytes of a pipe into frames, with memory for one partial frame.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     /// The beginning of a frame.
     partial: Vec<u8>,
-    /// What comes is the rest of a line that is too long.
+    /// The input is the rest of a line that is too long.
     skipping: bool,
 }
 
 impl Frames {
-    /// Takes what has come, and gives `each` the frames that are whole.
+    /// Takes bytes of the pipe, and calls `each` for every complete frame.
     pub(crate) fn take(&mut self, bytes: &[u8], mut each: impl FnMut(Frame<'_>)) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -95,7 +95,7 @@ impl Frames {
         self.keep(rest);
     }
 
-    /// Keeps a part of a frame, if it is not too long by now.
+    /// Keeps a part of a frame unless the frame is too long.
     fn keep(&mut self, part: &[u8]) {
         if self.skipping || self.partial.len() + part.len() >= MAX_FRAME {
             self.partial = Vec::new();
@@ -107,12 +107,11 @@ impl Frames {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Reads pieces and returns the frames, written anew.
+    /// Reads pieces and returns the frames, encoded again.
     fn read<'a>(frames: &mut Frames, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
         let mut all = Vec::new();
         for piece in pieces {
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_arrive_however_they_are_torn() {
+    fn frames_are_read_from_pieces_of_any_size() {
         let mut bytes = Vec::new();
         for frame in [
             Frame::Ready,
@@ -144,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_passed_over() {
+    fn a_line_that_is_not_a_frame_is_skipped() {
         let mut frames = Frames::default();
         let read = read(&mut frames, [&b"\n\nxyz\n+1\n\0\nagood\n"[..]]);
         assert_eq!(read, b"agood\n");
     }
 
     #[test]
-    fn a_line_without_an_end_takes_no_more_than_a_frame() {
+    fn a_line_without_an_end_uses_no_more_memory_than_a_frame() {
         for (length, expected) in [
             (MAX_FRAME - 1, true),
             (MAX_FRAME, false),

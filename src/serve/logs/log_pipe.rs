@@ -1,9 +1,9 @@
-//! The worker's end of the pipe to its supervisor: lines gather here and go out by one write in each turn of the loop.
+//! The worker's end of the log pipe to its supervisor: lines are buffered and written once in each turn of the loop.
 //!
-//! The pipe is never waited for. A line for which there is no room is dropped as a whole, and counted.
+//! The worker never waits for the pipe. A line that does not fit is dropped as a whole, and counted.
 #![allow(
     clippy::missing_const_for_thread_local,
-    reason = "it is const, which clippy does not see on OpenBSD"
+    reason = "it is const, which clippy does not detect on OpenBSD"
 )]
 
 use std::cell::RefCell;
@@ -17,39 +17,39 @@ use mio::{Events, Interest, Poll, Token};
 use crate::logger;
 use crate::serve::logs::frames::{Frame, MAX_FRAME};
 
-/// The most bytes that wait for the pipe.
-const ROOM: usize = 256 * 1024;
-/// What is worth a write within a turn.
-const ENOUGH: usize = 32 * 1024;
+/// The most bytes buffered.
+const MAX_BUFFERED: usize = 256 * 1024;
+/// The buffered bytes that cause a write within a turn.
+const WRITE_THRESHOLD: usize = 32 * 1024;
 /// The shortest time between two messages about lost lines.
-const SILENCE: Duration = Duration::from_secs(10);
-/// How long the last lines of a worker wait for their supervisor, which a busy system may keep from the processor for seconds.
-const FAREWELL: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a worker that ends waits for its supervisor to read the last lines. A busy system may not schedule it for seconds.
+const FINAL_WAIT: Duration = Duration::from_secs(10);
 
 thread_local! {
-    /// A worker has one thread, and one pipe: for the lines of requests, and for messages from wherever they come.
-    static COURIER: RefCell<Option<LogPipe<pipe::Sender>>> = const { RefCell::new(None) };
+    /// A worker has one thread, and one pipe for access lines and messages.
+    static LOG_PIPE: RefCell<Option<LogPipe<pipe::Sender>>> = const { RefCell::new(None) };
 }
 
-/// From now on this process tells its supervisor what it has to tell, and writes no log itself.
+/// From now on this process sends its log lines to the supervisor, and writes no log itself.
 pub(crate) fn start(pipe: pipe::Sender) {
-    COURIER.with(|courier| courier.replace(Some(LogPipe::new(pipe))));
-    logger::hand_over(|level, text| {
+    LOG_PIPE.with(|log_pipe| log_pipe.replace(Some(LogPipe::new(pipe))));
+    logger::set_relay(|level, text| {
         let text = text.as_bytes();
         let text = &text[..text.len().min(MAX_FRAME - 2)];
-        with(|courier| {
-            courier.tell(Frame::Message(level, text));
-            courier.flush();
+        with(|log_pipe| {
+            log_pipe.send(Frame::Message(level, text));
+            log_pipe.flush();
         });
     });
 }
 
-/// Tells that this worker accepts.
+/// Reports that this worker accepts connections.
 ///
 /// # Errors
-/// The pipe has no room, which a new one has.
-pub(crate) fn tell_ready() -> io::Result<()> {
-    with(|courier| courier.tell(Frame::Ready));
+/// `WouldBlock`, which a new pipe never returns.
+pub(crate) fn send_ready() -> io::Result<()> {
+    with(|log_pipe| log_pipe.send(Frame::Ready));
     if flush().is_done {
         Ok(())
     } else {
@@ -57,69 +57,71 @@ pub(crate) fn tell_ready() -> io::Result<()> {
     }
 }
 
-/// Tells of a request. The line is shorter than [`MAX_FRAME`] and has no line feed.
-pub(crate) fn tell_access(line: &[u8]) {
-    with(|courier| courier.tell(Frame::Access(line)));
+/// Sends an access line. It must be shorter than [`MAX_FRAME`] and have no line feed.
+pub(crate) fn send_access(line: &[u8]) {
+    with(|log_pipe| log_pipe.send(Frame::Access(line)));
 }
 
-/// Writes what has gathered. To be called once in each turn of the loop.
-pub(crate) fn flush() -> Progress {
-    with(|courier| {
-        courier.is_full = false;
-        courier.flush();
-        Progress {
-            is_done: courier.buffer.is_empty(),
-            lost: std::mem::take(&mut courier.uncounted),
+/// Writes the buffered lines. To be called once in each turn of the loop.
+pub(crate) fn flush() -> FlushOutcome {
+    with(|log_pipe| {
+        log_pipe.is_full = false;
+        log_pipe.flush();
+        FlushOutcome {
+            is_done: log_pipe.buffer.is_empty(),
+            lost: std::mem::take(&mut log_pipe.uncounted),
         }
     })
-    .unwrap_or(Progress {
+    .unwrap_or(FlushOutcome {
         is_done: true,
         lost: 0,
     })
 }
 
-/// Writes the last lines, for which the pipe is waited for a little.
+/// Writes the last lines, and waits for the pipe up to [`FINAL_WAIT`].
 pub(crate) fn finish() {
     if !flush().is_done {
-        // What cannot be told any more cannot be told.
-        let _ = with(LogPipe::flush_patiently);
+        // After an error the lines are lost.
+        let _ = with(LogPipe::flush_blocking);
     }
 }
 
-/// What has become of the lines.
+/// The outcome of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// All of them are in the pipe.
+pub(crate) struct FlushOutcome {
+    /// All lines are in the pipe.
     pub(crate) is_done: bool,
-    /// How many were lost since the last time.
+    /// The lines lost since the last flush.
     pub(crate) lost: u64,
 }
 
-/// Lends the courier, where this process has one that is not lent already.
-fn with<T>(use_it: impl FnOnce(&mut LogPipe<pipe::Sender>) -> T) -> Option<T> {
-    COURIER.with(|courier| courier.try_borrow_mut().ok()?.as_mut().map(use_it))
+/// Calls `action` with the log pipe, if this process has one and it is not borrowed.
+fn with<T>(action: impl FnOnce(&mut LogPipe<pipe::Sender>) -> T) -> Option<T> {
+    LOG_PIPE.with(|log_pipe| log_pipe.try_borrow_mut().ok()?.as_mut().map(action))
 }
 
-/// Lines on their way into a pipe.
+/// A pipe and the lines buffered for it.
 struct LogPipe<W> {
     pipe: W,
-    /// Whole frames, but for the beginning of the first that is in the pipe already.
+    /// Whole frames, except that the beginning of the first one may be written already.
     buffer: Vec<u8>,
-    /// The pipe has had no room in this turn.
+    /// The pipe was full in this turn.
     is_full: bool,
+    /// Lost lines that are not in the counter.
     uncounted: u64,
-    untold: u64,
-    told: Option<Instant>,
+    /// Lost lines that no message has reported.
+    unreported: u64,
+    last_report: Option<Instant>,
 }
 
 impl LogPipe<pipe::Sender> {
-    /// Writes what has gathered, and waits for room.
-    fn flush_patiently(&mut self) -> io::Result<()> {
-        // The poll is among the few things that a worker may still do.
+    /// Writes the buffered lines, and waits while the pipe is full.
+    fn flush_blocking(&mut self) -> io::Result<()> {
+        // A sandboxed worker may still use a poll.
         let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1));
         poll.registry()
             .register(&mut self.pipe, Token(0), Interest::WRITABLE)?;
-        let limit = Instant::now() + FAREWELL;
+        let limit = Instant::now() + FINAL_WAIT;
         while !self.buffer.is_empty() && Instant::now() < limit {
             let left = limit.saturating_duration_since(Instant::now());
             poll.poll(&mut events, Some(left))?;
@@ -136,18 +138,18 @@ impl<W: Write> LogPipe<W> {
             buffer: Vec::new(),
             is_full: false,
             uncounted: 0,
-            untold: 0,
-            told: None,
+            unreported: 0,
+            last_report: None,
         }
     }
 
-    fn tell(&mut self, frame: Frame<'_>) {
-        if self.buffer.len() >= ENOUGH && !self.is_full {
+    fn send(&mut self, frame: Frame<'_>) {
+        if self.buffer.len() >= WRITE_THRESHOLD && !self.is_full {
             self.flush();
         }
-        if self.buffer.len() + frame.length() > ROOM {
+        if self.buffer.len() + frame.length() > MAX_BUFFERED {
             self.uncounted += 1;
-            self.untold += 1;
+            self.unreported += 1;
         } else {
             frame.append_to(&mut self.buffer);
         }
@@ -164,7 +166,7 @@ impl<W: Write> LogPipe<W> {
                     self.is_full = true;
                     break;
                 }
-                // The supervisor has gone, and this worker will notice.
+                // The supervisor has ended; the end of the order pipe ends this worker too.
                 Err(_) => {
                     self.buffer.clear();
                     return;
@@ -172,27 +174,29 @@ impl<W: Write> LogPipe<W> {
             }
         }
         self.buffer.drain(..written);
-        if self.buffer.is_empty() && self.untold > 0 {
-            self.tell_lost();
+        if self.buffer.is_empty() && self.unreported > 0 {
+            self.report_lost();
         }
     }
 
-    /// Has the supervisor say that lines were lost, once in a while.
-    fn tell_lost(&mut self) {
+    /// Sends a message about lost lines, at most once in [`REPORT_INTERVAL`].
+    fn report_lost(&mut self) {
         let now = Instant::now();
-        if self.told.is_none_or(|told| now >= told + SILENCE) {
+        if self
+            .last_report
+            .is_none_or(|last| now >= last + REPORT_INTERVAL)
+        {
             let text = format!(
                 "access_log: {} lines lost: they came faster than they were written",
-                std::mem::take(&mut self.untold)
+                std::mem::take(&mut self.unreported)
             );
-            self.told = Some(now);
+            self.last_report = Some(now);
             Frame::Message(Level::Warn, text.as_bytes()).append_to(&mut self.buffer);
         }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::serve::logs::frames::Frames;
@@ -221,7 +225,7 @@ mod tests {
         }
     }
 
-    fn courier(room: usize) -> LogPipe<Pipe> {
+    fn log_pipe(room: usize) -> LogPipe<Pipe> {
         LogPipe::new(Pipe {
             room,
             bytes: Vec::new(),
@@ -230,46 +234,46 @@ mod tests {
     }
 
     #[test]
-    fn lines_gather_until_the_end_of_the_turn() {
-        let mut courier = courier(usize::MAX);
+    fn lines_are_buffered_until_the_end_of_the_turn() {
+        let mut log_pipe = log_pipe(usize::MAX);
         for _ in 0..100 {
-            courier.tell(Frame::Access(b"line"));
+            log_pipe.send(Frame::Access(b"line"));
         }
-        assert_eq!(courier.pipe.writes, 0);
-        courier.flush();
-        assert_eq!(courier.pipe.writes, 1);
-        assert_eq!(courier.pipe.bytes, b"aline\n".repeat(100));
+        assert_eq!(log_pipe.pipe.writes, 0);
+        log_pipe.flush();
+        assert_eq!(log_pipe.pipe.writes, 1);
+        assert_eq!(log_pipe.pipe.bytes, b"aline\n".repeat(100));
     }
 
     #[test]
-    fn a_full_pipe_costs_whole_lines() {
-        let mut courier = courier(1000);
+    fn a_full_pipe_drops_whole_lines() {
+        let mut log_pipe = log_pipe(1000);
         let line = [b'x'; 997];
-        let told = 2 * ROOM / 1000;
-        for _ in 0..told {
-            courier.tell(Frame::Access(&line));
+        let sent = 2 * MAX_BUFFERED / 1000;
+        for _ in 0..sent {
+            log_pipe.send(Frame::Access(&line));
         }
-        assert!(courier.uncounted > 0);
-        // One that tells of the full pipe, and not one for every line.
-        assert!(courier.pipe.writes < 5, "{}", courier.pipe.writes);
-        courier.pipe.room = 1;
-        courier.flush();
-        courier.pipe.room = usize::MAX;
-        courier.flush();
-        courier.flush();
+        assert!(log_pipe.uncounted > 0);
+        // The pipe is full after one failed write, and not tried for every line.
+        assert!(log_pipe.pipe.writes < 5, "{}", log_pipe.pipe.writes);
+        log_pipe.pipe.room = 1;
+        log_pipe.flush();
+        log_pipe.pipe.room = usize::MAX;
+        log_pipe.flush();
+        log_pipe.flush();
         let (mut lines, mut messages) = (0, Vec::new());
-        Frames::default().take(&courier.pipe.bytes, |frame| match frame {
+        Frames::default().take(&log_pipe.pipe.bytes, |frame| match frame {
             Frame::Access(text) => {
                 assert_eq!(text, line);
                 lines += 1;
             }
             Frame::Message(_, text) => messages.push(String::from_utf8(text.to_vec()).unwrap()),
-            Frame::Ready => assert_eq!(lines, usize::MAX, "nobody said so"),
+            Frame::Ready => assert_eq!(lines, usize::MAX, "no worker sent it"),
         });
-        assert_eq!(lines + usize::try_from(courier.uncounted).unwrap(), told);
+        assert_eq!(lines + usize::try_from(log_pipe.uncounted).unwrap(), sent);
         let message = format!(
             "access_log: {} lines lost: they came faster than they were written",
-            courier.uncounted
+            log_pipe.uncounted
         );
         assert_eq!(messages, [message]);
     }

@@ -1,4 +1,4 @@
-//! The access log and the pipe that carries a worker's log lines to the supervisor.
+//! Logs: the access log, and the pipe for a worker's log lines to the supervisor.
 
 pub(crate) mod access;
 pub(crate) mod collector;

@@ -1,4 +1,4 @@
-//! Metrics: counters in shared memory, and the forms in which they are reported.
+//! Metrics: counters in shared memory, and their output as Prometheus text and as JSON.
 
 pub mod counters;
 pub(crate) mod hosts;

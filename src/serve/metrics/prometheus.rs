@@ -1,18 +1,18 @@
-//! The numbers as Prometheus reads them (its text format, version 0.0.4).
+//! The metrics in Prometheus' text format, version 0.0.4.
 
 use std::fmt::Write as _;
 
+use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 use crate::serve::metrics::counters::{
     CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS,
 };
 use crate::serve::metrics::hosts::Hosts;
-use crate::serve::worker::deadlines::Timer;
 
-/// The type of the text.
+/// The media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A text that grows by a family of metrics at a time.
+/// The text, to which families of metrics are appended.
 struct Text(String);
 
 impl Text {
@@ -44,14 +44,14 @@ impl Text {
             let _ = writeln!(
                 self.0,
                 "maintd_{name}{{{label}=\"{}\"}} {value}",
-                escaped(of)
+                escaped_label(of)
             );
         }
     }
 }
 
-/// A label's value as it stands between quotes.
-fn escaped(value: &str) -> String {
+/// A label's value, escaped for its quotes.
+fn escaped_label(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for letter in value.chars() {
         match letter {
@@ -64,7 +64,7 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// Renders everything. `started` is when the daemon was, in seconds since 1970, and `until` the announced end.
+/// Renders all metrics. `started` is the start of the daemon and `until` the announced end, in seconds since 1970.
 pub(crate) fn render(figures: &Figures, hosts: &Hosts, started: u64, until: Option<u64>) -> String {
     let mut text = Text(String::new());
     text.family(
@@ -118,17 +118,17 @@ pub(crate) fn render(figures: &Figures, hosts: &Hosts, started: u64, until: Opti
         (
             Series::Sent,
             "sent_bytes_total",
-            "Bytes written to clients, those of TLS included.",
+            "Bytes written to clients, including TLS records.",
         ),
         (
             Series::Lost,
             "log_lines_lost_total",
-            "Lines of logs that there was no room for.",
+            "Log lines that could not be written.",
         ),
         (
             Series::Exhausted,
             "accept_pauses_total",
-            "Times that a listener had to rest for want of descriptors.",
+            "Pauses of a listener because no descriptor was free.",
         ),
         (
             Series::Died,
@@ -157,7 +157,7 @@ fn requests(text: &mut Text, figures: &Figures, hosts: &Hosts) {
         (
             "counter",
             "form_requests_total",
-            "Requests answered with the page, by the form that it had.",
+            "Requests answered with the page, by its form.",
         ),
         "form",
         Form::ALL
@@ -173,7 +173,7 @@ fn requests(text: &mut Text, figures: &Figures, hosts: &Hosts) {
         "host",
         hosts
             .iter()
-            .map(|(place, name)| (name, figures.get(Series::Host(place)))),
+            .map(|(index, name)| (name, figures.get(Series::Host(index)))),
     );
 }
 
@@ -204,12 +204,11 @@ fn connections(text: &mut Text, figures: &Figures) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_label_cannot_end_early() {
-        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    fn a_label_is_escaped() {
+        assert_eq!(escaped_label("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
     }
 }

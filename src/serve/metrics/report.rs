@@ -1,18 +1,18 @@
-//! What the supervisor tells of itself and its workers: the member `daemon` of "maintd status --json", which maintd(8) describes.
+//! The member `daemon` of "maintd status --json", which maintd(8) describes.
 
 use serde_json::{Map, Value, json};
 
+use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 use crate::serve::metrics::counters::{
     CloseReason, Figures, Method, REFUSALS, Series, TLS_VERSIONS,
 };
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::samples::Samples;
-use crate::serve::worker::deadlines::Timer;
 use crate::window::Window;
 
-/// What is told of.
-pub(crate) struct Report<'a> {
+/// The values of the report.
+pub(crate) struct DaemonReport<'a> {
     pub(crate) figures: Figures,
     pub(crate) samples: &'a Samples,
     pub(crate) hosts: &'a Hosts,
@@ -22,7 +22,7 @@ pub(crate) struct Report<'a> {
     pub(crate) uptime: u64,
 }
 
-impl Report<'_> {
+impl DaemonReport<'_> {
     pub(crate) fn json(&self) -> Value {
         let open = Timer::ALL.map(|timer| (timer.name(), Series::Open(timer)));
         json!({
@@ -46,13 +46,13 @@ impl Report<'_> {
         |series| json!(self.figures.get(series))
     }
 
-    /// Everything that is counted, as totals or as rates.
+    /// All series, as totals or as rates.
     fn numbers(&self, value: &impl Fn(Series) -> Value) -> Value {
         let closes = CloseReason::ALL.map(|reason| (reason.name(), Series::Closed(reason)));
         let methods = Method::ALL.map(|method| (method.name(), Series::Method(method)));
         let forms = Form::ALL.map(|form| (form.name(), Series::Form(form)));
         let hosts = self.hosts.iter();
-        let hosts = hosts.map(|(place, name)| (name, Series::Host(place)));
+        let hosts = hosts.map(|(index, name)| (name, Series::Host(index)));
         let refusals = (0..).zip(REFUSALS);
         let refusals = refusals.map(|(number, status)| (status, Series::Refused(number)));
         let versions = (0..).zip(TLS_VERSIONS);

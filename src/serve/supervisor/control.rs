@@ -13,7 +13,7 @@ use mio::net::{UnixListener, UnixStream};
 use crate::config::ControlSocket;
 use crate::control::{ControlRequest, MAX_REQUEST, Reply};
 use crate::error::{Error, reason};
-use crate::serve::listeners::listener::{SocketFile, bind_unix, is_socket};
+use crate::serve::listeners::bind::{SocketFile, bind_unix, is_socket};
 use crate::sys;
 use crate::sys::Source;
 
@@ -103,7 +103,7 @@ impl ControlServer {
 
     /// The socket is at this path, and its file still exists.
     pub(crate) fn is_at(&self, path: Option<&Path>) -> bool {
-        path == Some(&self.path) && self.file.is_there()
+        path == Some(&self.path) && self.file.exists()
     }
 
     /// Closes a worker's copy of the socket, and keeps the file.
@@ -119,7 +119,7 @@ impl ControlServer {
             let stream = client.stream.as_fd();
             match client.exchange {
                 Exchange::Request(_) => Some(Source::Input(stream)),
-                Exchange::Reply(_) => Some(Source::Room(stream)),
+                Exchange::Reply(_) => Some(Source::Output(stream)),
                 Exchange::Waiting | Exchange::Closed => None,
             }
         });

@@ -38,7 +38,7 @@ impl Generation {
         inherited.replace_defaults(&mut config);
         if let Some(metrics) = &config.metrics {
             config.endpoints.push(Endpoint {
-                asked_by: EndpointSource::File,
+                source: EndpointSource::File,
                 purpose: Purpose::Metrics,
                 ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
             });

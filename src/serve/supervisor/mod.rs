@@ -26,11 +26,11 @@ use crate::control::{ControlRequest, Reply};
 use crate::error::{Error, reason};
 use crate::logger;
 use crate::serve::listeners::activation::Inherited;
-use crate::serve::listeners::set::ListenerSet;
+use crate::serve::listeners::listener_set::ListenerSet;
 use crate::serve::logs::collector::{Logs, NewLogs};
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
-use crate::serve::metrics::report::Report;
+use crate::serve::metrics::report::DaemonReport;
 use crate::serve::metrics::samples::Samples;
 use crate::serve::supervisor::control::ControlServer;
 use crate::serve::supervisor::fd_limit::FdLimit;
@@ -42,9 +42,9 @@ use crate::serve::supervisor::signals::{Signal, Signals};
 use crate::serve::supervisor::spawn::{Fork, Inheritance, WorkerPipes};
 use crate::serve::supervisor::workers::WorkerPool;
 use crate::serve::tls::SharedTls;
-use crate::serve::worker::event_loop::Inspection;
+use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
-use crate::sys::{Change, Source};
+use crate::sys::{ChildChange, Source};
 use crate::window::Window;
 
 /// The old generations besides the newest one.
@@ -110,11 +110,11 @@ impl Supervisor {
         let generation = Generation::load(config, &inherited, Window::default(), &tls)?;
         let config = &generation.config;
         let listeners = ListenerSet::open(inherited, &config.endpoints, config.workers)?;
-        fd_limit.connections(listeners.most_sockets(config.workers))?;
+        fd_limit.connections(listeners.max_sockets(config.workers))?;
         let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
         let control = ControlServer::open(&config.control)?;
         let mut hosts = Hosts::default();
-        let host_places = hosts.places(&config.sites);
+        let host_places = hosts.indices(&config.sites);
         let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
@@ -240,7 +240,7 @@ impl Supervisor {
     }
 
     fn run_worker(self, slot: usize, row: usize, pipes: WorkerPipes) -> ! {
-        let inspection = self.inspection();
+        let admin = self.admin_endpoint();
         if let Some(control) = self.control {
             control.close_copy();
         }
@@ -253,18 +253,18 @@ impl Supervisor {
             fd_limit: self.fd_limit,
             counters: self.board.row(row),
             host_places: self.host_places,
-            inspection,
+            admin,
         };
         spawn::run_worker(inheritance, pipes)
     }
 
     /// What a worker needs for the metrics and health listener, if there is one.
-    fn inspection(&self) -> Option<Inspection> {
+    fn admin_endpoint(&self) -> Option<AdminEndpoint> {
         let config = &self.generation.config;
         let metrics = config.metrics.as_ref()?;
         let mut endpoints = config.endpoints.iter();
         let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
-        Some(Inspection {
+        Some(AdminEndpoint {
             endpoint,
             health: metrics.health.clone(),
             board: self.board.clone(),
@@ -279,12 +279,12 @@ impl Supervisor {
         while let Some((pid, change)) = sys::child_change() {
             let now = Instant::now();
             let status = match change {
-                Change::Ended(status) => status,
-                Change::Stopped => {
+                ChildChange::Ended(status) => status,
+                ChildChange::Stopped => {
                     self.workers.set_stopped(pid, Some(now));
                     continue;
                 }
-                Change::Continued => {
+                ChildChange::Continued => {
                     self.workers.set_stopped(pid, None);
                     continue;
                 }
@@ -341,7 +341,7 @@ impl Supervisor {
 
     /// The reply to a status request.
     fn report(&self) -> Value {
-        Report {
+        DaemonReport {
             figures: self.board.figures(),
             samples: &self.samples,
             hosts: &self.hosts,
@@ -360,7 +360,7 @@ impl Supervisor {
             SupervisorPhase::ClosingListeners(_) if is_over => self.begin_serving(),
             SupervisorPhase::Starting if self.workers.is_complete() => self.begin_serving(),
             SupervisorPhase::Reloading if self.workers.is_complete() => {
-                if self.listeners.turn_away_where_left() {
+                if self.listeners.block_removed() {
                     let end = Instant::now() + HANDSHAKE_GRACE;
                     self.phase = SupervisorPhase::ClosingListeners(end);
                 } else {
@@ -379,7 +379,7 @@ impl Supervisor {
     /// The newest workers serve, and the old ones retire: the end of the start or of a reload.
     fn begin_serving(&mut self) {
         let is_start = self.phase == SupervisorPhase::Starting;
-        self.listeners.close_left();
+        self.listeners.close_removed();
         self.workers.retire_old();
         if is_start {
             report_defaults(&self.generation.config);
@@ -449,7 +449,7 @@ impl Supervisor {
         let workers = config.workers;
         self.listeners.change(&config.endpoints, workers)?;
         // No error from here on.
-        self.host_places = self.hosts.places(&config.sites);
+        self.host_places = self.hosts.indices(&config.sites);
         self.fd_limit = next.fd_limit;
         self.logs.replace(next.logs);
         if let Some(pid_file) = next.pid_file {
@@ -498,7 +498,7 @@ impl Supervisor {
         }
         self.deferred = None;
         sd_notify::stopping();
-        if self.listeners.turn_newcomers_away() {
+        if self.listeners.block_new_connections() {
             self.phase = SupervisorPhase::RefusingConnections(Instant::now() + HANDSHAKE_GRACE);
         } else {
             self.drain();
@@ -538,7 +538,7 @@ impl Supervisor {
             // Reads the last log lines, for which workers wait. Further signals change nothing.
             self.poll(Some(left.max(Duration::from_millis(10))))?;
             while let Some((pid, change)) = sys::child_change() {
-                if matches!(change, Change::Ended(_))
+                if matches!(change, ChildChange::Ended(_))
                     && let Some((mut worker, _)) = self.workers.remove(pid, Instant::now())
                 {
                     worker.read_log_pipe(&mut self.logs);

@@ -6,14 +6,14 @@ use crate::config::{BindAddr, Config, Identity};
 use crate::error::{Error, reason};
 use crate::serve::logs::collector;
 use crate::sys;
-use crate::sys::{Confinement, Refusal};
+use crate::sys::{Confinement, ConfinementError};
 
 /// Prepares the drop of privileges of workers, before the fork: it reads files and the list of users.
 ///
 /// # Errors
 /// There is no such user, or no directory for chroot(2).
 pub(crate) fn prepare_worker(config: &Config) -> Result<Confinement, Error> {
-    if let Some(reason) = sys::unfiltered() {
+    if let Some(reason) = sys::missing_syscall_filter() {
         log::warn!("workers run without a filter of their system calls: {reason}");
     }
     if !sys::is_root() {
@@ -41,7 +41,7 @@ pub(crate) fn prepare_worker(config: &Config) -> Result<Confinement, Error> {
 /// # Errors
 /// The step that the system refuses.
 pub(crate) fn enter_worker(confinement: Confinement) -> Result<(), Error> {
-    confinement.enter().map_err(|Refusal { step, cause }| {
+    confinement.enter().map_err(|ConfinementError { step, cause }| {
         Error::Failed(format!(
             "cannot confine a worker: it cannot {step}: {}; start as root with all of its capabilities, or as another user",
             reason(&cause)
@@ -60,13 +60,13 @@ pub(crate) fn enter_supervisor(config: &Config) -> Result<(), Error> {
 
 /// The files that the supervisor creates, writes and removes after the start.
 fn written(config: &Config) -> Vec<&Path> {
-    let sockets = config.endpoints.iter().map(|endpoint| &endpoint.place);
+    let sockets = config.endpoints.iter().map(|endpoint| &endpoint.address);
     let sockets = sockets.filter_map(|place| match place {
         BindAddr::Unix(path) => Some(path.as_path()),
         BindAddr::Tcp(_) => None,
     });
     sockets
         .chain(config.control.path())
-        .chain(collector::written(config))
+        .chain(collector::written_paths(config))
         .collect()
 }

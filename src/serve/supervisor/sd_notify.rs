@@ -61,7 +61,6 @@ fn address(socket: &OsStr) -> io::Result<SockAddr> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

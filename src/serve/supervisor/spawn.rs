@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mio::unix::pipe;
 
 use crate::error::Error;
-use crate::serve::listeners::set::ListenerSet;
+use crate::serve::listeners::listener_set::ListenerSet;
 use crate::serve::logs::log_pipe;
 use crate::serve::metrics::counters::Counters;
 use crate::serve::supervisor::fd_limit::FdLimit;
@@ -14,7 +14,7 @@ use crate::serve::supervisor::generation::Generation;
 use crate::serve::supervisor::sandbox;
 use crate::serve::supervisor::signals::SUPERVISOR_SIGNALS;
 use crate::serve::worker::Worker;
-use crate::serve::worker::event_loop::Inspection;
+use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 use crate::sys::Pid;
 
@@ -50,7 +50,7 @@ pub(crate) struct Inheritance {
     pub(crate) fd_limit: FdLimit,
     pub(crate) counters: Counters,
     pub(crate) host_places: Vec<usize>,
-    pub(crate) inspection: Option<Inspection>,
+    pub(crate) admin: Option<AdminEndpoint>,
 }
 
 /// Creates the pipes, and forks.
@@ -101,11 +101,11 @@ fn serve(inheritance: Inheritance, orders: pipe::Receiver) -> Result<(), Error> 
         fd_limit,
         counters,
         host_places,
-        inspection,
+        admin,
     } = inheritance;
     let config = generation.config;
     let listeners = listeners.lend(slot, config.workers);
-    let others = inspection.as_ref().map_or(0, |_| Inspection::DESCRIPTORS);
+    let others = admin.as_ref().map_or(0, |_| AdminEndpoint::DESCRIPTORS);
     let possible = fd_limit.connections(listeners.len() + others)?;
     let configured = config.max_connections.unwrap_or(u32::MAX);
     let max_connections = possible.min(usize::try_from(configured).unwrap_or(usize::MAX));
@@ -119,9 +119,9 @@ fn serve(inheritance: Inheritance, orders: pipe::Receiver) -> Result<(), Error> 
         access_log: config.logs.access.is_some(),
         counters,
         host_places,
-        inspection,
+        admin,
     };
     worker
-        .run(orders, log_pipe::tell_ready)
+        .run(orders, log_pipe::send_ready)
         .map_err(|error| Error::system("serve", &error))
 }

@@ -1,4 +1,4 @@
-//! Session tickets: made by keys that all workers have in common, the later ones too.
+//! Session tickets with keys that all workers share, also respawned ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,34 +8,33 @@ use rustls::server::ProducesTickets;
 use crate::error::Error;
 use crate::tls_provider;
 
-/// The most bytes of a session in a ticket, with much to spare: secrets, and a name of 255 bytes at most.
+/// A generous limit of a session's size in a ticket: secrets, and a name of at most 255 bytes.
 const MAX_SESSION: usize = 1024;
-/// The longest lifetime that a client may be told (RFC 8446 4.6.1).
+/// The longest ticket lifetime that may be sent (RFC 8446 4.6.1).
 const MAX_LIFETIME: u32 = 7 * 24 * 60 * 60;
 
-/// The keys of session tickets. A process makes them once, before it forks, and keeps them for its life: then tickets
-/// resume sessions with whatever worker, and with the settings of a later configuration.
+/// The keys of session tickets. They are generated before the first fork and kept until the process exits, so a ticket resumes
+/// a session with every worker, also after a reload.
 ///
-/// rustls makes new keys every six hours, each worker its own; what they do not know costs a full handshake and no more.
+/// rustls rotates the keys every six hours in each worker separately. A ticket of an unknown key costs a full handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct Tickets(Arc<dyn ProducesTickets>);
 
 impl Tickets {
-    /// New keys.
+    /// Generates keys.
     ///
     /// # Errors
-    /// No randomness to be had.
+    /// The system has no randomness.
     pub(crate) fn new() -> Result<Self, Error> {
-        let broken = |cause: &str| Error::Failed(format!("cannot make ticket keys: {cause}"));
-        let keys = tls_provider::new_tickets().map_err(|error| broken(&error.to_string()))?;
-        // rustls takes no ticket that is longer than the longest that this very copy of the keys has made, and a worker
-        // that was just forked has made none.
+        let failed = |cause: &str| Error::Failed(format!("cannot make ticket keys: {cause}"));
+        let keys = tls_provider::new_tickets().map_err(|error| failed(&error.to_string()))?;
+        // rustls rejects tickets longer than the longest that this copy of the keys has issued. A new worker has issued none.
         keys.encrypt(&[0; MAX_SESSION])
-            .ok_or_else(|| broken("encryption failed"))?;
+            .ok_or_else(|| failed("encryption failed"))?;
         Ok(Self(keys))
     }
 
-    /// Makes tickets that clients are told to keep for a time; without one, for as long as the keys are.
+    /// A ticketer with this lifetime; `None` is the lifetime of the keys.
     pub(crate) fn for_lifetime(&self, lifetime: Option<Duration>) -> Arc<dyn ProducesTickets> {
         let seconds = |lifetime: Duration| u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         let lifetime = lifetime.map_or(self.0.lifetime(), seconds);
@@ -46,7 +45,7 @@ impl Tickets {
     }
 }
 
-/// The common keys with a lifetime of one's own.
+/// The shared keys with the lifetime of one endpoint.
 #[derive(Debug)]
 struct Ticketer {
     keys: Arc<dyn ProducesTickets>,
@@ -72,19 +71,18 @@ impl ProducesTickets for Ticketer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_lifetime_is_told_as_it_is_given_up_to_a_week() {
+    fn the_lifetime_is_limited_to_a_week() {
         let tickets = Tickets::new().unwrap();
-        for (given, told) in [
+        for (given, expected) in [
             (None, 12 * 60 * 60),
             (Some(Duration::from_mins(5)), 300),
             (Some(Duration::from_hours(24 * 365)), MAX_LIFETIME),
         ] {
-            assert_eq!(tickets.for_lifetime(given).lifetime(), told);
+            assert_eq!(tickets.for_lifetime(given).lifetime(), expected);
         }
     }
 }

@@ -1,32 +1,34 @@
-//! Cleartext: the socket itself.
+//! Plaintext: the socket itself.
 
 use std::io::{self, IoSlice, Read, Write};
 
-use crate::config::server_name::SiteNumber;
-use crate::serve::http1::Form;
-use crate::serve::transport::{Buffers, Socket, Transport, gather};
+use crate::serve::transport::buffers::{Buffers, gather};
+use crate::serve::transport::traits::{Socket, Transport};
 
-/// The most bytes that are copied together for one send(2), which costs less than writev(2): the system looks at one piece
-/// where it had to fetch a list of them. Beyond that the copy costs more.
+/// The most bytes that are copied together for one send(2), which costs less than writev(2): the kernel need not fetch a
+/// list of slices. Beyond that the copy costs more.
 const GATHERED: usize = 8 * 1024;
 
-/// A socket for one turn.
+/// A plaintext socket for one turn.
 pub struct Plain<'a, S> {
     socket: &'a mut S,
     buffers: &'a mut Buffers,
-    /// The peer has closed, as the poll has told: reading must go on to the end, since no event will tell again.
+    /// The peer has closed, as the poll reported: input must be read to its end, because no further event comes.
     closing: bool,
     short_read: bool,
+    /// The bytes written and not yet taken by [`Transport::take_sent`].
+    sent: usize,
 }
 
 impl<'a, S: Socket> Plain<'a, S> {
-    /// A view of `socket`. `closing` says that the peer is known to have closed its sending half.
+    /// A view of `socket`. `closing` means that the peer is known to have closed its sending half.
     pub fn new(socket: &'a mut S, buffers: &'a mut Buffers, closing: bool) -> Self {
         Self {
             socket,
             buffers,
             closing,
             short_read: false,
+            sent: 0,
         }
     }
 }
@@ -41,17 +43,20 @@ impl<S: Socket> Read for Plain<'_, S> {
 
 impl<S: Socket> Write for Plain<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes)
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        if length > GATHERED {
-            return self.socket.write_vectored(slices);
-        }
-        let gathered = &mut self.buffers.plain[..length];
-        gather(slices, gathered);
-        self.socket.write(gathered)
+        let written = if length > GATHERED {
+            self.socket.write_vectored(slices)?
+        } else {
+            let gathered = &mut self.buffers.plain[..length];
+            gather(slices, gathered);
+            self.socket.write(gathered)?
+        };
+        self.sent += written;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -68,8 +73,8 @@ impl<S: Socket> Transport for Plain<'_, S> {
         self.short_read && self.closing
     }
 
-    fn note_answer(&mut self, site: SiteNumber, form: Form) {
-        self.socket.note_answer(site, form);
+    fn take_sent(&mut self) -> usize {
+        std::mem::take(&mut self.sent)
     }
 
     fn shutdown(&mut self) {

@@ -1,157 +1,149 @@
-//! Those who ask for metrics and health: few, each with one short request, and apart from visitors, whose place and patience
-//! they must not cost.
+//! The metrics and health listener: few connections with one short request each. They are kept apart from clients, whose
+//! limits and timeouts they do not share.
 
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Interest, Registry, Token};
 
-use crate::config::nginx::METRICS_PATH;
+use crate::config::control::METRICS_PATH;
 use crate::serve::http1;
 use crate::serve::http1::{Parsed, Scan};
-use crate::serve::listeners::listener::Stream;
+use crate::serve::listeners::stream::Stream;
 use crate::serve::metrics::counters::Board;
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::prometheus;
 
-/// Those who may be there at once; a further one takes the place of the one who came first.
-const MAX_INSPECTORS: usize = 16;
-/// How long each of them may stay.
-const STAY: Duration = Duration::from_secs(5);
+/// The connection limit. Beyond it the oldest connection is closed.
+const MAX_CONNECTIONS: usize = 16;
+/// How long each connection may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest head.
 const MAX_REQUEST: usize = 8 * 1024;
-/// The first of their tokens, far beyond those of visitors.
-const FIRST: usize = usize::MAX / 2;
+/// The first token of these connections, far beyond those of clients.
+const FIRST_TOKEN: usize = usize::MAX / 2;
 
-/// What is told, and where it is asked for.
+/// The endpoint of metrics and health, and what it reports.
 #[derive(Clone, Debug)]
-pub struct Inspection {
-    /// The endpoint, by its number.
+pub struct AdminEndpoint {
+    /// The number of the endpoint.
     pub(crate) endpoint: usize,
-    /// The path that says whether workers answer.
+    /// The path that reports whether workers answer.
     pub(crate) health: Option<String>,
     pub(crate) board: Board,
     pub(crate) hosts: Hosts,
     /// When the daemon was started, in seconds since 1970.
     pub(crate) started: u64,
-    /// The announced end.
+    /// The announced end of the maintenance.
     pub(crate) until: Option<u64>,
 }
 
-impl Inspection {
-    /// The descriptors that those need who ask.
-    pub(crate) const DESCRIPTORS: usize = MAX_INSPECTORS;
+impl AdminEndpoint {
+    /// The descriptors that its connections need.
+    pub(crate) const DESCRIPTORS: usize = MAX_CONNECTIONS;
 }
 
-/// Those who are there.
-pub(crate) struct Inspectors {
-    inspection: Inspection,
-    all: Vec<Option<Inspector>>,
+/// The connections of the metrics and health listener.
+pub(crate) struct AdminConnections {
+    endpoint: AdminEndpoint,
+    connections: Vec<Option<AdminConnection>>,
+    /// The worker is to end without a successor.
+    is_draining: bool,
 }
 
-struct Inspector {
+struct AdminConnection {
     stream: Stream,
     request: Vec<u8>,
     scan: Scan,
-    /// What is left of the answer, once there is one.
+    /// The unsent rest of the answer, once there is one.
     answer: Option<Vec<u8>>,
-    limit: Instant,
+    deadline: Instant,
 }
 
-impl Inspectors {
-    pub(crate) fn new(inspection: Inspection) -> Self {
-        let mut all = Vec::new();
-        all.resize_with(MAX_INSPECTORS, || None);
-        Self { inspection, all }
+impl AdminConnections {
+    pub(crate) fn new(endpoint: AdminEndpoint) -> Self {
+        let mut connections = Vec::new();
+        connections.resize_with(MAX_CONNECTIONS, || None);
+        Self {
+            endpoint,
+            connections,
+            is_draining: false,
+        }
     }
 
     pub(crate) const fn endpoint(&self) -> usize {
-        self.inspection.endpoint
+        self.endpoint.endpoint
     }
 
-    /// Takes somebody in.
-    pub(crate) fn welcome(&mut self, mut stream: Stream, registry: &Registry, turn: Turn) {
-        let free = self.all.iter().position(Option::is_none);
-        let oldest = || {
-            let limits = self.all.iter().enumerate();
-            let limits = limits.filter_map(|(at, one)| Some((one.as_ref()?.limit, at)));
-            limits.min().map_or(0, |(_, at)| at)
-        };
-        let at = free.unwrap_or_else(oldest);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if stream
-            .watch(registry, Token(FIRST + at), both, false)
-            .is_ok()
-        {
-            self.all[at] = Some(Inspector {
+    /// Reports from now on that the worker is draining.
+    pub(crate) const fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    pub(crate) fn accept(&mut self, mut stream: Stream, registry: &Registry, now: Instant) {
+        // A free slot comes before the oldest connection.
+        let slots = self.connections.iter().enumerate();
+        let slot = slots.min_by_key(|(_, slot)| slot.as_ref().map(|one| one.deadline));
+        let number = slot.map_or(0, |(number, _)| number);
+        let token = Token(FIRST_TOKEN + number);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if stream.watch(registry, token, interest, false).is_ok() {
+            self.connections[number] = Some(AdminConnection {
                 stream,
                 request: Vec::new(),
                 scan: Scan::default(),
                 answer: None,
-                limit: turn.now + STAY,
+                deadline: now + TIMEOUT,
             });
-            // The request may be there already.
-            self.attend(at, turn);
+            // The request may have arrived already.
+            self.advance(number);
         }
     }
 
-    /// Whose event this is, where it is one of theirs.
+    /// The number of the connection with this token, if it is one of these.
     pub(crate) fn number(token: Token) -> Option<usize> {
-        token.0.checked_sub(FIRST)
+        token.0.checked_sub(FIRST_TOKEN)
     }
 
-    /// Goes on with one of them.
-    pub(crate) fn attend(&mut self, at: usize, turn: Turn) {
-        let Some(place) = self.all.get_mut(at) else {
-            return;
-        };
-        if let Some(inspector) = place
-            && inspector.advance(&self.inspection, turn) == Progress::Over
+    /// Reads and writes on a connection until it blocks or ends.
+    pub(crate) fn advance(&mut self, number: usize) {
+        if let Some(slot) = self.connections.get_mut(number)
+            && let Some(connection) = slot
+            && connection
+                .advance(&self.endpoint, self.is_draining)
+                .is_break()
         {
-            *place = None;
+            *slot = None;
         }
     }
 
-    /// Sends those away who have been there too long.
+    /// Closes the connections whose time is over.
     pub(crate) fn expire(&mut self, now: Instant) {
-        for place in &mut self.all {
-            if place.as_ref().is_some_and(|one| one.limit <= now) {
-                *place = None;
+        for slot in &mut self.connections {
+            if slot.as_ref().is_some_and(|one| one.deadline <= now) {
+                *slot = None;
             }
         }
     }
 
-    /// When the next of them has been there too long.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.all.iter().flatten().map(|one| one.limit).min()
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let all = self.connections.iter().flatten();
+        all.map(|one| one.deadline).min()
     }
 }
 
-/// What a turn of the loop is about.
-#[derive(Clone, Copy)]
-pub(crate) struct Turn {
-    pub(crate) now: Instant,
-    /// The worker is to end, and no other takes its place.
-    pub(crate) is_quitting: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Waiting,
-    Over,
-}
-
-impl Inspector {
-    /// Reads and writes until the socket blocks.
-    fn advance(&mut self, inspection: &Inspection, turn: Turn) -> Progress {
+impl AdminConnection {
+    /// Reads and writes until the socket blocks (`Continue`) or the connection ends (`Break`).
+    fn advance(&mut self, endpoint: &AdminEndpoint, is_draining: bool) -> ControlFlow<()> {
         while self.answer.is_none() {
             let mut buffer = [0; 2048];
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Progress::Over,
+                Ok(0) => return Break(()),
                 Ok(length) => self.request.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
-                Err(_) => return Progress::Over,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Continue(()),
+                Err(_) => return Break(()),
             }
             self.answer = match http1::parse(&self.request, &mut self.scan) {
                 Parsed::Partial if self.request.len() < MAX_REQUEST => None,
@@ -162,33 +154,33 @@ impl Inspector {
                     "This is no request.\n",
                     true,
                 )),
-                Parsed::Request(..) => Some(answer(&self.request, inspection, turn.is_quitting)),
+                Parsed::Request(..) => Some(answer(&self.request, endpoint, is_draining)),
             };
         }
         self.write()
     }
 
-    /// Writes the answer, and closes once it has gone: what is left unread is no more than a body that nobody asked for.
-    fn write(&mut self) -> Progress {
+    /// Writes the answer. The connection ends after it: the only unread input is a body, which is ignored.
+    fn write(&mut self) -> ControlFlow<()> {
         let Some(left) = &mut self.answer else {
-            return Progress::Waiting;
+            return Continue(());
         };
         while !left.is_empty() {
             match self.stream.write(left) {
                 Ok(length @ 1..) => drop(left.drain(..length)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
-                Ok(0) | Err(_) => return Progress::Over,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Continue(()),
+                Ok(0) | Err(_) => return Break(()),
             }
         }
-        Progress::Over
+        Break(())
     }
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The answer to a request.
-fn answer(request: &[u8], inspection: &Inspection, is_quitting: bool) -> Vec<u8> {
+fn answer(request: &[u8], endpoint: &AdminEndpoint, is_draining: bool) -> Vec<u8> {
     let mut words = http1::request_line(request).split(|byte| *byte == b' ');
     let (method, target) = (
         words.next().unwrap_or_default(),
@@ -213,21 +205,21 @@ fn answer(request: &[u8], inspection: &Inspection, is_quitting: bool) -> Vec<u8>
         }
     };
     if path == METRICS_PATH.as_bytes() {
-        let Inspection {
+        let AdminEndpoint {
             board,
             hosts,
             started,
             until,
             ..
-        } = inspection;
+        } = endpoint;
         let body = prometheus::render(&board.figures(), hosts, *started, *until);
         response("200 OK", prometheus::CONTENT_TYPE, "", &body, with_body)
-    } else if inspection
+    } else if endpoint
         .health
         .as_ref()
         .is_some_and(|health| health.as_bytes() == path)
     {
-        if is_quitting {
+        if is_draining {
             response("503 Service Unavailable", TEXT, "", "draining\n", with_body)
         } else {
             response("200 OK", TEXT, "", "ok\n", with_body)
@@ -244,16 +236,6 @@ fn response(
     body: &str,
     with_body: bool,
 ) -> Vec<u8> {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let length = body.len();
-    let sent = if with_body { body } else { "" };
-    format!(
-        "HTTP/1.1 {status}\r\n\
-         Date: {date}\r\n\
-         Content-Type: {content_type}\r\n\
-         Content-Length: {length}\r\n\
-         Cache-Control: no-store\r\n\
-         {fields}Connection: close\r\n\r\n{sent}"
-    )
-    .into_bytes()
+    let now = SystemTime::now();
+    http1::response::response(status, content_type, fields, body, with_body, now)
 }

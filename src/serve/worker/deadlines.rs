@@ -1,80 +1,29 @@
-//! Connection timeouts: one queue for each kind.
+//! Connection timeouts: one queue for each timer.
 //!
-//! The length of a kind is constant, so each queue is in the order of its deadlines by itself: arming appends, expiry
-//! looks at the front, and every step is O(1). The queues are linked through a table that is indexed as the
-//! connections are, so arming allocates nothing.
+//! The limit of a timer is constant, so each queue is sorted by deadline: arming appends, expiry takes the front, and every
+//! step is O(1). The queues are linked lists in a table that is indexed like the connections, so arming does not allocate.
 //!
-//! A connection has one timer at a time. Two of the timers have a second limit of another length, which has a queue of its
-//! own in a second table: lingering in all, and the checks whether a client takes a blocked answer.
+//! A connection has one timer at a time. Two timers have a second limit, which has its own queue in a second table: the
+//! total time of lingering, and the checks for progress of a blocked answer.
 
 use std::time::{Duration, Instant};
 
-pub use crate::config::Timeouts;
+use crate::config::Timeouts;
+use crate::serve::connection::Timer;
 
-/// The kinds of timeout, which are also what a connection can be waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The TLS handshake, from accept to its end.
-    Handshake,
-    /// A whole head, from its first byte (the first one from accept); a byte now and then does not prolong it.
-    Head,
-    /// The next request, from the end of the last answer.
-    KeepAlive,
-    /// The client's taking some of a blocked answer.
-    Write,
-    /// A whole request body, from the end of the answer.
-    Body,
-    /// The client's close, from ours or from the last of its bytes after that; with a limit in all.
-    Linger,
-}
-
-impl Timer {
-    /// How many kinds there are.
-    pub const COUNT: usize = 6;
-
-    /// All kinds, in their order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Handshake,
-        Self::Head,
-        Self::KeepAlive,
-        Self::Write,
-        Self::Body,
-        Self::Linger,
-    ];
-
-    /// What a connection waits for, in a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Handshake => "handshake",
-            Self::Head => "head",
-            Self::KeepAlive => "keep_alive",
-            Self::Write => "write",
-            Self::Body => "body",
-            Self::Linger => "linger",
-        }
-    }
-
-    const fn index(self) -> usize {
-        self as usize
+const fn limit(timer: Timer, timeouts: &Timeouts) -> Duration {
+    match timer {
+        Timer::Handshake => timeouts.handshake,
+        Timer::Head => timeouts.head,
+        Timer::KeepAlive => timeouts.keep_alive,
+        Timer::Write => timeouts.write,
+        Timer::Body => timeouts.body,
+        Timer::Linger => timeouts.linger,
     }
 }
 
-impl Timer {
-    const fn of(self, timeouts: &Timeouts) -> Duration {
-        match self {
-            Self::Handshake => timeouts.handshake,
-            Self::Head => timeouts.head,
-            Self::KeepAlive => timeouts.keep_alive,
-            Self::Write => timeouts.write,
-            Self::Body => timeouts.body,
-            Self::Linger => timeouts.linger,
-        }
-    }
-}
-
-/// The order in which connections are closed in a full house: idle ones lose nothing; lingering ones have their answer and
-/// may have read it; then half a head before half a handshake. Answers that are still being written go last.
+/// The order of eviction at the connection limit: idle connections lose nothing; lingering ones have their answer and may
+/// have read it; then partial heads before partial handshakes. Answers that are being written come last.
 const EVICTION: [Timer; Timer::COUNT] = [
     Timer::KeepAlive,
     Timer::Linger,
@@ -84,33 +33,33 @@ const EVICTION: [Timer; Timer::COUNT] = [
     Timer::Write,
 ];
 
-/// How long a connection may wait before it is given up for one that has just come.
+/// How long a connection waits before it may be evicted.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The checks for progress within one write timeout: a client that stops taking its answer is closed late by one interval
 /// at most.
 const PROGRESS_CHECKS: u32 = 10;
 
-/// The limits that run beside a timer.
+/// The second limits of timers.
 #[derive(Clone, Copy)]
-enum Second {
-    /// Beside [`Timer::Linger`], from the first time that it is armed: input does not prolong it.
-    LingerInAll,
-    /// Beside [`Timer::Write`]: when to check for progress.
+enum SecondLimit {
+    /// With [`Timer::Linger`], from the first time that it is armed: input does not prolong it.
+    TotalLinger,
+    /// With [`Timer::Write`]: the next check for progress.
     Progress,
 }
 
-impl Second {
+impl SecondLimit {
     const COUNT: usize = 2;
 }
 
-/// What is due for a connection.
+/// A deadline that has passed, with the index of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Its timer has run out, and is not armed any more.
+    /// The timer has expired and is disarmed.
     Timeout(usize),
-    /// Its answer is blocked, and it is time to check whether the client has taken some of it. The timer still runs; the
-    /// next check is armed with [`Deadlines::arm_progress_check`].
+    /// An answer is blocked, and a check for progress is due. The timer still runs; the next check is armed with
+    /// [`Deadlines::arm_progress_check`].
     ProgressCheck(usize),
 }
 
@@ -134,7 +83,7 @@ struct Queue {
     length: u32,
 }
 
-/// Queues of which a connection is in one at most.
+/// Queues, at most one of which holds a connection.
 struct Queues<const COUNT: usize> {
     links: Vec<Link>,
     queues: [Queue; COUNT],
@@ -153,7 +102,7 @@ impl<const COUNT: usize> Queues<COUNT> {
         }
     }
 
-    /// Appends a connection to a queue, and takes it out of the one that it was in.
+    /// Moves a connection to the end of a queue.
     fn arm(&mut self, connection: usize, number: usize, now: Instant) {
         self.disarm(connection);
         if self.links.len() <= connection {
@@ -213,13 +162,13 @@ impl<const COUNT: usize> Queues<COUNT> {
         link.queue.map(usize::from)
     }
 
-    /// The connection that has been longest in a queue, and since when.
+    /// The connection that has been in a queue longest, and since when.
     fn first(&self, number: usize) -> Option<(usize, Instant)> {
         let first = self.queues[number].first;
         (first != NONE).then(|| (first as usize, self.links[first as usize].armed))
     }
 
-    /// Takes one connection out of its queue whose deadline has passed. Returns it and the queue.
+    /// Takes one connection whose deadline has passed out of its queue. Returns it and the queue.
     fn expired(&mut self, now: Instant) -> Option<(usize, usize)> {
         let late = (0..COUNT).find_map(|number| {
             let (connection, armed) = self.first(number)?;
@@ -229,7 +178,7 @@ impl<const COUNT: usize> Queues<COUNT> {
         Some(late)
     }
 
-    /// When the next deadline passes.
+    /// The next deadline.
     fn next(&self) -> Option<Instant> {
         let dues = (0..COUNT).filter_map(|number| {
             let (_, armed) = self.first(number)?;
@@ -239,10 +188,10 @@ impl<const COUNT: usize> Queues<COUNT> {
     }
 }
 
-/// The deadlines of all connections, by their index.
+/// The deadlines of all connections, by index.
 pub struct Deadlines {
     timers: Queues<{ Timer::COUNT }>,
-    seconds: Queues<{ Second::COUNT }>,
+    second_limits: Queues<{ SecondLimit::COUNT }>,
 }
 
 impl Deadlines {
@@ -250,63 +199,65 @@ impl Deadlines {
     #[must_use]
     pub fn new(timeouts: Timeouts) -> Self {
         Self {
-            timers: Queues::new(Timer::ALL.map(|timer| timer.of(&timeouts))),
-            seconds: Queues::new([timeouts.linger_in_all, timeouts.write / PROGRESS_CHECKS]),
+            timers: Queues::new(Timer::ALL.map(|timer| limit(timer, &timeouts))),
+            second_limits: Queues::new([timeouts.linger_total, timeouts.write / PROGRESS_CHECKS]),
         }
     }
 
-    /// Reserves room for so many connections.
+    /// Reserves memory for so many connections.
     #[must_use]
-    pub fn with_room(mut self, connections: usize) -> Self {
+    pub fn with_capacity(mut self, connections: usize) -> Self {
         self.timers.links.reserve_exact(connections);
         self
     }
 
-    /// How many connections wait for what.
+    /// The number of connections for each timer.
     #[must_use]
     pub fn lengths(&self) -> [u32; Timer::COUNT] {
         self.timers.queues.map(|queue| queue.length)
     }
 
-    /// Starts `timer` for a connection, in place of what was armed for it before. Lingering that goes on keeps its limit in
-    /// all.
+    /// Starts `timer` for a connection in place of the one armed before. A restart of `Linger` keeps the limit of its total
+    /// time.
     ///
-    /// `now` must not run backwards from call to call.
+    /// `now` must not decrease from call to call.
     pub fn arm(&mut self, connection: usize, timer: Timer, now: Instant) {
         let before = self.timers.queue_of(connection);
-        let goes_on = before == Some(timer.index());
+        let is_restart = before == Some(timer as usize);
         match timer {
-            Timer::Linger if goes_on => {}
-            Timer::Linger => self
-                .seconds
-                .arm(connection, Second::LingerInAll as usize, now),
+            Timer::Linger if is_restart => {}
+            Timer::Linger => {
+                self.second_limits
+                    .arm(connection, SecondLimit::TotalLinger as usize, now)
+            }
             Timer::Write => self.arm_progress_check(connection, now),
             Timer::Handshake | Timer::Head | Timer::KeepAlive | Timer::Body => {
-                self.seconds.disarm(connection);
+                self.second_limits.disarm(connection);
             }
         }
-        self.timers.arm(connection, timer.index(), now);
+        self.timers.arm(connection, timer as usize, now);
     }
 
-    /// Starts the time to the next check for progress of a connection whose answer is blocked.
+    /// Arms the next check for progress of a connection whose answer is blocked.
     pub fn arm_progress_check(&mut self, connection: usize, now: Instant) {
-        self.seconds.arm(connection, Second::Progress as usize, now);
+        self.second_limits
+            .arm(connection, SecondLimit::Progress as usize, now);
     }
 
-    /// Forgets what was armed for a connection.
+    /// Disarms the timer of a connection.
     pub fn disarm(&mut self, connection: usize) {
         self.timers.disarm(connection);
-        self.seconds.disarm(connection);
+        self.second_limits.disarm(connection);
     }
 
     /// Takes one deadline that has passed.
     pub fn expired(&mut self, now: Instant) -> Option<Due> {
         if let Some((connection, _)) = self.timers.expired(now) {
-            self.seconds.disarm(connection);
+            self.second_limits.disarm(connection);
             return Some(Due::Timeout(connection));
         }
-        let (connection, number) = self.seconds.expired(now)?;
-        if number == Second::LingerInAll as usize {
+        let (connection, number) = self.second_limits.expired(now)?;
+        if number == SecondLimit::TotalLinger as usize {
             self.timers.disarm(connection);
             Some(Due::Timeout(connection))
         } else {
@@ -314,37 +265,36 @@ impl Deadlines {
         }
     }
 
-    /// When the next deadline passes.
+    /// The next deadline.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        let all = [self.timers.next(), self.seconds.next()];
+        let all = [self.timers.next(), self.second_limits.next()];
         all.into_iter().flatten().min()
     }
 
-    /// The connection to close in a full house: the one that has waited longest of the least deserving kind, but none that
-    /// has waited for less than a second while another has: a flood of half handshakes must not cost those their
-    /// place who have just finished one.
+    /// The connection to evict: the one that has waited longest of the first timer in the eviction order. One that has
+    /// waited for less than [`GRACE`] is evicted only if there is no other: a flood of partial handshakes must not evict
+    /// connections that have just completed theirs.
     ///
-    /// A lingering connection waits from its first moment: the bytes that it still sends do not keep its place.
+    /// A lingering connection waits from its start: input does not protect it.
     #[must_use]
     pub fn idlest(&self, now: Instant) -> Option<usize> {
         let firsts = || {
             EVICTION.iter().filter_map(|timer| match timer {
-                Timer::Linger => self.seconds.first(Second::LingerInAll as usize),
+                Timer::Linger => self.second_limits.first(SecondLimit::TotalLinger as usize),
                 Timer::Handshake | Timer::Head | Timer::KeepAlive | Timer::Write | Timer::Body => {
-                    self.timers.first(timer.index())
+                    self.timers.first(*timer as usize)
                 }
             })
         };
-        let patient = firsts().find(|(_, armed)| *armed + GRACE <= now);
-        patient
+        let beyond_grace = firsts().find(|(_, armed)| *armed + GRACE <= now);
+        beyond_grace
             .or_else(|| firsts().next())
             .map(|(connection, _)| connection)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use std::collections::BTreeMap;
 
@@ -375,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn arming_again_starts_anew_at_the_back() {
+    fn arming_again_restarts_the_timer() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(Timeouts::default());
         deadlines.arm(0, Timer::KeepAlive, start);
@@ -387,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_gives_up_the_idle_before_the_slow() {
+    fn idle_connections_are_evicted_before_slow_ones() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(Timeouts::default());
         for (connection, timer) in [
@@ -410,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_spares_those_who_have_just_begun() {
+    fn new_connections_are_not_evicted_before_older_ones() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(Timeouts::default());
         deadlines.arm(0, Timer::Handshake, start);
@@ -423,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn input_restarts_the_silence_of_a_lingering_connection_but_not_its_time_in_all() {
+    fn input_restarts_the_linger_timer_but_not_the_limit_of_its_total_time() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(Timeouts::default());
         // Connection 0 sends a byte every 4 s, connection 1 none.
@@ -439,7 +389,7 @@ mod tests {
         assert_eq!(deadlines.expired(start + 29 * SECOND), None);
         assert_eq!(deadlines.expired(start + 30 * SECOND), timeout(0));
         assert_eq!(deadlines.next(), None);
-        // The next connection of that number has all of its time.
+        // The next connection with that index has its full time.
         deadlines.arm(0, Timer::Head, start + 30 * SECOND);
         deadlines.arm(0, Timer::Linger, start + 31 * SECOND);
         deadlines.arm(0, Timer::Linger, start + 32 * SECOND);
@@ -447,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lingering_connection_does_not_keep_its_place_by_sending() {
+    fn input_does_not_protect_a_lingering_connection_from_eviction() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(Timeouts::default());
         deadlines.arm(0, Timer::Linger, start);
@@ -479,7 +429,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-        /// Against a plain list: nothing is lost, nothing expires early, twice or out of order.
+        /// Compared with a plain list: no deadline is lost, and none expires early, twice or out of order.
         #[test]
         fn agrees_with_a_plain_list(
             steps in prop::collection::vec((0_usize..20, prop::option::of(any_timer()), 0_u32..3), 0..200)
@@ -487,7 +437,7 @@ mod tests {
             let start = Instant::now();
             let timeouts = Timeouts::default();
             let mut deadlines = Deadlines::new(timeouts);
-            // By the connection: its timer, its deadline, and the limit or check beside it.
+            // By connection: its timer, its deadline, and its second limit.
             let mut model: BTreeMap<usize, (Timer, Instant, Option<Instant>)> = BTreeMap::new();
             let mut now = start;
             for (connection, timer, wait) in steps {
@@ -497,11 +447,11 @@ mod tests {
                         deadlines.arm(connection, timer, now);
                         let second = match (timer, model.get(&connection)) {
                             (Timer::Linger, Some((Timer::Linger, _, in_all))) => *in_all,
-                            (Timer::Linger, _) => Some(now + timeouts.linger_in_all),
+                            (Timer::Linger, _) => Some(now + timeouts.linger_total),
                             (Timer::Write, _) => Some(now + timeouts.write / PROGRESS_CHECKS),
                             _ => None,
                         };
-                        model.insert(connection, (timer, now + timer.of(&timeouts), second));
+                        model.insert(connection, (timer, now + limit(timer, &timeouts), second));
                     }
                     None => {
                         deadlines.disarm(connection);

@@ -297,5 +297,4 @@ impl PlanError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;

@@ -1,6 +1,7 @@
 //! Formats end times, rates and byte counts for people.
 
-use crate::switch::{end_time, text};
+use crate::clock;
+use crate::switch::text;
 
 /// `until 2026-11-25 21:00:00 (in 2 h 5 min)`.
 pub(super) fn until(end: u64, now: u64) -> String {
@@ -8,7 +9,7 @@ pub(super) fn until(end: u64, now: u64) -> String {
         Some(left) if left > 0 => format!("in {}", text::length(left)),
         Some(_) | None => "in the past".to_owned(),
     };
-    format!("until {} ({left})", end_time::local(end))
+    format!("until {} ({left})", clock::terminal(end))
 }
 
 /// A rate, with one decimal if it is small.

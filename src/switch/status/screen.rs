@@ -2,7 +2,7 @@
 
 use std::env;
 
-use crate::switch::end_time;
+use crate::clock;
 use crate::switch::status::daemon::{DaemonCounter, DaemonStatus};
 use crate::switch::status::format::{prefixed, prefixed_count, rate};
 
@@ -192,7 +192,7 @@ pub(super) fn row(daemon: &DaemonStatus, now: u64, with_head: bool) -> String {
 
 /// The time of day.
 pub(super) fn clock(now: u64) -> String {
-    let time = end_time::local(now);
+    let time = clock::terminal(now);
     time.split(' ').next_back().unwrap_or_default().to_owned()
 }
 
@@ -230,7 +230,6 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use serde_json::json;

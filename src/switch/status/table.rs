@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use crate::clock;
 use crate::switch::filter::packet_filter::{Count, StateUsage};
 use crate::switch::status::daemon::{DaemonCounter, DaemonStatus};
 use crate::switch::status::format::{prefixed, prefixed_count, rate, until};
 use crate::switch::status::query::{ServerCheck, Status, Traffic};
-use crate::switch::{end_time, text};
+use crate::switch::text;
 
 /// The status as rows of a name and a value.
 #[must_use]
@@ -18,7 +19,7 @@ pub fn to_table(status: &Status) -> String {
     let saved = status.saved.as_ref();
     let since = saved.map_or_else(String::new, |saved| {
         let passed = text::length(status.now.saturating_sub(saved.since));
-        format!(", since {} ({passed})", end_time::local(saved.since))
+        format!(", since {} ({passed})", clock::terminal(saved.since))
     });
     row("maintenance", &format!("{}{since}", status.state.name()));
     if let Some(end) = saved.and_then(|saved| saved.window.until) {

@@ -1,8 +1,8 @@
-//! From characters to words, semicolons and braces (`ngx_conf_read_token`).
+//! The lexer: from characters to words, semicolons and braces (`ngx_conf_read_token`).
 
-use crate::config::nginx::syntax::{ConfigError, Position, Word};
+use crate::config::nginx::syntax::tree::{ConfigError, Position, Word};
 
-/// What the text is made of.
+/// A token.
 pub(crate) enum Token {
     Word(Word),
     Semicolon(Position),
@@ -11,21 +11,21 @@ pub(crate) enum Token {
     End,
 }
 
-/// Takes a text apart.
+/// Splits a text into tokens.
 pub(crate) struct Lexer<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
-    place: Position,
-    /// A closing brace that was taken and is to come again.
+    position: Position,
+    /// A closing brace that was put back.
     closing: Option<Position>,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, file: usize) -> Self {
-        // An editor's mark at the front is no word.
+        // A byte order mark is not a part of the first word.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self {
             rest: text.chars().peekable(),
-            place: Position {
+            position: Position {
                 file,
                 line: 1,
                 column: 1,
@@ -34,40 +34,40 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Has the brace that was just taken come again.
-    pub(crate) fn put_back_close(&mut self, place: Position) {
-        self.closing = Some(place);
+    /// Puts back the closing brace that was just returned.
+    pub(crate) fn put_back_close(&mut self, position: Position) {
+        self.closing = Some(position);
     }
 
-    /// The next character, which stays.
+    /// The next character, without consuming it.
     pub(crate) fn peek(&mut self) -> Option<char> {
         self.rest.peek().copied()
     }
 
-    /// The end is not reached.
+    /// The text has more characters.
     pub(crate) fn has_more(&mut self) -> bool {
         self.peek().is_some()
     }
 
-    /// The next character.
+    /// Consumes the next character.
     pub(crate) fn take(&mut self) -> Option<char> {
         let letter = self.rest.next()?;
         if letter == '\n' {
-            self.place.line += 1;
-            self.place.column = 1;
+            self.position.line += 1;
+            self.position.column = 1;
         } else {
-            self.place.column += 1;
+            self.position.column += 1;
         }
         Some(letter)
     }
 
-    /// The next token, or what is wrong with it.
+    /// The next token.
     pub(crate) fn token(&mut self) -> Result<Token, ConfigError> {
-        if let Some(place) = self.closing.take() {
-            return Ok(Token::Close(place));
+        if let Some(position) = self.closing.take() {
+            return Ok(Token::Close(position));
         }
         loop {
-            let place = self.place;
+            let position = self.position;
             let Some(letter) = self.peek() else {
                 return Ok(Token::End);
             };
@@ -79,9 +79,9 @@ impl<'a> Lexer<'a> {
                 ';' | '{' | '}' => {
                     self.take();
                     return Ok(match letter {
-                        ';' => Token::Semicolon(place),
-                        '{' => Token::Open(place),
-                        _ => Token::Close(place),
+                        ';' => Token::Semicolon(position),
+                        '{' => Token::Open(position),
+                        _ => Token::Close(position),
                     });
                 }
                 '"' | '\'' => return self.quoted(letter).map(Token::Word),
@@ -90,9 +90,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A word that ends at a blank, a semicolon or a brace; but `${` begins a variable.
+    /// A word that ends at a blank, a semicolon or an opening brace; `${` begins a variable.
     fn bare(&mut self) -> Word {
-        let place = self.place;
+        let position = self.position;
         let mut text = String::new();
         let mut variable = false;
         while let Some(letter) = self.peek() {
@@ -107,19 +107,19 @@ impl<'a> Lexer<'a> {
             }
             variable = letter == '$';
         }
-        Word { text, place }
+        Word { text, position }
     }
 
-    /// A word between quotes, behind which another must not follow at once.
+    /// A word between quotes. A blank must separate it from the next word.
     fn quoted(&mut self, quote: char) -> Result<Word, ConfigError> {
-        let place = self.place;
+        let position = self.position;
         let mut text = String::new();
         self.take();
         loop {
             match self.peek() {
                 None => {
                     let what = format!("quote without its end; add {quote}");
-                    return Err(ConfigError { place, what });
+                    return Err(ConfigError { position, what });
                 }
                 Some('\\') => self.escape(&mut text),
                 Some(letter) => {
@@ -132,21 +132,21 @@ impl<'a> Lexer<'a> {
             }
         }
         match self.peek() {
-            None | Some(' ' | '\t' | '\r' | '\n' | ';' | '{' | ')') => Ok(Word { text, place }),
+            None | Some(' ' | '\t' | '\r' | '\n' | ';' | '{' | ')') => Ok(Word { text, position }),
             Some(letter) => {
                 let what = format!(
-                    "\"{}\" right behind a quote; put a blank between",
+                    "\"{}\" directly after a quote; put a blank between",
                     letter.escape_debug()
                 );
                 Err(ConfigError {
-                    place: self.place,
+                    position: self.position,
                     what,
                 })
             }
         }
     }
 
-    /// A backslash and what it stands before: a few letters mean something else, and any other keeps its backslash.
+    /// An escape sequence. The backslash of an unknown one is kept.
     fn escape(&mut self, text: &mut String) {
         self.take();
         match self.take() {
@@ -162,11 +162,11 @@ impl<'a> Lexer<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::nginx::syntax::parse;
+    use crate::config::nginx::syntax::parser::parse;
 
     fn words(text: &str) -> Vec<String> {
-        let (directives, faults) = parse(text, 0);
-        assert_eq!(faults, [], "{text:?}");
+        let (directives, errors) = parse(text, 0);
+        assert_eq!(errors, [], "{text:?}");
         let directive = &directives[0];
         std::iter::once(&directive.name)
             .chain(&directive.arguments)

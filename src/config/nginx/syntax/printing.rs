@@ -1,10 +1,10 @@
-//! From directives back to text, and a word as messages have it.
+//! Prints directives.
 
 use std::fmt::{self, Write as _};
 
-use crate::config::nginx::syntax::Directive;
+use crate::config::nginx::syntax::tree::Directive;
 
-/// Writes directives as nginx reads them again.
+/// Prints a directive so that it parses to the same words.
 impl fmt::Display for Directive {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(self, 0, to)
@@ -30,7 +30,7 @@ fn print(directive: &Directive, depth: usize, to: &mut fmt::Formatter<'_>) -> fm
     }
 }
 
-/// A word in quotes where it needs them. A backslash is doubled before what it would change.
+/// Prints a word, in quotes if it needs them.
 fn print_word(text: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
     let plain =
         |letter: char| letter.is_alphanumeric() || "/.:*_-@=^~,+[]!$()|?%&".contains(letter);
@@ -47,39 +47,20 @@ fn print_word(text: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
     to.write_char('"')
 }
 
-/// A user's word as messages have it: on one line, whatever is in it.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_char('"')?;
-        for letter in self.0.chars() {
-            match letter {
-                letter if letter.is_control() => write!(to, "{}", letter.escape_default())?,
-                letter => to.write_char(letter)?,
-            }
-        }
-        to.write_char('"')
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::nginx::syntax::{Position, Word, parse};
+    use crate::config::nginx::syntax::parser::parse;
+    use crate::config::nginx::syntax::tree::{Position, Word};
 
     fn any_directive() -> impl Strategy<Value = Directive> {
         let word = || {
             let text = prop_oneof!["[a-z_/.$*~]{1,8}", "[ -~\t\r\né]{0,12}", "\\PC{0,6}"];
             text.prop_map(|text| Word {
                 text,
-                place: Position {
-                    file: 0,
-                    line: 1,
-                    column: 1,
-                },
+                position: Position::START,
             })
         };
         let directive = move |block: BoxedStrategy<Option<Vec<Directive>>>| {
@@ -101,17 +82,17 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn what_is_printed_is_read_again(directive in any_directive()) {
+        fn a_printed_directive_parses_to_the_same(directive in any_directive()) {
             let printed = directive.to_string();
-            let (read, faults) = parse(&printed, 0);
-            prop_assert_eq!(faults, vec![], "{}", printed);
+            let (read, errors) = parse(&printed, 0);
+            prop_assert_eq!(errors, vec![], "{}", printed);
             let again: String = read.iter().map(ToString::to_string).collect();
             prop_assert_eq!(again, printed);
             prop_assert!(read.len() == 1 && same(&read[0], &directive), "{:?}", read);
         }
     }
 
-    /// The same words in the same blocks, wherever they stand.
+    /// Compares words and blocks, not positions.
     fn same(one: &Directive, other: &Directive) -> bool {
         let words = |directive: &Directive| -> Vec<String> {
             directive

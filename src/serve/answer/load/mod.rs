@@ -1,7 +1,8 @@
-//! The forms of each site's answer, as they are loaded: the page, what lies beside it, and what stands in for that.
+//! Loads what each site answers: the page and the files next to it, with embedded defaults for JSON and text.
 //!
-//! Beside `maintenance.html` that is `maintenance.json`, `maintenance.txt`, and `maintenance.de.html` for each language.
+//! The files next to `maintenance.html` are `maintenance.json`, `maintenance.txt`, and `maintenance.de.html` for a language.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,168 +14,182 @@ use crate::config::server_name::ServerName;
 use crate::config::{Config, PageSource, SiteConfig};
 use crate::error::Error;
 use crate::html;
-use crate::serve::answer::{Content, Representation, content_type, essence, media_type};
-use crate::serve::answer::{charset, page};
+use crate::serve::answer::content::{Content, Representation};
+use crate::serve::answer::{charset, media_type, page};
 use crate::template;
 use crate::template::{Escape, Values};
 use crate::window::Window;
 
-/// The files of the pages and of what lies beside them, each once.
+/// The pages of all sites and the files next to them, each read once.
 #[derive(Default)]
 pub(crate) struct PageFiles {
-    beside: Vec<(PathBuf, Beside)>,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    siblings: HashMap<PathBuf, SiblingFiles>,
+    contents: HashMap<PathBuf, Vec<u8>>,
 }
 
 impl PageFiles {
-    /// Reads what can be read, and returns what is wrong with the rest.
+    /// Reads all files, and returns the errors of those that cannot be used.
     pub(crate) fn read(config: &Config) -> (Self, Vec<Error>) {
-        let mut library = Self::default();
-        let mut faults = Vec::new();
+        let mut files = Self::default();
+        let mut errors = Vec::new();
         for site in &config.sites {
             if let PageSource::File(page) = &site.page
-                && !library.beside.iter().any(|(other, _)| other == page)
+                && !files.siblings.contains_key(page)
             {
-                let beside = Beside::look(page);
-                for path in std::iter::once(page).chain(beside.files()) {
-                    library.add(path, &mut faults);
+                let siblings = SiblingFiles::find(page);
+                for path in std::iter::once(page).chain(siblings.paths()) {
+                    files.add(path, &mut errors);
                 }
-                library.beside.push((page.clone(), beside));
+                files.siblings.insert(page.clone(), siblings);
             }
         }
-        (library, faults)
+        (files, errors)
     }
 
-    fn add(&mut self, path: &Path, faults: &mut Vec<Error>) {
-        if self.files.iter().any(|(other, _)| other == path) {
+    fn add(&mut self, path: &Path, errors: &mut Vec<Error>) {
+        if self.contents.contains_key(path) {
             return;
         }
-        let bytes = page::read(path).unwrap_or_else(|fault| {
-            faults.push(fault);
+        let bytes = page::read(path).unwrap_or_else(|error| {
+            errors.push(error);
             Vec::new()
         });
-        self.files.push((path.to_owned(), bytes));
+        self.contents.insert(path.to_owned(), bytes);
     }
 
-    fn get(&self, path: &Path) -> &[u8] {
-        let found = self.files.iter().find(|(other, _)| other == path);
-        found.map_or(&[], |(_, bytes)| bytes)
-    }
-
-    fn beside(&self, page: &Path) -> Option<&Beside> {
-        let found = self.beside.iter().find(|(other, _)| other == page);
-        found.map(|(_, beside)| beside)
-    }
-
-    /// What a site sends: its page first, then what lies beside that.
-    pub(crate) fn sources<'a>(&'a self, site: &'a SiteConfig) -> Vec<Source<'a>> {
-        let path = match &site.page {
-            PageSource::File(path) => Some(path.as_path()),
-            PageSource::Embedded | PageSource::Text(_) => None,
-        };
-        let page = Source {
-            path,
-            bytes: match &site.page {
-                PageSource::Embedded => page::EMBEDDED,
-                PageSource::File(path) => self.get(path),
-                PageSource::Text(text) => text.as_bytes(),
-            },
-            media_type: page_type(site),
-        };
+    /// The sources of what a site answers.
+    pub(crate) fn sources<'a>(&'a self, site: &'a SiteConfig) -> SiteSources<'a> {
         let of_file = |path: &'a PathBuf, media_type| Source {
             path: Some(path),
-            bytes: self.get(path),
+            bytes: self.contents.get(path).map_or(&[], Vec::as_slice),
             media_type,
         };
-        let mut sources = vec![page];
-        if let Some(beside) = path.and_then(|path| self.beside(path)) {
-            let languages = beside.languages.iter();
-            sources.extend(languages.map(|(_, path)| of_file(path, page_type(site))));
-            sources.extend(beside.json.iter().map(|path| of_file(path, JSON)));
-            sources.extend(beside.plain.iter().map(|path| of_file(path, PLAIN)));
+        let of_bytes = |bytes| Source {
+            path: None,
+            bytes,
+            media_type: page_type(site),
+        };
+        let mut sources = SiteSources {
+            page: match &site.page {
+                PageSource::Embedded => of_bytes(page::EMBEDDED),
+                PageSource::File(path) => of_file(path, page_type(site)),
+                PageSource::Text(text) => of_bytes(text.as_bytes()),
+            },
+            translations: Vec::new(),
+            json: None,
+            plain: None,
+        };
+        if let PageSource::File(page) = &site.page
+            && let Some(siblings) = self.siblings.get(page)
+        {
+            let translation =
+                |(tag, path): &'a (String, PathBuf)| (tag.as_str(), of_file(path, page_type(site)));
+            sources.translations = siblings.translations.iter().map(translation).collect();
+            sources.json = siblings.json.as_ref().map(|path| of_file(path, JSON));
+            sources.plain = siblings.plain.as_ref().map(|path| of_file(path, PLAIN));
         }
         sources
     }
 }
 
-/// Something that a site sends, as it was read.
+/// The sources of what a site answers.
+pub(crate) struct SiteSources<'a> {
+    page: Source<'a>,
+    /// The page in other languages, with their tags.
+    translations: Vec<(&'a str, Source<'a>)>,
+    json: Option<Source<'a>>,
+    plain: Option<Source<'a>>,
+}
+
+impl<'a> SiteSources<'a> {
+    /// All sources, the page first.
+    pub(crate) fn all(self) -> impl Iterator<Item = Source<'a>> {
+        let translations = self.translations.into_iter().map(|(_, source)| source);
+        std::iter::once(self.page)
+            .chain(translations)
+            .chain(self.json)
+            .chain(self.plain)
+    }
+}
+
+/// A body before its placeholders are filled.
 pub(crate) struct Source<'a> {
-    /// Its file, where it has one.
+    /// Its file, if it has one.
     pub(crate) path: Option<&'a Path>,
     pub(crate) bytes: &'a [u8],
-    /// Its type, without the charset that maintd finds for it.
+    /// Its media type, without the charset that maintd determines.
     pub(crate) media_type: &'a str,
 }
 
-/// What lies beside a page.
+/// The files next to a page that belong to it by their names.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Beside {
+struct SiblingFiles {
     json: Option<PathBuf>,
     plain: Option<PathBuf>,
-    /// Pages in other languages, in the order of those.
-    languages: Vec<(String, PathBuf)>,
+    /// The page in other languages, with their tags, sorted by these.
+    translations: Vec<(String, PathBuf)>,
 }
 
-impl Beside {
-    /// Looks for it. What cannot be listed has nothing beside it.
-    fn look(page: &Path) -> Self {
-        let mut beside = Self::default();
+impl SiblingFiles {
+    /// Finds the files next to a page; none if its directory cannot be read.
+    fn find(page: &Path) -> Self {
+        let mut siblings = Self::default();
         let (Some(directory), Some(stem)) =
             (page.parent(), page.file_stem().and_then(|it| it.to_str()))
         else {
-            return beside;
+            return siblings;
         };
         let directory = if directory.as_os_str().is_empty() {
             Path::new(".")
         } else {
             directory
         };
-        let is_html = media_type(page).is_none_or(|kind| kind == "text/html");
+        let is_html = media_type::of_path(page).is_none_or(|it| it == HTML);
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         for path in entries.map(|entry| page.with_file_name(entry.file_name())) {
-            let rest = path
+            let suffix = path
                 .file_name()
                 .and_then(|name| name.to_str()?.strip_prefix(stem)?.strip_prefix('.'));
-            match rest {
+            match suffix {
                 Some(_) if path == page => {}
-                Some("json") => beside.json = Some(path),
-                Some("txt") => beside.plain = Some(path),
-                Some(rest) if is_html => {
-                    if let Some((language, "html" | "htm")) = rest.split_once('.')
+                Some("json") => siblings.json = Some(path),
+                Some("txt") => siblings.plain = Some(path),
+                Some(suffix) if is_html => {
+                    if let Some((language, "html" | "htm")) = suffix.split_once('.')
                         && is_language(language)
                     {
-                        beside.languages.push((language.to_owned(), path));
+                        siblings.translations.push((language.to_owned(), path));
                     }
                 }
                 Some(_) | None => {}
             }
         }
-        beside.languages.sort();
-        beside
-            .languages
+        siblings.translations.sort();
+        siblings
+            .translations
             .dedup_by(|one, other| one.0.eq_ignore_ascii_case(&other.0));
-        beside
+        siblings
     }
 
-    /// All of it.
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let languages = self.languages.iter().map(|(_, path)| path);
-        self.json.iter().chain(&self.plain).chain(languages)
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let translations = self.translations.iter().map(|(_, path)| path);
+        self.json.iter().chain(&self.plain).chain(translations)
     }
 }
 
-/// RFC 5646, as far as two letters begin it: with three, `old` and `bak` would be languages.
+/// Whether a part of a file name is a language tag (RFC 5646) that begins with two letters. Three are not accepted: `old` and
+/// `bak` would be languages.
 fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
+    let mut subtags = tag.split('-');
     let is_primary =
-        |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let is_part = |part: &str| {
-        (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        |subtag: &str| subtag.len() == 2 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_subtag = |subtag: &str| {
+        (2..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
-    parts.next().is_some_and(is_primary) && parts.all(is_part)
+    subtags.next().is_some_and(is_primary) && subtags.all(is_subtag)
 }
 
-/// The language that an HTML page says of itself.
+/// The language that an HTML page declares.
 fn language(page: &[u8]) -> Option<String> {
     let start = charset::text(&page[..page.len().min(4096)]).into_owned();
     let mut tags = html::tags(start.as_bytes()).filter(|tag| tag.is("html"));
@@ -184,16 +199,16 @@ fn language(page: &[u8]) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Reads what each site answers.
+/// Loads what each site answers.
 ///
 /// # Errors
 /// The first file that cannot be used.
 pub(crate) fn contents<'a>(config: &'a Config, window: &Window) -> Result<Vec<Content<'a>>, Error> {
-    let (library, faults) = PageFiles::read(config);
-    match faults.into_iter().next() {
-        Some(fault) => Err(fault),
+    let (files, errors) = PageFiles::read(config);
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
         None => {
-            let content = |site| content(site, config, window, &library);
+            let content = |site| content(site, config, window, &files);
             Ok(config.sites.iter().map(content).collect())
         }
     }
@@ -204,10 +219,10 @@ fn content<'a>(
     site: &'a SiteConfig,
     config: &Config,
     window: &Window,
-    library: &PageFiles,
+    files: &PageFiles,
 ) -> Content<'a> {
     let values = Values {
-        until: window.until.map(clock::told).unwrap_or_default(),
+        until: window.until.map(clock::page).unwrap_or_default(),
         message: window.message.clone().unwrap_or_default(),
         host: site
             .names
@@ -216,72 +231,60 @@ fn content<'a>(
             .unwrap_or_default()
             .to_owned(),
     };
-    let retry_after = window.until.is_none().then_some(site.retry_after);
-    let filling = Filling {
-        values: &values,
-        // The embedded page is ours, and so are its placeholders.
-        is_on: config.placeholders || site.page == PageSource::Embedded,
+    // The placeholders of the embedded page are always filled.
+    let is_filled = config.placeholders || site.page == PageSource::Embedded;
+    let values_in_files = is_filled.then_some(&values);
+    // It declares its charset itself.
+    let charset = site.charset.as_deref();
+    let charset = charset.filter(|_| site.page != PageSource::Embedded);
+    let represent =
+        |source: &Source<'_>, language| representation(source, charset, values_in_files, language);
+    let sources = files.sources(site);
+    // Without a declared language the page is English, if no other is.
+    let has_english = || {
+        let mut translations = sources.translations.iter();
+        translations.any(|(tag, _)| tag.eq_ignore_ascii_case("en"))
     };
-    let pages = pages(site, &filling, library);
-    let is = |kind| Escape::of(&pages[0].content_type) == kind;
-    let beside = match &site.page {
-        PageSource::File(path) => library.beside(path),
-        PageSource::Embedded | PageSource::Text(_) => None,
-    };
-    let of_file = |path: &PathBuf, media_type| {
-        filling.representation(site, library.get(path), media_type, None)
-    };
-    let json = beside.and_then(|beside| beside.json.as_ref());
-    let json = json.map(|path| of_file(path, JSON));
-    let plain = beside.and_then(|beside| beside.plain.as_ref());
-    let plain = plain.map(|path| of_file(path, PLAIN));
+    let own_language =
+        language(sources.page.bytes).or_else(|| (!has_english()).then(|| "en".to_owned()));
+    let mut pages = vec![represent(&sources.page, own_language)];
+    let translations = sources.translations.iter();
+    pages.extend(translations.map(|(tag, source)| represent(source, Some((*tag).to_owned()))));
+    let json = sources.json.map(|source| represent(&source, None));
+    let plain = sources.plain.map(|source| represent(&source, None));
+    // A page that is JSON or text itself is sent in place of that form.
+    let page_is = |escape| media_type::escape(sources.page.media_type) == escape;
     Content {
-        // What the page is already needs nothing beside it.
-        json: (!is(Escape::Json)).then(|| json.unwrap_or_else(|| problem(window, retry_after))),
-        plain: (!is(Escape::Plain)).then(|| plain.unwrap_or_else(|| text(&values))),
+        json: (!page_is(Escape::Json))
+            .then(|| json.unwrap_or_else(|| problem(window, site.retry_after))),
+        plain: (!page_is(Escape::Plain)).then(|| plain.unwrap_or_else(|| text(&values))),
         pages,
-        retry_after,
+        retry_after: window.until.is_none().then_some(site.retry_after),
         fields: &site.headers,
         cors: &site.cors,
     }
 }
 
-/// How the placeholders of a site's pages are filled.
-struct Filling<'a> {
-    values: &'a Values,
-    is_on: bool,
-}
-
-impl Filling<'_> {
-    /// What is sent of a page.
-    fn representation(
-        &self,
-        site: &SiteConfig,
-        page: &[u8],
-        media_type: &str,
-        language: Option<String>,
-    ) -> Representation {
-        let configured = site.charset.as_deref();
-        let charset = match site.page {
-            PageSource::Embedded => Some("utf-8".to_owned()),
-            PageSource::File(_) | PageSource::Text(_) => charset::of(page, media_type, configured),
-        };
-        let content_type = content_type(media_type, charset.as_deref());
-        let mut escape = Escape::of(media_type);
-        if escape == Escape::Plain && !charset::is_utf_8(charset.as_deref()) {
-            escape = Escape::Ascii;
-        }
-        let body = if self.is_on && !charset::is_utf_16(page) {
-            template::fill(page, self.values, escape)
-        } else {
-            page.to_vec()
-        };
-        Representation {
-            body,
-            content_type,
-            language,
-            is_counted: false,
-        }
+/// A source with its charset and its placeholders filled, if there are values for them.
+fn representation(
+    source: &Source<'_>,
+    configured_charset: Option<&str>,
+    values: Option<&Values>,
+    language: Option<String>,
+) -> Representation {
+    let bytes = source.bytes;
+    let charset = charset::of(bytes, source.media_type, configured_charset);
+    let mut escape = media_type::escape(source.media_type);
+    if escape == Escape::Plain && !charset::is_utf_8(charset.as_deref()) {
+        escape = Escape::Ascii;
+    }
+    Representation {
+        body: match values.filter(|_| !charset::is_utf_16(bytes)) {
+            Some(values) => template::fill(bytes, values, escape),
+            None => bytes.to_vec(),
+        },
+        content_type: media_type::content_type(source.media_type, charset.as_deref()),
+        language,
     }
 }
 
@@ -291,7 +294,7 @@ const JSON: &str = "application/json";
 const SHORTLY: &str = "This site is down for maintenance and will be back shortly.";
 const DOWN: &str = "This site is down for maintenance.";
 
-/// The name that a page is shown for; a pattern has the part of it that is fixed.
+/// The host name to show in a page: a server name, or the fixed part of a pattern.
 fn host(name: &ServerName) -> Option<&str> {
     match name {
         ServerName::Exact(name) if name == "_" => None,
@@ -302,86 +305,41 @@ fn host(name: &ServerName) -> Option<&str> {
     }
 }
 
-impl Escape {
-    /// The escape that a type needs. Of those that are not known a browser might yet make a page.
-    pub(crate) fn of(media_type: &str) -> Self {
-        match essence(media_type).as_str() {
-            "text/plain" => Self::Plain,
-            "application/json" | "text/json" => Self::Json,
-            other if other.ends_with("+json") => Self::Json,
-            _ => Self::Html,
-        }
-    }
-}
-
-/// The type of a site's page.
+/// The media type of a site's page.
 fn page_type(site: &SiteConfig) -> &str {
     let or_default = |other: &'static str| site.default_type.as_deref().unwrap_or(other);
     match &site.page {
         PageSource::Embedded => HTML,
-        PageSource::File(path) => media_type(path).unwrap_or(or_default(HTML)),
+        PageSource::File(path) => media_type::of_path(path).unwrap_or(or_default(HTML)),
         PageSource::Text(_) => or_default(PLAIN),
     }
 }
 
-/// The page of a site in each of its languages.
-fn pages(site: &SiteConfig, filling: &Filling<'_>, library: &PageFiles) -> Vec<Representation> {
-    let page = match &site.page {
-        PageSource::Embedded => page::EMBEDDED,
-        PageSource::File(path) => library.get(path),
-        PageSource::Text(text) => text.as_bytes(),
+/// The default JSON (RFC 9457): with the announced end, or else with the value of Retry-After.
+fn problem(window: &Window, retry_after: Duration) -> Representation {
+    let default = if window.until.is_some() {
+        DOWN
+    } else {
+        SHORTLY
     };
-    let representation = |page: &[u8], language: Option<String>| {
-        filling.representation(site, page, page_type(site), language)
-    };
-    let languages = match &site.page {
-        PageSource::File(path) => library.beside(path).map(|beside| &beside.languages[..]),
-        PageSource::Embedded | PageSource::Text(_) => None,
-    };
-    let others = languages.unwrap_or_default();
-    // A page that does not say its language is English, if there is no other that is.
-    let english = || {
-        Some("en".to_owned())
-            .filter(|_| !others.iter().any(|(tag, _)| tag.eq_ignore_ascii_case("en")))
-    };
-    let own = language(page).or_else(english);
-    let mut pages = vec![representation(page, own)];
-    pages.extend(
-        others
-            .iter()
-            .map(|(tag, path)| representation(library.get(path), Some(tag.clone()))),
-    );
-    pages
-}
-
-/// RFC 9457. Where Retry-After counts down, it is the beginning of this that counts with it.
-fn problem(window: &Window, retry_after: Option<Duration>) -> Representation {
     let mut problem = json!({
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
-        "detail": window.message.as_deref().unwrap_or(if window.until.is_some() { DOWN } else { SHORTLY }),
+        "detail": window.message.as_deref().unwrap_or(default),
     });
-    if let Some(time) = retry_after {
-        problem["retry-after"] = time.as_secs().into();
+    match window.until {
+        Some(until) => problem["until"] = clock::rfc3339(until).into(),
+        None => problem["retry-after"] = retry_after.as_secs().into(),
     }
-    if let Some(until) = window.until {
-        problem["until"] = clock::rfc3339(until).into();
-    }
-    let text = format!("{problem}\n");
-    let body = match retry_after {
-        Some(_) => &text,
-        None => text.strip_prefix('{').unwrap_or(&text),
-    };
     Representation {
-        body: body.as_bytes().to_vec(),
+        body: format!("{problem}\n").into_bytes(),
         content_type: "application/problem+json".to_owned(),
         language: None,
-        is_counted: retry_after.is_none(),
     }
 }
 
-/// What a terminal shows.
+/// The default text.
 fn text(values: &Values) -> Representation {
     let template = format!(
         "503 Service Unavailable\n\n\
@@ -391,9 +349,8 @@ fn text(values: &Values) -> Representation {
     );
     Representation {
         body: template::fill(template.as_bytes(), values, Escape::Plain),
-        content_type: content_type(PLAIN, Some("utf-8")),
+        content_type: media_type::content_type(PLAIN, Some("utf-8")),
         language: None,
-        is_counted: false,
     }
 }
 

@@ -1,8 +1,6 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use crate::serve::answer::load::*;
 
-/// A configuration with a page in a directory of these files, the first of which it is.
+/// Writes these files into a directory. Returns a configuration whose page is the first of them.
 fn config(directory: &Path, files: &[(&str, &str)]) -> Config {
     for (name, text) in files {
         fs::write(directory.join(name), text).unwrap();
@@ -39,7 +37,7 @@ fn window() -> Window {
 }
 
 #[test]
-fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
+fn files_next_to_the_page_replace_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let files = [
         (
@@ -86,7 +84,7 @@ fn what_lies_beside_the_page_takes_the_place_of_what_is_embedded() {
 }
 
 #[test]
-fn a_page_alone_is_accompanied_by_what_is_embedded() {
+fn a_page_alone_gets_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path(), &[("page.html", "<p>page")]);
     let alone = contents(&config, &Window::default()).unwrap();
@@ -101,26 +99,21 @@ fn a_page_alone_is_accompanied_by_what_is_embedded() {
     );
     let announced = contents(&config, &window()).unwrap();
     assert_eq!(announced[0].retry_after, None);
-    assert!(announced[0].json.as_ref().unwrap().is_counted);
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&format!(
-            "{{\"retry-after\":1,{}",
-            body(announced[0].json.as_ref())
-        ))
-        .unwrap(),
-        json!({"retry-after": 1, "type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
+        serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
+        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "Bigger <disks>", "until": clock::rfc3339(END)})
     );
     assert_eq!(
         body(announced[0].plain.as_ref()),
         format!(
             "503 Service Unavailable\n\n{DOWN}\nBigger <disks>\nExpected back: {}\n",
-            clock::told(END)
+            clock::page(END)
         )
     );
 }
 
 #[test]
-fn a_page_that_is_a_form_itself_is_that_form() {
+fn a_page_that_is_json_or_text_needs_no_such_file() {
     let directory = tempfile::tempdir().unwrap();
     for (name, json, plain) in [("a.json", None, true), ("b.txt", Some(true), false)] {
         let config = config(directory.path(), &[(name, "x")]);
@@ -153,23 +146,23 @@ fn braces_of_other_programs_are_sent_as_they_are() {
     assert_eq!(body(contents[0].json.as_ref()), "{{#each}}{{message}}");
     assert!(body(contents[0].plain.as_ref()).contains("\na\n"));
     assert_eq!(body(contents[1].pages.first()), "{{message}}");
-    // The embedded page is filled all the same.
+    // The embedded page is always filled.
     assert!(body(contents[2].pages.first()).contains("<p class=\"message\">a</p>"));
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_a_fault() {
+fn a_file_that_cannot_be_used_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let files = [("page.html", "<p>"), ("page.txt", "")];
     let config = config(directory.path(), &files);
-    let faults: Vec<String> = PageFiles::read(&config)
+    let errors: Vec<String> = PageFiles::read(&config)
         .1
         .iter()
         .map(ToString::to_string)
         .collect();
     let path = directory.path().join("page.txt");
     assert_eq!(
-        faults,
+        errors,
         [format!(
             "page \"{}\" is empty; put the page into it",
             path.display()
@@ -215,7 +208,7 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     assert_eq!(body(pages.first()), "<p>Grüße &#1046;");
     assert_eq!(pages[1].body, utf_16);
     assert!(pages[2].body.ends_with(b"\xcf &#1046;"));
-    // There is no way to write that letter.
+    // The charset has no such letter.
     assert_eq!(contents_now[0].plain.as_ref().unwrap().body, b"\xcf ?");
     config.sites[0].charset = Some("koi8-r".to_owned());
     let configured = contents(&config, &window).unwrap();
@@ -227,7 +220,7 @@ fn each_form_and_language_has_the_charset_of_its_file() {
 }
 
 #[test]
-fn a_language_is_what_the_page_says() {
+fn a_page_declares_its_language() {
     for (page, expected) in [
         ("<!DOCTYPE html>\n<html lang=\"en\">", Some("en")),
         ("<HTML class=x LANG=de-AT>", Some("de-at")),
@@ -241,7 +234,7 @@ fn a_language_is_what_the_page_says() {
 }
 
 #[test]
-fn a_message_is_escaped_for_the_type_however_that_is_written() {
+fn a_message_is_escaped_for_the_type_in_any_spelling() {
     const MESSAGE: &str = "\"<b>\"";
     let html = "&#34;&#60;b&#62;&#34;";
     let json = "\\\"<b>\\\"";
@@ -260,7 +253,7 @@ fn a_message_is_escaped_for_the_type_however_that_is_written() {
         ("application/ld+json;profile=x", json),
         ("text/plain", MESSAGE),
         ("Text/Plain; charset=utf-8", MESSAGE),
-        // A browser might yet see a page in it.
+        // A browser may render it as HTML.
         ("application/octet-stream", html),
         ("text/markdown", html),
         ("html", html),

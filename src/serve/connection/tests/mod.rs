@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
-
 mod script;
 
 use std::sync::Arc;
@@ -8,12 +6,13 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::clock;
-use crate::config::server_name::{Hosts, ServerName};
+use crate::config::Timeouts;
+use crate::config::server_name::{ServerName, VirtualHosts};
 use crate::serve::answer::retry_after::Countdown;
-use crate::serve::answer::{Answers, Content};
+use crate::serve::answer::{Answers, Content, Ready};
 use crate::serve::connection::tests::script::{Event, Script};
 use crate::serve::connection::*;
-use crate::serve::worker::deadlines::{Deadlines, Timeouts};
+use crate::serve::worker::deadlines::Deadlines;
 
 const PAGE: &str = "<p>Back soon</p>\n";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -28,28 +27,28 @@ fn site_with(page: &[u8]) -> Sites {
     Sites::one(answers, 1000)
 }
 
-/// Runs a connection until it closes or waits for what does not come.
-fn run(site: &Sites, io: &mut Script) -> (Connection, Want) {
+/// Runs a connection until it closes, or waits after the end of the script.
+fn run(site: &Sites, io: &mut Script) -> (Connection, Next) {
     let mut connection = Connection::new(false);
-    let want = go_on(&mut connection, site, io);
-    (connection, want)
+    let next = resume(&mut connection, site, io);
+    (connection, next)
 }
 
-fn go_on(connection: &mut Connection, site: &Sites, io: &mut Script) -> Want {
+fn resume(connection: &mut Connection, site: &Sites, io: &mut Script) -> Next {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         io.begin_turn();
-        let want = connection.advance(io, site, &mut buffer, None);
-        match want {
-            Want::Close(_) => return want,
-            Want::Turn => {}
-            Want::Input | Want::Room if io.has_more() => {}
-            Want::Input | Want::Room => return want,
+        let next = connection.advance(io, site, &mut buffer, &mut ());
+        match next {
+            Next::Close(_) => return next,
+            Next::Requeue => {}
+            Next::Read | Next::Write if io.has_more() => {}
+            Next::Read | Next::Write => return next,
         }
     }
 }
 
-/// The statuses of the answers in a stream, whose bodies must be whole.
+/// The statuses of the answers in a stream, whose bodies must be complete.
 fn statuses(mut output: &[u8]) -> Vec<u16> {
     let mut statuses = Vec::new();
     while !output.is_empty() {
@@ -69,18 +68,18 @@ fn statuses(mut output: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// However little room there is, every answer is that of the host that was asked.
+/// Each request gets the answer of its host, however small the writes are.
 #[test]
-fn answers_of_several_sites_come_in_order_through_any_room() {
+fn answers_of_several_sites_are_in_order_for_any_write_size() {
     let contents = [("text/html", "first"), ("text/plain", "second one")]
         .map(|(kind, page)| Content::of_page(page.as_bytes(), kind, Duration::from_secs(300)));
     let names = ["a", "b"].map(|name| [name.parse().unwrap()]);
     let sites = Sites {
-        hosts: Hosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
+        hosts: VirtualHosts::all(names.iter().map(<[ServerName; 1]>::as_slice)),
         ..Sites::one(Answers::of_sites(&contents).unwrap(), 1000)
     };
-    let asked = ["a", "b", "B:80", "c", "b."];
-    let pipeline: String = asked
+    let hosts = ["a", "b", "B:80", "c", "b."];
+    let pipeline: String = hosts
         .iter()
         .map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
         .collect();
@@ -106,9 +105,9 @@ fn answers_of_several_sites_come_in_order_through_any_room() {
     }
 }
 
-/// What Retry-After says may change while an answer waits for room: what has begun is sent as it was.
+/// The value of Retry-After may change while an answer is blocked. An answer that has begun is sent unchanged.
 #[test]
-fn a_head_that_is_counted_down_is_whole_through_any_room() {
+fn a_head_that_is_counted_down_is_complete_for_any_write_size() {
     let content = Content {
         retry_after: None,
         ..Content::of_page(PAGE.as_bytes(), "text/html", Duration::ZERO)
@@ -123,52 +122,55 @@ fn a_head_that_is_counted_down_is_whole_through_any_room() {
     for room in [1, 7, 100, 250] {
         let mut io = Script::new(vec![Event::Input(GET.repeat(3)), Event::Room(room)]);
         io.room = 0;
-        let (mut connection, want) = run(&announcing(end), &mut io);
-        assert_eq!(want, Want::Room);
+        let (mut connection, next) = run(&announcing(end), &mut io);
+        assert_eq!(next, Next::Write);
         io.room = usize::MAX;
         let later = announcing(end + 1_000_000);
-        go_on(&mut connection, &later, &mut io);
+        resume(&mut connection, &later, &mut io);
         assert_eq!(statuses(&io.output), [503; 3], "{room}");
         let output = String::from_utf8(io.output).unwrap();
-        let told = output
+        let values = output
             .lines()
             .filter_map(|line| line.strip_prefix("Retry-After: "));
-        let told: Vec<u64> = told.map(|seconds| seconds.parse().unwrap()).collect();
+        let values: Vec<u64> = values.map(|seconds| seconds.parse().unwrap()).collect();
         assert!(
-            told.iter().all(|seconds| (990..=1200).contains(seconds)),
-            "{told:?}"
+            values.iter().all(|seconds| (990..=1200).contains(seconds)),
+            "{values:?}"
         );
-        assert!(told[0] != told[1] && told[1] != told[2], "{told:?}");
+        assert!(
+            values[0] != values[1] && values[1] != values[2],
+            "{values:?}"
+        );
     }
 }
 
 #[test]
-fn a_request_is_answered_and_the_connection_stays() {
+fn a_request_is_answered_and_the_connection_stays_open() {
     let mut io = Script::reading(&[GET]);
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Input);
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Read);
     assert_eq!(statuses(&io.output), [503]);
     assert!(io.output.ends_with(PAGE.as_bytes()));
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::KeepAliveTimeout)
+        Next::Close(CloseReason::KeepAliveTimeout)
     );
 }
 
 #[test]
 fn one_read_and_one_write_are_enough() {
     let mut io = Script::reading(&[CLOSE]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::Answered));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::Answered));
     assert_eq!((io.reads, io.writes, io.shut), (1, 1, false));
     let mut io = Script::reading(&[GET]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!((io.reads, io.writes), (1, 1));
 }
 
 #[test]
-fn an_answer_that_needs_the_clients_help_to_arrive_is_lingered_over() {
+fn a_long_or_blocked_answer_is_followed_by_lingering() {
     for (page, room) in [(PAGE.as_bytes(), 10), (&[b'x'; 20_000][..], usize::MAX)] {
         let mut io = Script::new(vec![
             Event::Input(CLOSE.into()),
@@ -176,20 +178,20 @@ fn an_answer_that_needs_the_clients_help_to_arrive_is_lingered_over() {
             Event::Input("\r\n".into()),
         ]);
         io.room = room;
-        let (_, want) = run(&site_with(page), &mut io);
-        assert_eq!((want, io.shut), (Want::Input, true));
+        let (_, next) = run(&site_with(page), &mut io);
+        assert_eq!((next, io.shut), (Next::Read, true));
         assert_eq!(statuses(&io.output), [503]);
     }
 }
 
 #[test]
-fn who_is_lingered_over_is_read_once_more_where_the_end_is_known() {
+fn a_lingering_connection_is_read_once_more_if_the_end_is_known() {
     let mut io = Script::new(vec![
         Event::Input(CLOSE.into()),
         Event::InputAndEnd("\r\n".into()),
     ]);
-    let (_, want) = run(&site_with(&[b'x'; 20_000]), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::Answered));
+    let (_, next) = run(&site_with(&[b'x'; 20_000]), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::Answered));
     assert_eq!((io.reads, io.shut), (2, true));
 }
 
@@ -236,31 +238,31 @@ fn a_pipeline_is_answered_in_order_and_by_few_writes() {
 fn a_long_pipeline_is_answered_whole() {
     let requests = GET.repeat(500);
     let mut io = Script::reading(&[&requests]);
-    let (connection, want) = run(&site(), &mut io);
-    assert_eq!((connection.answered(), want), (500, Want::Input));
+    let (connection, next) = run(&site(), &mut io);
+    assert_eq!((connection.answered(), next), (500, Next::Read));
     assert_eq!(statuses(&io.output), [503; 500]);
 }
 
 #[test]
-fn a_turn_is_a_bounded_share_of_work() {
+fn the_work_of_a_turn_is_bounded() {
     let requests = GET.repeat(1000);
     let mut io = Script::reading(&[&requests]);
     io.begin_turn();
     let mut connection = Connection::new(false);
-    let want = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024], None);
-    assert_eq!(want, Want::Turn);
+    let next = connection.advance(&mut io, &site(), &mut vec![0; 64 * 1024], &mut ());
+    assert_eq!(next, Next::Requeue);
     assert!(connection.answered() < 1000);
 }
 
 #[test]
-fn the_last_request_of_a_connection_is_told_so() {
+fn the_last_answer_of_a_connection_says_connection_close() {
     let site = Sites {
         max_requests: 2,
         ..site()
     };
     let mut io = Script::reading(&[&GET.repeat(3)]);
-    let (_, want) = run(&site, &mut io);
-    assert_eq!(want, Want::Input);
+    let (_, next) = run(&site, &mut io);
+    assert_eq!(next, Next::Read);
     assert_eq!(statuses(&io.output), [503, 503]);
     let text = String::from_utf8(io.output).unwrap();
     let (first, last) = text.split_at(text.rfind("HTTP/1.1").unwrap());
@@ -277,21 +279,21 @@ fn a_half_closed_client_gets_the_whole_answer() {
         Event::Room(10_000),
     ]);
     io.room = 10;
-    let (_, want) = run(&site(), &mut io);
+    let (_, next) = run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [503]);
-    assert_eq!(want, Want::Close(CloseReason::ClientClosed));
+    assert_eq!(next, Next::Close(CloseReason::ClientClosed));
 }
 
 #[test]
-fn a_client_that_goes_within_a_head_is_let_go() {
+fn a_client_that_closes_within_a_head_is_closed() {
     let mut io = Script::new(vec![Event::Input("GET / HT".into()), Event::End]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::ClientClosed));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::ClientClosed));
     assert!(io.output.is_empty());
 }
 
 #[test]
-fn a_blocked_answer_goes_on_where_it_stopped() {
+fn a_blocked_answer_resumes_where_it_stopped() {
     let answer_length = {
         let mut io = Script::reading(&[GET]);
         run(&site(), &mut io);
@@ -304,38 +306,38 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
             Event::Room(100_000),
         ]);
         io.room = room;
-        let (connection, want) = run(&site(), &mut io);
-        assert_eq!((connection.answered(), want), (3, Want::Input), "{room}");
+        let (connection, next) = run(&site(), &mut io);
+        assert_eq!((connection.answered(), next), (3, Next::Read), "{room}");
         assert_eq!(statuses(&io.output), [503; 3], "{room}");
     }
 }
 
 #[test]
-fn a_blocked_answer_is_on_the_write_timer_until_it_is_out() {
+fn the_write_timer_runs_until_a_blocked_answer_is_sent() {
     let mut io = Script::reading(&[GET]);
     io.room = 3;
-    let (mut connection, want) = run(&site(), &mut io);
+    let (mut connection, next) = run(&site(), &mut io);
     assert_eq!(
-        (want, connection.take_timer()),
-        (Want::Room, Some(Timer::Write))
+        (next, connection.take_timer()),
+        (Next::Write, Some(Timer::Write))
     );
     io.script.push_back(Event::Room(4));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Room);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Write);
     assert_eq!(connection.take_timer(), Some(Timer::Write));
     io.script.push_back(Event::Room(10_000));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
     assert_eq!(statuses(&io.output), [503]);
 }
 
 #[test]
-fn a_client_that_never_takes_its_answer_is_given_up() {
+fn a_client_that_never_reads_its_answer_is_closed() {
     let mut io = Script::reading(&[GET]);
     io.room = 3;
     let (mut connection, _) = run(&site(), &mut io);
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::WriteTimeout)
+        Next::Close(CloseReason::WriteTimeout)
     );
 }
 
@@ -345,12 +347,12 @@ fn a_body_up_to_the_limit_is_skipped_and_beyond_it_is_not() {
         |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     let kept = format!("{}{}{GET}", post(65_536), "x".repeat(65_536));
     let mut io = Script::reading(&[&kept]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!(statuses(&io.output), [503, 503]);
     assert!(!io.shut);
     let closed = format!("{}{}{GET}", post(65_537), "x".repeat(65_537));
     let mut io = Script::reading(&[&closed]);
-    assert_eq!(run(&site(), &mut io).1, Want::Input);
+    assert_eq!(run(&site(), &mut io).1, Next::Read);
     assert_eq!(statuses(&io.output), [503]);
     assert!(io.shut && String::from_utf8_lossy(&io.output).contains("Connection: close\r\n"));
 }
@@ -358,51 +360,51 @@ fn a_body_up_to_the_limit_is_skipped_and_beyond_it_is_not() {
 #[test]
 fn the_answer_does_not_wait_for_the_body() {
     let mut io = Script::reading(&["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"]);
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!((want, statuses(&io.output)), (Want::Input, vec![503]));
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!((next, statuses(&io.output)), (Next::Read, vec![503]));
     assert_eq!(connection.take_timer(), Some(Timer::Body));
-    assert_eq!(connection.expire(&mut io), Want::Turn);
+    assert_eq!(connection.expire(&mut io), Next::Requeue);
     assert!(io.shut);
     assert_eq!(connection.take_timer(), Some(Timer::Linger));
     io.script.push_back(Event::Input(GET.into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     io.script.push_back(Event::End);
     assert_eq!(
-        go_on(&mut connection, &site(), &mut io),
-        Want::Close(CloseReason::BodyTimeout)
+        resume(&mut connection, &site(), &mut io),
+        Next::Close(CloseReason::BodyTimeout)
     );
     assert_eq!(statuses(&io.output), [503]);
 }
 
 #[test]
-fn more_of_a_body_does_not_prolong_its_time() {
+fn more_of_a_body_does_not_restart_the_timer() {
     let mut io = Script::reading(&["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"]);
     let (mut connection, _) = run(&site(), &mut io);
     assert_eq!(connection.take_timer(), Some(Timer::Body));
     io.script.push_back(Event::Input("12345".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), None);
     io.script.push_back(Event::Input("67890".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::KeepAlive));
 }
 
 #[test]
-fn more_of_a_head_does_not_prolong_its_time() {
+fn more_of_a_head_does_not_restart_the_timer() {
     let mut io = Script::reading(&[]);
     let (mut connection, _) = run(&site(), &mut io);
     assert_eq!(connection.take_timer(), Some(Timer::Head));
     for piece in ["GET ", "/ HTTP/1.1\r\n", "Host: a\r\n"] {
         io.script.push_back(Event::Input(piece.into()));
-        assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+        assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
         assert_eq!(connection.take_timer(), None);
     }
     io.script.push_back(Event::Input("\r\nGET".into()));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Head));
     assert_eq!(
         connection.expire(&mut io),
-        Want::Close(CloseReason::HeadTimeout)
+        Next::Close(CloseReason::HeadTimeout)
     );
 }
 
@@ -414,9 +416,9 @@ fn nothing_after_a_refusal_is_answered() {
         Event::Input(GET.into()),
         Event::End,
     ]);
-    let (_, want) = run(&site(), &mut io);
+    let (_, next) = run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [503, 400]);
-    assert_eq!(want, Want::Close(CloseReason::Refused));
+    assert_eq!(next, Next::Close(CloseReason::Refused));
     assert!(io.shut);
 }
 
@@ -428,7 +430,7 @@ fn a_refusal_of_head_has_no_body() {
 }
 
 #[test]
-fn cleartext_on_a_tls_port_is_told_so() {
+fn plaintext_on_a_tls_port_gets_a_400_that_says_so() {
     let mut io = Script::reading(&[GET, GET]);
     io.misdirected = true;
     run(&site(), &mut io);
@@ -459,21 +461,21 @@ fn a_bad_chunk_ends_the_answers() {
 }
 
 #[test]
-fn a_client_that_only_sends_is_listened_to_while_its_answer_waits() {
+fn input_is_read_while_the_last_answer_is_blocked() {
     let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n";
     let mut script = vec![Event::Input(head.into())];
     script.extend((0..30).map(|_| Event::Input("x".repeat(60_000))));
     let mut io = Script::new(script);
     io.room = 50;
-    let (mut connection, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Room);
-    assert!(!io.has_more(), "all of it was read");
+    let (mut connection, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Write);
+    assert!(!io.has_more(), "all input was read");
     io.script.push_back(Event::Room(100_000));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(statuses(&io.output), [503]);
 }
 
-/// Java's HttpURLConnection and Python's http.client read nothing before they have sent all: 8 MB at 1 MB/s here.
+/// Java's HttpURLConnection and Python's http.client read nothing before they have sent all: here 8 MB at 1 MB/s.
 #[test]
 fn a_slow_upload_is_read_to_its_end() {
     for fields in [
@@ -490,15 +492,15 @@ fn a_slow_upload_is_read_to_its_end() {
             for _ in 0..20 {
                 io.script.push_back(Event::Input("x".repeat(50_000)));
             }
-            assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+            assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
             if let Some(timer) = connection.take_timer() {
                 deadlines.arm(0, timer, now);
             }
         }
         io.script.push_back(Event::End);
         assert_eq!(
-            go_on(&mut connection, &site(), &mut io),
-            Want::Close(CloseReason::BodyUnread)
+            resume(&mut connection, &site(), &mut io),
+            Next::Close(CloseReason::BodyUnread)
         );
         assert_eq!(statuses(&io.output), [503]);
     }
@@ -512,59 +514,96 @@ fn a_client_that_sends_without_end_is_read_up_to_a_limit() {
         connection.discarded = MAX_DISCARDED - 100_000;
         connection
     };
-    // Lingering: it is closed.
+    // While lingering the connection is closed.
     let mut io = Script::reading(&[head]);
     let (connection, _) = run(&site(), &mut io);
     let mut connection = near_the_limit(connection);
     io.script.push_back(piece());
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     io.script.push_back(piece());
     assert_eq!(
-        go_on(&mut connection, &site(), &mut io),
-        Want::Close(CloseReason::BodyUnread)
+        resume(&mut connection, &site(), &mut io),
+        Next::Close(CloseReason::BodyUnread)
     );
-    // While the answer is blocked: no more is read, so that the client comes to a stop.
+    // While the answer is blocked no more is read, which stops the client.
     let mut io = Script::reading(&[head]);
     io.room = 50;
     let (connection, _) = run(&site(), &mut io);
     let mut connection = near_the_limit(connection);
     let before = io.reads;
     io.script.extend([piece(), piece(), piece()]);
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Room);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Write);
     assert_eq!(io.reads, before + 2);
 }
 
 #[test]
-fn a_broken_protocol_is_followed_by_a_close_and_no_reset() {
+fn a_broken_protocol_is_followed_by_a_close_without_reset() {
     let mut io = Script::new(vec![Event::Broken, Event::End]);
-    let (_, want) = run(&site(), &mut io);
-    assert_eq!(want, Want::Close(CloseReason::TlsFault));
+    let (_, next) = run(&site(), &mut io);
+    assert_eq!(next, Next::Close(CloseReason::TlsFault));
     assert!(io.shut && io.output.is_empty());
 }
 
 #[test]
-fn a_handshake_has_its_own_time_and_then_the_head_has() {
+fn the_handshake_timer_is_followed_by_the_head_timer() {
     let mut io = Script::reading(&[]);
     io.handshaking = true;
     let mut connection = Connection::new(true);
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Handshake));
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), None);
     io.handshaking = false;
-    assert_eq!(go_on(&mut connection, &site(), &mut io), Want::Input);
+    assert_eq!(resume(&mut connection, &site(), &mut io), Next::Read);
     assert_eq!(connection.take_timer(), Some(Timer::Head));
 }
 
 #[test]
-fn memory_is_owned_only_while_something_is_partial() {
+fn memory_is_owned_only_while_a_head_is_partial() {
     let mut io = Script::reading(&[GET, "GET / HT", "TP/1.1\r\nHost: a\r\n\r\n"]);
     let (connection, _) = run(&site(), &mut io);
     assert_eq!(connection.input.capacity(), 0);
     assert!(size_of::<Connection>() <= 80, "{}", size_of::<Connection>());
 }
 
-/// A few requests, right and wrong, with what must come back for them.
+/// The events of a connection, in their order.
+#[derive(Default)]
+struct Events(Vec<String>);
+
+impl Observer for Events {
+    fn answered(&mut self, head: &[u8], _: Ready, _: &Sites) {
+        let line = String::from_utf8_lossy(head);
+        self.0.extend(line.lines().next().map(str::to_owned));
+    }
+
+    fn refused(&mut self, _: &[u8], answer: &[u8]) {
+        self.0.push(String::from_utf8_lossy(&answer[9..12]).into());
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        self.0.push(bytes.to_string());
+    }
+}
+
+#[test]
+fn every_answer_and_every_byte_is_reported_once() {
+    let refused = "GET / HTTP/1.1\r\n\r\n";
+    let mut io = Script::new(vec![
+        Event::Input(format!("{GET}{refused}{GET}")),
+        Event::Room(100_000),
+    ]);
+    io.room = 40;
+    let (mut connection, mut events) = (Connection::new(false), Events::default());
+    for _ in 0..2 {
+        io.begin_turn();
+        connection.advance(&mut io, &site(), &mut [0; 1024], &mut events);
+    }
+    let rest = io.output.len() - 40;
+    let expected = ["GET / HTTP/1.1", "400", "40", &rest.to_string()].map(str::to_owned);
+    assert_eq!(events.0, expected);
+}
+
+/// A few valid and malformed requests, with the statuses of their answers.
 fn any_requests() -> impl Strategy<Value = (String, Vec<u16>)> {
     let request = prop::sample::select(vec![
         (GET, 503, true),
@@ -610,9 +649,9 @@ fn any_requests() -> impl Strategy<Value = (String, Vec<u16>)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
-    /// However requests are cut and answers blocked, each is answered once, in order, and none after the last.
+    /// Requests are answered once and in order however they are split and their answers blocked, and none after the last.
     #[test]
-    fn cuts_and_blocks_change_nothing(
+    fn splits_and_blocked_writes_do_not_change_the_answers(
         (input, expected) in any_requests(),
         cuts in prop::collection::vec(1_usize..90, 1..8),
         rooms in prop::collection::vec(0_usize..400, 1..8),
@@ -629,8 +668,8 @@ proptest! {
         script.push(Event::Room(1_000_000));
         script.push(Event::End);
         let mut io = Script::new(script);
-        let (_, want) = run(&site(), &mut io);
-        prop_assert!(matches!(want, Want::Close(_)), "{:?}", want);
+        let (_, next) = run(&site(), &mut io);
+        prop_assert!(matches!(next, Next::Close(_)), "{:?}", next);
         prop_assert_eq!(statuses(&io.output), expected);
     }
 }

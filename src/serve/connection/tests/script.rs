@@ -1,36 +1,41 @@
-//! A transport that plays a script, and behaves as an edge-triggered, non-blocking socket does.
+//! A scripted transport that behaves like an edge-triggered, non-blocking socket.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use crate::serve::transport::{BROKEN_PROTOCOL, Transport};
 
-/// What happens to the socket next.
+/// A change of the socket's state.
 #[derive(Debug)]
 pub(crate) enum Event {
     Input(String),
-    /// Input and the end behind it, which the poll tells together.
+    /// Input and the end of the stream in one event.
     InputAndEnd(String),
     End,
-    /// Room for so many bytes more.
+    /// Room for so many more bytes.
     Room(usize),
     /// The peer breaks the protocol.
     Broken,
 }
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a socket has many sides")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a socket has many independent properties"
+)]
 pub(crate) struct Script {
     pub(crate) script: VecDeque<Event>,
-    /// Input that has arrived and is not read.
+    /// Input that has arrived and is unread.
     input: Vec<u8>,
     ended: bool,
     broken: bool,
     closing: bool,
     short_read: bool,
-    /// The bytes that may be written before it blocks.
+    /// The bytes that can be written before it blocks.
     pub(crate) room: usize,
     pub(crate) output: Vec<u8>,
+    /// The bytes written and not yet taken.
+    sent: usize,
     pub(crate) reads: usize,
     pub(crate) writes: usize,
     /// Our sending half is closed.
@@ -50,6 +55,7 @@ impl Script {
             short_read: false,
             room: usize::MAX,
             output: Vec::new(),
+            sent: 0,
             reads: 0,
             writes: 0,
             shut: false,
@@ -58,7 +64,7 @@ impl Script {
         }
     }
 
-    /// A client that sends these pieces and waits.
+    /// A client that sends these pieces and then waits.
     pub(crate) fn reading(pieces: &[&str]) -> Self {
         Self::new(
             pieces
@@ -72,7 +78,7 @@ impl Script {
         !self.script.is_empty()
     }
 
-    /// Lets the next thing happen; the turn that follows is the one that the poll's event would bring about.
+    /// Applies the next change; the turn that follows is the one that its poll event would cause.
     pub(crate) fn begin_turn(&mut self) {
         self.short_read = false;
         match self.script.pop_front() {
@@ -127,6 +133,7 @@ impl Write for Script {
             self.output.extend_from_slice(&slice[..length]);
             self.room -= length;
         }
+        self.sent += self.output.len() - before;
         Ok(self.output.len() - before)
     }
 
@@ -150,6 +157,10 @@ impl Transport for Script {
 
     fn is_misdirected(&self) -> bool {
         self.misdirected
+    }
+
+    fn take_sent(&mut self) -> usize {
+        std::mem::take(&mut self.sent)
     }
 
     fn shutdown(&mut self) {

@@ -1,27 +1,27 @@
-//! What a client would rather have: the quality values of its Accept fields (RFC 9110 12.4, 12.5), read as leniently as
-//! clients write them.
+//! Content negotiation: the form, coding and language that a client prefers (RFC 9110 12.4, 12.5). Lenient, since clients
+//! write these fields in many ways.
 
-use crate::serve::http1::fields::trim;
+use crate::http_field::trim;
 
-/// The forms in which the one answer can be given.
+/// The forms of the 503.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// The page, for people.
+    /// The page, for browsers.
     #[default]
     Page,
     /// JSON, for programs.
     Json,
     /// Text, for terminals.
     Plain,
-    /// Nothing: an image, a style or a script cannot be a page.
+    /// No body, in place of an image, style or script.
     Empty,
 }
 
 impl Form {
-    /// All of them, in the order of their numbers.
+    /// All forms, in the order of their discriminants.
     pub const ALL: [Self; 4] = [Self::Page, Self::Json, Self::Plain, Self::Empty];
 
-    /// Its name, as it is told.
+    /// The name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,10 +33,10 @@ impl Form {
     }
 }
 
-/// The codings in which a body can be sent, in the order of their numbers.
+/// The content codings of a body, in the order of their discriminants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// As it is.
+    /// Not compressed.
     #[default]
     Identity,
     /// RFC 1952.
@@ -45,10 +45,10 @@ pub enum Coding {
     Brotli,
 }
 
-/// A quality of 1, in thousandths.
+/// The quality 1, in thousandths.
 const FULL: u16 = 1000;
 
-/// The members of a list, each trimmed; a comma within quotes is none of its commas (RFC 9110 5.6.1, 5.6.4).
+/// The members of a list, without whitespace around them. A comma within quotes separates none (RFC 9110 5.6.1, 5.6.4).
 fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut is_quoted = false;
     list.split(move |byte| {
@@ -59,8 +59,8 @@ fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
-/// A member without its parameters, and its quality in thousandths. One that cannot be read counts as none, which is 1.
-fn weighed(member: &[u8]) -> (&[u8], u16) {
+/// A member without its parameters, and its quality in thousandths. An invalid quality is ignored and so counts as 1.
+fn split_quality(member: &[u8]) -> (&[u8], u16) {
     let Some(end) = member.iter().position(|byte| *byte == b';') else {
         return (member, FULL);
     };
@@ -72,7 +72,7 @@ fn weighed(member: &[u8]) -> (&[u8], u16) {
     (trim(&member[..end]), quality.unwrap_or(FULL))
 }
 
-/// A quality, also as Java writes it (`.2`); what is over 1 is 1, and digits after the third do not count.
+/// A quality in thousandths, also as Java writes it (`.2`). Larger ones are 1, and digits after the third are ignored.
 fn quality(text: &[u8]) -> Option<u16> {
     let mut parts = text.splitn(2, |byte| *byte == b'.');
     let (whole, fraction) = (parts.next()?, parts.next().unwrap_or_default());
@@ -87,51 +87,52 @@ fn quality(text: &[u8]) -> Option<u16> {
     Some(digit(0) * 100 + digit(1) * 10 + digit(2))
 }
 
-/// How much a form is wanted, and by which member of the list.
+/// The media range that applies to a form.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wish {
+struct RangeMatch {
     quality: u16,
-    /// The number of the member, from 1; 0 where there was none.
-    member: u16,
+    /// The position of the range in the list, from 1; 0 without a range.
+    position: u16,
 }
 
-impl Wish {
-    /// Of several members the one of the highest quality counts, and of those the first.
-    const fn or(&mut self, quality: u16, member: u16) {
-        if self.member == 0 || self.quality < quality {
-            *self = Self { quality, member };
+impl RangeMatch {
+    /// Adds a range. The one of the highest quality applies, and of equal ones the first.
+    const fn add(&mut self, quality: u16, position: u16) {
+        if self.position == 0 || self.quality < quality {
+            *self = Self { quality, position };
         }
     }
 }
 
-/// What the Accept lines of a head come to.
+/// The Accept lines of a head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Accept {
-    members: u16,
-    html: Wish,
-    json: Wish,
-    plain: Wish,
-    /// Images, styles and the like.
-    material: Wish,
-    any_text: Wish,
-    any_application: Wish,
-    any: Wish,
+    /// The number of ranges.
+    count: u16,
+    html: RangeMatch,
+    json: RangeMatch,
+    plain: RangeMatch,
+    /// Images, styles and other types of subresources.
+    subresource: RangeMatch,
+    any_text: RangeMatch,
+    any_application: RangeMatch,
+    any: RangeMatch,
 }
 
 impl Accept {
     /// Reads a line.
     #[inline]
     pub(crate) fn read(&mut self, value: &[u8]) {
-        // The lines of most tools, and the beginning of those of browsers, behind which nothing could make another form of it.
-        if self.members == 0 {
-            let wish = match value {
+        // The lines of most tools, and the start of those of browsers, whose further members cannot change the form.
+        if self.count == 0 {
+            let range = match value {
                 b"*/*" => Some(&mut self.any),
                 _ if value.starts_with(b"text/html,") => Some(&mut self.html),
                 _ => None,
             };
-            if let Some(wish) = wish {
-                self.members = 1;
-                wish.or(FULL, 1);
+            if let Some(range) = range {
+                self.count = 1;
+                range.add(FULL, 1);
                 return;
             }
         }
@@ -140,100 +141,101 @@ impl Accept {
 
     fn read_list(&mut self, value: &[u8]) {
         for member in members(value) {
-            let (range, quality) = weighed(member);
-            let number = self.members.saturating_add(1);
-            self.members = number;
-            if let Some(wish) = self.wish(range) {
-                wish.or(quality, number);
+            let (range, quality) = split_quality(member);
+            let position = self.count.saturating_add(1);
+            self.count = position;
+            if let Some(range) = self.range(range) {
+                range.add(quality, position);
             }
         }
     }
 
-    /// What a media range is about.
-    fn wish(&mut self, range: &[u8]) -> Option<&mut Wish> {
+    /// The forms that a media range applies to.
+    fn range(&mut self, range: &[u8]) -> Option<&mut RangeMatch> {
         let slash = range.iter().position(|byte| *byte == b'/');
-        let (kind, name) = match slash {
+        let (main, sub) = match slash {
             Some(slash) => (&range[..slash], &range[slash + 1..]),
-            // Java writes it so.
+            // As Java writes it.
             None if range == b"*" => return Some(&mut self.any),
             None => return None,
         };
-        if is_json_type(kind, name) {
+        if is_json_type(main, sub) {
             return Some(&mut self.json);
         }
-        if is(kind, "text") {
-            match name {
+        if is(main, "text") {
+            match sub {
                 b"*" => Some(&mut self.any_text),
-                _ if is(name, "html") => Some(&mut self.html),
-                _ if is(name, "plain") => Some(&mut self.plain),
-                _ if is(name, "css") || is(name, "javascript") => Some(&mut self.material),
+                _ if is(sub, "html") => Some(&mut self.html),
+                _ if is(sub, "plain") => Some(&mut self.plain),
+                _ if is(sub, "css") || is(sub, "javascript") => Some(&mut self.subresource),
                 _ => None,
             }
-        } else if is(kind, "application") {
-            match name {
+        } else if is(main, "application") {
+            match sub {
                 b"*" => Some(&mut self.any_application),
-                _ if is(name, "xhtml+xml") => Some(&mut self.html),
-                _ if is(name, "javascript") => Some(&mut self.material),
+                _ if is(sub, "xhtml+xml") => Some(&mut self.html),
+                _ if is(sub, "javascript") => Some(&mut self.subresource),
                 _ => None,
             }
-        } else if kind == b"*" {
+        } else if main == b"*" {
             Some(&mut self.any)
         } else if ["image", "font", "audio", "video"]
             .iter()
-            .any(|other| is(kind, other))
+            .any(|other| is(main, other))
         {
-            Some(&mut self.material)
+            Some(&mut self.subresource)
         } else {
             None
         }
     }
 
-    /// The form that is wanted most. Where several are wanted alike it is the one whose name stands first, before those that
-    /// only a star speaks of; and the page where none is.
+    /// The form of the highest quality. Of equal ones the first that is named, before those that only a wildcard matches; the
+    /// page if there is none.
     #[inline]
     pub(crate) fn form(&self) -> Form {
         let is_page = || self.html.quality == FULL || self.any.quality == FULL;
-        if self.members == 0 || self.members == 1 && is_page() {
+        if self.count == 0 || self.count == 1 && is_page() {
             Form::Page
         } else {
-            self.weigh(false)
+            self.best_form(false)
         }
     }
 
-    /// As [`Self::form`], for a client that sends JSON: it gets JSON where no form is named, unless it refuses JSON.
+    /// As [`Self::form`], for a client that sends JSON: it gets JSON if no form is named, unless it refuses JSON.
     #[cold]
     pub(crate) fn form_for_json(&self) -> Form {
-        self.weigh(true)
+        self.best_form(true)
     }
 
-    fn weigh(&self, sends_json: bool) -> Form {
+    fn best_form(&self, sends_json: bool) -> Form {
         let mut best = (0, 0, 0);
         let mut form = None;
-        for (candidate, named, any_of_kind) in [
+        for (candidate, named, any_of_type) in [
             (Form::Page, self.html, self.any_text),
             (Form::Json, self.json, self.any_application),
             (Form::Plain, self.plain, self.any_text),
         ] {
-            let wish = [named, any_of_kind, self.any]
+            // The most specific range applies (RFC 9110 12.5.1).
+            let range = [named, any_of_type, self.any]
                 .into_iter()
-                .find(|wish| wish.member > 0);
-            let Some(wish) = wish.filter(|wish| wish.quality > 0) else {
+                .find(|range| range.position > 0);
+            let Some(range) = range.filter(|range| range.quality > 0) else {
                 continue;
             };
-            let preference = if named.member > 0 {
+            let preference = if named.position > 0 {
                 2
             } else {
                 u8::from(sends_json && candidate == Form::Json)
             };
-            let rank = (wish.quality, preference, u16::MAX - wish.member);
+            let rank = (range.quality, preference, u16::MAX - range.position);
             if rank > best {
                 (best, form) = (rank, Some(candidate));
             }
         }
-        if self.material.quality > best.0 {
+        if self.subresource.quality > best.0 {
             return Form::Empty;
         }
-        form.unwrap_or(if sends_json && self.json.member == 0 {
+        form.unwrap_or(if sends_json && self.json.position == 0 {
             Form::Json
         } else {
             Form::Page
@@ -245,16 +247,16 @@ fn is(text: &[u8], other: &str) -> bool {
     text.eq_ignore_ascii_case(other.as_bytes())
 }
 
-/// Whether a media type, given in its two halves, is JSON: also with the suffix of RFC 6839, and as `text/json`, its name
-/// before RFC 4627.
-fn is_json_type(kind: &[u8], name: &[u8]) -> bool {
-    let ends = |end: &str| {
-        let tail = name.len().checked_sub(end.len()).map(|at| &name[at..]);
+/// Whether a media type, split at its slash, is JSON: also by the suffix of RFC 6839, and as `text/json`, its name before
+/// RFC 4627.
+fn is_json_type(main: &[u8], sub: &[u8]) -> bool {
+    let ends_with = |end: &str| {
+        let tail = sub.len().checked_sub(end.len()).map(|at| &sub[at..]);
         tail.is_some_and(|tail| is(tail, end))
     };
-    match kind.len() {
-        4 => is(name, "json") && is(kind, "text"),
-        11 => (is(name, "json") || ends("+json")) && is(kind, "application"),
+    match main.len() {
+        4 => is(sub, "json") && is(main, "text"),
+        11 => (is(sub, "json") || ends_with("+json")) && is(main, "application"),
         _ => false,
     }
 }
@@ -264,13 +266,13 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
     let mut parts = content_type.split(|byte| *byte == b';');
     let mut halves = trim(parts.next().unwrap_or_default()).splitn(2, |byte| *byte == b'/');
     match (halves.next(), halves.next()) {
-        (Some(kind), Some(name)) => is_json_type(kind, name),
+        (Some(main), Some(sub)) => is_json_type(main, sub),
         (Some(_) | None, _) => false,
     }
 }
 
-/// Whether `Sec-Fetch-Dest` names something that a page cannot be.
-pub(crate) fn is_material(destination: &[u8]) -> bool {
+/// Whether a request with this `Sec-Fetch-Dest` is for a subresource, in whose place a browser cannot show a page.
+pub(crate) fn is_subresource(destination: &[u8]) -> bool {
     matches!(
         trim(destination),
         b"image"
@@ -291,7 +293,7 @@ pub(crate) fn is_material(destination: &[u8]) -> bool {
     )
 }
 
-/// Whether `Sec-Fetch-Dest` names what a browser shows as a page: a navigation of a window or of a frame.
+/// Whether a request with this `Sec-Fetch-Dest` is for a document: a navigation of a window or a frame.
 pub(crate) fn is_document(destination: &[u8]) -> bool {
     matches!(
         trim(destination),
@@ -299,7 +301,7 @@ pub(crate) fn is_document(destination: &[u8]) -> bool {
     )
 }
 
-/// What the Accept-Encoding lines of a head come to.
+/// The Accept-Encoding lines of a head: the quality of each coding.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AcceptEncoding {
     gzip: Option<u16>,
@@ -313,7 +315,7 @@ impl AcceptEncoding {
     #[inline]
     pub(crate) fn read(&mut self, value: &[u8]) {
         match value {
-            // What browsers send, to the byte.
+            // The lines of browsers.
             b"gzip, deflate, br, zstd" | b"gzip, deflate, br" => {
                 (self.gzip, self.brotli) = (Some(FULL), Some(FULL));
             }
@@ -324,29 +326,28 @@ impl AcceptEncoding {
 
     fn read_list(&mut self, value: &[u8]) {
         for member in members(value) {
-            let (name, quality) = weighed(member);
-            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-            let place = match name.len() {
+            let (name, quality) = split_quality(member);
+            let coding = match name.len() {
                 1 if name == b"*" => &mut self.any,
-                2 if is("br") => &mut self.brotli,
-                4 if is("gzip") => &mut self.gzip,
+                2 if is(name, "br") => &mut self.brotli,
+                4 if is(name, "gzip") => &mut self.gzip,
                 // RFC 9110 8.4.1.3.
-                6 if is("x-gzip") => &mut self.gzip,
-                8 if is("identity") => &mut self.identity,
+                6 if is(name, "x-gzip") => &mut self.gzip,
+                8 if is(name, "identity") => &mut self.identity,
                 _ => continue,
             };
-            *place = Some(place.map_or(quality, |other| other.max(quality)));
+            *coding = Some(coding.map_or(quality, |other| other.max(quality)));
         }
     }
 
-    /// The coding that is wanted most, the smallest where several are. A star alone means what everybody knows: gzip. Where
-    /// none is acceptable it is none (RFC 9110 12.5.3), which is better than no answer.
+    /// The coding of the highest quality, and of equal ones the smallest body. A wildcard alone means gzip, which all clients
+    /// know. If no coding is acceptable, the body is not compressed (RFC 9110 12.5.3), since that is better than no answer.
     #[inline]
     pub(crate) fn coding(&self) -> Coding {
         let gzip = self.gzip.or(self.any).unwrap_or(0);
         let brotli = self.brotli.unwrap_or(0);
         let best = gzip.max(brotli);
-        // Who names it with a quality says how much it is wanted; who does not can bear it.
+        // Identity counts only if it is named: it is acceptable by default.
         if best == 0 || self.identity.is_some_and(|identity| identity > best) {
             Coding::Identity
         } else if brotli >= gzip {
@@ -357,27 +358,26 @@ impl AcceptEncoding {
     }
 }
 
-/// The language, by its number, that a list asks for most (RFC 4647 3.4), of those that there are; nothing where it asks for
-/// none of them.
+/// The index of the available language that a list prefers (RFC 4647 3.4); `None` if the list has none of them.
 #[must_use]
 pub fn language<'a>(
     list: &[u8],
     languages: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<usize> {
     let mut best = None;
-    let mut most = 0;
+    let mut best_quality = 0;
     for member in members(list) {
-        let (range, quality) = weighed(member);
-        if quality > most
-            && let Some(number) = languages.clone().position(|tag| matches_range(tag, range))
+        let (range, quality) = split_quality(member);
+        if quality > best_quality
+            && let Some(index) = languages.clone().position(|tag| matches_range(tag, range))
         {
-            (best, most) = (Some(number), quality);
+            (best, best_quality) = (Some(index), quality);
         }
     }
     best
 }
 
-/// Whether a page in this language is for somebody who asks for that range: `de` is for `de-AT`, and `pt-BR` for `pt`.
+/// Whether a page in this language serves that range: `de` serves `de-AT`, and `pt-BR` serves `pt`.
 fn matches_range(tag: &str, range: &[u8]) -> bool {
     let tag = tag.as_bytes();
     let common = tag.len().min(range.len());

@@ -45,7 +45,7 @@ fn a_quality_is_read_as_clients_write_it() {
         ("a/b;q=x", ("a/b", 1000)),
         ("a/b;quality=0.1", ("a/b", 1000)),
     ] {
-        let (name, quality) = weighed(member.as_bytes());
+        let (name, quality) = split_quality(member.as_bytes());
         assert_eq!(
             (name, quality),
             (expected.0.as_bytes(), expected.1),
@@ -55,7 +55,7 @@ fn a_quality_is_read_as_clients_write_it() {
 }
 
 #[test]
-fn the_form_is_the_one_that_is_wanted_most() {
+fn the_form_has_the_highest_quality() {
     for (accept, expected) in [
         ("", Form::Page),
         ("*/*", Form::Page),
@@ -113,7 +113,7 @@ fn the_form_is_the_one_that_is_wanted_most() {
 }
 
 #[test]
-fn json_that_is_sent_decides_where_accept_does_not() {
+fn sent_json_decides_if_accept_does_not() {
     for (accept, expected) in [
         ("", Form::Json),
         ("*/*", Form::Json),
@@ -146,7 +146,7 @@ fn json_that_is_sent_decides_where_accept_does_not() {
 }
 
 #[test]
-fn json_is_known_by_its_type() {
+fn json_is_recognized_by_its_type() {
     for (content_type, expected) in [
         ("application/json", true),
         ("Application/JSON", true),
@@ -199,7 +199,7 @@ fn several_lines_are_one_list() {
 }
 
 #[test]
-fn the_coding_is_the_smallest_that_is_wanted_most() {
+fn the_coding_is_the_smallest_of_the_highest_quality() {
     for (accept, expected) in [
         ("", Coding::Identity),
         ("gzip", Coding::Gzip),
@@ -227,7 +227,7 @@ fn the_coding_is_the_smallest_that_is_wanted_most() {
 }
 
 #[test]
-fn the_language_is_the_one_that_is_asked_for_most() {
+fn the_language_has_the_highest_quality() {
     let of = |list: &str| language(list.as_bytes(), ["en", "de", "pt-BR"].into_iter());
     for (list, expected) in [
         ("", None),
@@ -251,7 +251,7 @@ fn the_language_is_the_one_that_is_asked_for_most() {
 }
 
 #[test]
-fn material_is_what_a_page_cannot_be() {
+fn a_subresource_is_no_document() {
     for (destination, expected) in [
         ("image", true),
         ("script", true),
@@ -264,7 +264,7 @@ fn material_is_what_a_page_cannot_be() {
         ("new-thing", false),
     ] {
         assert_eq!(
-            is_material(destination.as_bytes()),
+            is_subresource(destination.as_bytes()),
             expected,
             "{destination}"
         );
@@ -277,8 +277,8 @@ fn material_is_what_a_page_cannot_be() {
     }
 }
 
-/// A list whose members and their order are known.
-fn weighed_list() -> impl Strategy<Value = Vec<(usize, u16)>> {
+/// Members of a list: the index of a name, and a quality in thousandths.
+fn members_with_quality() -> impl Strategy<Value = Vec<(usize, u16)>> {
     prop::collection::vec((0..5_usize, 0..=1000_u16), 0..6)
 }
 
@@ -297,13 +297,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_quality_comes_back_as_it_was_written(thousandths in 0..=999_u16) {
+    fn a_quality_is_read_as_written(thousandths in 0..=999_u16) {
         prop_assert_eq!(quality(format!("0.{thousandths:03}").as_bytes()), Some(thousandths));
         prop_assert_eq!(quality(format!(".{thousandths:03}").as_bytes()), Some(thousandths));
     }
 
     #[test]
-    fn no_bytes_bring_a_list_down(value in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..100)) {
         let mut accept = Accept::default();
         accept.read(&value);
         let _ = accept.form();
@@ -313,20 +313,20 @@ proptest! {
         codings.read(&value);
         let _ = codings.coding();
         let _ = language(&value, ["en", "de"].into_iter());
-        let _ = is_material(&value);
+        let _ = is_subresource(&value);
     }
 
-    /// A coding is sent only to who has not refused it, and nothing is wanted more.
+    /// A coding is sent only if the client accepts it, and no other coding has a higher quality.
     #[test]
-    fn no_coding_is_sent_that_is_not_wanted(list in weighed_list(), space in prop::sample::select(vec!["", " ", "\t "])) {
+    fn only_an_accepted_coding_is_sent(list in members_with_quality(), space in prop::sample::select(vec!["", " ", "\t "])) {
         let names = ["gzip", "br", "identity", "*", "deflate"];
-        let wanted = |name: usize| {
+        let quality_of = |name: usize| {
             let own = list.iter().filter(|(other, _)| *other == name).map(|(_, quality)| *quality);
             own.max()
         };
-        let gzip = wanted(0).or(wanted(3)).unwrap_or(0);
-        let brotli = wanted(1).unwrap_or(0);
-        let identity = wanted(2).unwrap_or(0);
+        let gzip = quality_of(0).or(quality_of(3)).unwrap_or(0);
+        let brotli = quality_of(1).unwrap_or(0);
+        let identity = quality_of(2).unwrap_or(0);
         match coding(&written(&list, names, space)) {
             Coding::Gzip => prop_assert!(gzip > 0 && gzip > brotli && gzip >= identity),
             Coding::Brotli => prop_assert!(brotli > 0 && brotli >= gzip && brotli >= identity),
@@ -334,14 +334,14 @@ proptest! {
         }
     }
 
-    /// However a list is spaced, it comes to the same; and a form that has the highest quality alone is the one.
+    /// Whitespace changes nothing, and a form that alone has the highest quality is chosen.
     #[test]
-    fn the_highest_quality_alone_decides(list in weighed_list()) {
+    fn a_single_highest_quality_decides(list in members_with_quality()) {
         let names = ["text/html", "application/json", "text/plain", "image/png", "application/xml"];
         let tight = written(&list, names, "");
         prop_assert_eq!(form(&tight), form(&written(&list, names, " ")));
-        let wanted = |name: usize| list.iter().filter(|(other, _)| *other == name).map(|(_, quality)| *quality).max();
-        let all: Vec<u16> = (0..4).map(|name| wanted(name).unwrap_or(0)).collect();
+        let quality_of = |name: usize| list.iter().filter(|(other, _)| *other == name).map(|(_, quality)| *quality).max();
+        let all: Vec<u16> = (0..4).map(|name| quality_of(name).unwrap_or(0)).collect();
         let most = all.iter().copied().max().unwrap_or(0);
         if most > 0 && all.iter().filter(|one| **one == most).count() == 1 {
             let expected = [Form::Page, Form::Json, Form::Plain, Form::Empty];

@@ -1,28 +1,29 @@
-//! The numbers themselves, in memory that all processes share.
+//! The counters of all processes, in shared memory that each process may read.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use crate::serve::metrics::counters::{CloseReason, FORM, OPEN, REFUSALS, Series, WIDTH};
-use crate::serve::worker::deadlines::Timer;
+use crate::serve::connection::close_reason::CloseReason;
+use crate::serve::connection::timer::Timer;
+use crate::serve::metrics::counters::series::{FORM, OPEN, REFUSALS, Series, WIDTH};
 use crate::sys;
 
-/// One number, written by one process.
+/// One counter, written by one process.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter(&'static AtomicU64);
 
 impl Counter {
-    /// Counts `more`. There is one writer, so no locked instruction is needed.
+    /// Adds `more`. There is one writer, so no locked instruction is needed.
     pub fn add(self, more: u64) {
         self.set(self.get().wrapping_add(more));
     }
 
-    /// Says what there is now.
+    /// Sets the value of a gauge.
     pub fn set(self, now: u64) {
         self.0.store(now, Ordering::Relaxed);
     }
 
-    /// What has been counted so far.
+    /// The value.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -34,7 +35,7 @@ impl Counter {
 pub struct Counters(&'static [AtomicU64]);
 
 impl Counters {
-    /// Counters that no other process can read.
+    /// Counters in the memory of this process alone.
     #[must_use]
     pub fn private() -> Self {
         Self(Vec::leak(
@@ -44,10 +45,10 @@ impl Counters {
         ))
     }
 
-    /// The counter of this process for a series.
+    /// The counter of a series.
     #[must_use]
     pub fn of(self, series: Series) -> Counter {
-        Counter(&self.0[series.place()])
+        Counter(&self.0[series.index()])
     }
 
     /// Connections accepted.
@@ -62,19 +63,19 @@ impl Counters {
         self.of(Series::Answered)
     }
 
-    /// Times that a listener had to rest.
+    /// Pauses of a listener.
     #[must_use]
     pub fn exhausted(self) -> Counter {
         self.of(Series::Exhausted)
     }
 
-    /// Workers that ended without having been told to.
+    /// Workers that ended without an order.
     #[must_use]
     pub fn died(self) -> Counter {
         self.of(Series::Died)
     }
 
-    /// Lines of logs that there was no room for.
+    /// Log lines lost for lack of room.
     #[must_use]
     pub fn lost(self) -> Counter {
         self.of(Series::Lost)
@@ -86,7 +87,7 @@ impl Counters {
         self.of(Series::Closed(reason))
     }
 
-    /// Counts a request that is refused with this status; nothing where that is none of a refusal.
+    /// Counts a request that is refused with this status. Other statuses are not counted.
     pub fn refuse(self, status: &[u8]) {
         let number = REFUSALS.iter().position(|known| known.as_bytes() == status);
         if let Some(number) = number {
@@ -94,7 +95,7 @@ impl Counters {
         }
     }
 
-    /// Says how many connections wait for what now.
+    /// Sets the number of open connections for each timer.
     pub fn set_open(self, counts: [u32; Timer::COUNT]) {
         for (timer, count) in Timer::ALL.into_iter().zip(counts) {
             self.of(Series::Open(timer)).set(count.into());
@@ -102,50 +103,49 @@ impl Counters {
     }
 }
 
-/// All numbers at one time.
+/// A snapshot of all counters, summed over the processes.
 #[derive(Clone, Debug)]
 pub struct Figures(Vec<u64>);
 
 impl Figures {
-    /// What a series has come to.
+    /// The value of a series.
     #[must_use]
     pub fn get(&self, series: Series) -> u64 {
-        self.0[series.place()]
+        self.0[series.index()]
     }
 }
 
-/// The counters of all processes, which each of them may read: those of the supervisor, which are also those of
-/// all workers that are gone, and those of each worker.
+/// The counters of all processes: one row for the supervisor, which also holds the sums of all workers that have ended, and
+/// one for each worker.
 #[derive(Clone, Debug)]
 pub struct Board {
     numbers: &'static [AtomicU64],
-    /// The rows that are nobody's, the next to be taken last.
+    /// The unused rows; the last one is taken next.
     free: Vec<usize>,
 }
 
 /// The row of the supervisor.
 const SUPERVISOR: usize = 0;
-/// What stands before the rows, on a line of its own: how often numbers have been moved from row to row, and the last row
-/// that has been anybody's.
+/// A cache line before the rows: how often a row was moved into another, times two, and the last row that was ever used.
 const HEADER: usize = 8;
 const MOVES: usize = 0;
 const LAST_ROW: usize = 1;
-/// How often a reader begins anew while numbers are being moved. That takes a moment, and who reads must not hang on it.
+/// How often a reader retries while a row is being moved. A move is short, and a reader must not hang.
 const TRIES: usize = 1000;
 
 impl Board {
     /// Counters for the supervisor and this many workers at once, old generations included.
     ///
     /// # Errors
-    /// What mmap(2) says.
+    /// Those of mmap(2).
     pub fn new(workers: usize) -> io::Result<Self> {
         Ok(Self {
-            numbers: sys::shared_numbers(HEADER + (1 + workers) * WIDTH)?,
+            numbers: sys::shared_counters(HEADER + (1 + workers) * WIDTH)?,
             free: (1..=workers).rev().collect(),
         })
     }
 
-    /// The supervisor's counters, and those of all workers that are gone.
+    /// The counters of the supervisor and of all workers that have ended.
     #[must_use]
     pub fn supervisor(&self) -> Counters {
         self.row(SUPERVISOR)
@@ -158,29 +158,29 @@ impl Board {
         Counters(&self.numbers[start..start + WIDTH])
     }
 
-    /// Takes a row for a new worker; nothing where none is left.
+    /// Takes a row for a new worker, if one is left.
     pub fn take(&mut self) -> Option<usize> {
         let row = self.free.pop()?;
         self.numbers[LAST_ROW].fetch_max(row as u64, Ordering::Release);
         Some(row)
     }
 
-    /// Takes the numbers of a worker that is gone over to the supervisor's.
+    /// Moves the counters of a worker that has ended to the supervisor's row.
     pub fn give_back(&mut self, row: usize) {
-        let (past, gone) = (self.supervisor(), self.row(row));
+        let (sums, ended) = (self.supervisor(), self.row(row));
         self.numbers[MOVES].fetch_add(1, Ordering::AcqRel);
-        for (place, gone) in gone.0.iter().enumerate() {
-            // What is open is closed with the worker.
-            if !(OPEN..FORM).contains(&place) {
-                Counter(&past.0[place]).add(gone.load(Ordering::Relaxed));
+        for (index, counter) in ended.0.iter().enumerate() {
+            // The connections of a worker are closed with it.
+            if !(OPEN..FORM).contains(&index) {
+                Counter(&sums.0[index]).add(counter.load(Ordering::Relaxed));
             }
-            gone.store(0, Ordering::Relaxed);
+            counter.store(0, Ordering::Relaxed);
         }
         self.numbers[MOVES].fetch_add(1, Ordering::Release);
         self.free.push(row);
     }
 
-    /// The sums over all processes: none counts twice or not at all that is moved meanwhile.
+    /// The sums over all processes. A row that is moved meanwhile is counted exactly once.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let mut figures = Figures(vec![0; WIDTH]);
@@ -188,7 +188,7 @@ impl Board {
             let before = self.numbers[MOVES].load(Ordering::Acquire);
             let last = self.numbers[LAST_ROW].load(Ordering::Acquire);
             figures.0.fill(0);
-            // Rows that have never been anybody's are not touched, for that would have the system find memory for them.
+            // Rows that were never used are not read: that would make the kernel allocate their pages.
             for row in 0..=usize::try_from(last).unwrap_or(0) {
                 for (sum, number) in figures.0.iter_mut().zip(self.row(row).0) {
                     *sum = sum.wrapping_add(number.load(Ordering::Relaxed));
@@ -206,12 +206,11 @@ impl Board {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_counter_of_its_own() {
+    fn every_reason_has_its_own_counter() {
         let counters = Counters::private();
         for counter in [
             counters.accepted(),
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_has_counted_outlives_it() {
+    fn counters_outlive_their_worker() {
         let mut board = Board::new(2).unwrap();
         let first = board.take().unwrap();
         board.row(first).answered().add(3);
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_over_all_processes_and_only_what_is_open_goes_with_one() {
+    fn sums_are_over_all_processes_and_only_open_connections_end_with_a_worker() {
         let mut board = Board::new(3).unwrap();
         let rows = [board.take().unwrap(), board.take().unwrap()];
         for row in rows {
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_open_goes_with_a_worker() {
+    fn only_open_connections_are_dropped_with_a_worker() {
         let mut board = Board::new(1).unwrap();
         let row = board.take().unwrap();
         for number in board.row(row).0 {
@@ -272,13 +271,13 @@ mod tests {
         }
         board.give_back(row);
         let left = board.figures().0;
-        let gone: Vec<usize> = (0..WIDTH).filter(|place| left[*place] == 0).collect();
-        let open = Timer::ALL.map(|timer| Series::Open(timer).place());
-        assert_eq!(gone, open);
+        let dropped: Vec<usize> = (0..WIDTH).filter(|index| left[*index] == 0).collect();
+        let open = Timer::ALL.map(|timer| Series::Open(timer).index());
+        assert_eq!(dropped, open);
     }
 
     #[test]
-    fn a_status_that_is_no_refusal_is_not_counted_as_one() {
+    fn a_status_that_is_not_a_refusal_is_not_counted() {
         let counters = Counters::private();
         counters.refuse(b"204");
         counters.refuse(b"414");

@@ -1,68 +1,41 @@
-//! TLS, by rustls without its buffers: records are decrypted and encrypted in buffers that all connections share, and a
-//! connection owns memory beside its session only while a record is partial or a write is blocked.
+//! TLS by rustls' unbuffered API: records are decrypted and encrypted in buffers that all connections share. Besides its
+//! session a connection owns memory only while a record is partial or a write is blocked.
 //!
-//! All dealings with rustls sessions are here; its settings are made in [`crate::serve::tls`].
+//! Only this module and [`crate::serve::tls`], which builds the settings, use rustls.
 
-mod session;
+pub(crate) mod session;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use crate::config::server_name::SiteNumber;
-use crate::serve::http1::Form;
+use crate::serve::transport::buffers::{Buffers, READ, gather};
 use crate::serve::transport::tls::session::{
-    Greeting, MAX_PLAINTEXT, MAX_RECORD, Session, Staged, greeting, has_whole_record,
+    FirstBytes, MAX_PLAINTEXT, Session, classify_first_bytes, has_whole_record,
 };
-use crate::serve::transport::{BROKEN_PROTOCOL, Socket, Transport, gather};
+use crate::serve::transport::traits::{BROKEN_PROTOCOL, HandshakeOutcome, Socket, Transport};
 
-/// The most bytes taken from a socket at once.
-const READ: usize = 32 * 1024;
 /// The most ciphertext that a connection may keep: more than any record, and more than any client's handshake message needs
-/// in the smallest records. rustls keeps the records of a message until that is whole, whatever they are padded with.
+/// in the smallest records. rustls requires the records of a message until it is complete, their padding included.
 const MAX_PARTIAL: usize = READ;
-/// The reads of one turn that may bring nothing but TLS's own messages.
+/// The reads of one turn that may yield only messages of TLS itself.
 const READS_WITHOUT_DATA: usize = 4;
 
-/// The memory that all connections of a worker share, each for one turn.
-pub struct Buffers {
-    /// Ciphertext as it is read.
-    incoming: Box<[u8]>,
-    /// Plaintext that is gathered for one record, or one write.
-    pub(crate) plain: Box<[u8]>,
-    staged: Staged,
-}
-
-impl Buffers {
-    /// The least length of the buffer that a connection reads into: the plaintext of one read and of a record
-    /// that was partial before it always fits.
-    pub const PLAINTEXT: usize = READ + MAX_RECORD;
-}
-
-impl Default for Buffers {
-    fn default() -> Self {
-        Self {
-            incoming: vec![0; READ].into_boxed_slice(),
-            plain: vec![0; MAX_PLAINTEXT].into_boxed_slice(),
-            staged: Staged::default(),
-        }
-    }
-}
-
-/// What one connection owns of TLS.
+/// The TLS state that one connection owns.
 #[derive(Default)]
 pub struct Tls {
-    phase: Phase,
-    /// Ciphertext that is not used up: a record that is not whole, behind records that hold parts of a handshake message.
+    phase: TlsPhase,
+    /// Unused ciphertext: a partial record, after records that hold parts of a handshake message.
     partial: Vec<u8>,
-    /// Ciphertext for which the socket had no room, and how much of it has gone since.
+    /// Ciphertext that the socket had no room for.
     unsent: Vec<u8>,
-    sent: usize,
+    /// The bytes of `unsent` that are written.
+    written: usize,
 }
 
 impl Tls {
-    /// No record has begun to come.
+    /// No part of a record has arrived.
     #[must_use]
     pub fn is_between_records(&self) -> bool {
         self.partial.is_empty()
@@ -70,20 +43,20 @@ impl Tls {
 }
 
 #[derive(Default)]
-enum Phase {
-    /// Less than one record has come: there is no session yet, which would take several KB.
+enum TlsPhase {
+    /// Less than one record has arrived. A session, which takes several KB, is not made yet.
     #[default]
-    Greeting,
-    /// Cleartext has come.
+    FirstRecord,
+    /// Plaintext has arrived.
     Misdirected,
-    /// A session; from its first record to our `close_notify`.
+    /// From the first record to our `close_notify`.
     Session(Box<Session>),
-    /// The session is over: nothing more can be read or written.
-    Over,
+    /// The session has ended: nothing more can be read or written.
+    Closed,
 }
 
-/// How a socket is written to.
-type WriteOf<S> = fn(&mut S, &[u8]) -> io::Result<usize>;
+/// [`Write::write`] or [`Socket::write_last`].
+type WriteFn<S> = fn(&mut S, &[u8]) -> io::Result<usize>;
 
 /// TLS over a socket for one turn.
 pub struct TlsStream<'a, S> {
@@ -93,10 +66,13 @@ pub struct TlsStream<'a, S> {
     settings: &'a Arc<ServerConfig>,
     closing: bool,
     short_read: bool,
+    handshake: Option<HandshakeOutcome>,
+    /// The bytes written and not yet taken by [`Transport::take_sent`].
+    sent: usize,
 }
 
 impl<'a, S: Socket> TlsStream<'a, S> {
-    /// A view of `socket` and the connection's own `tls`. `closing` as for [`crate::serve::transport::Plain::new`].
+    /// A view of `socket` and `tls`. `closing` as in [`crate::serve::transport::plain::Plain::new`].
     pub fn new(
         socket: &'a mut S,
         tls: &'a mut Tls,
@@ -112,12 +88,14 @@ impl<'a, S: Socket> TlsStream<'a, S> {
             settings,
             closing,
             short_read: false,
+            handshake: None,
+            sent: 0,
         }
     }
 
-    /// Takes ciphertext from the socket and puts the plaintext of its whole records into `buffer`.
+    /// Reads ciphertext from the socket and decrypts its whole records into `buffer`.
     ///
-    /// Returns the length of that, which may be 0, or nothing at the end of the stream.
+    /// Returns the length of the plaintext, which may be 0, or `None` at the end of the stream.
     fn read_records(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let read = self.socket.read(&mut self.buffers.incoming)?;
         self.short_read = read < self.buffers.incoming.len();
@@ -136,7 +114,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
             joined.extend_from_slice(&incoming[..read]);
             self.read_plaintext(&mut joined, buffer)
                 .map(|(taken, length)| {
-                    // A record that drips in is not copied for each drop.
+                    // A record that arrives byte by byte is not copied for each byte.
                     self.tls.partial = if taken == 0 {
                         joined
                     } else {
@@ -147,87 +125,90 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         };
         self.buffers.incoming = incoming;
         if self.tls.partial.len() > MAX_PARTIAL {
-            if let Phase::Session(session) = &self.tls.phase {
+            if let TlsPhase::Session(session) = &self.tls.phase {
                 session.stage_decode_error(&mut self.buffers.staged);
-                // Should it not arrive, that is the peer's loss.
+                // The alert need not arrive.
                 let _ = self.flush();
             }
-            self.tls.phase = Phase::Over;
+            self.tls.phase = TlsPhase::Closed;
             self.tls.partial = Vec::new();
             return Err(BROKEN_PROTOCOL.into());
         }
         done.map(Some)
     }
 
-    /// Puts the plaintext of the whole records at the start of `ciphertext` into `buffer`.
+    /// Decrypts the whole records at the start of `ciphertext` into `buffer`.
     ///
-    /// Returns how much ciphertext was taken and how much plaintext was given.
+    /// Returns the bytes of ciphertext used and the length of the plaintext.
     fn read_plaintext(
         &mut self,
         ciphertext: &mut [u8],
         buffer: &mut [u8],
     ) -> io::Result<(usize, usize)> {
-        if matches!(self.tls.phase, Phase::Greeting) {
-            match greeting(ciphertext) {
-                Greeting::Partial => return Ok((0, 0)),
-                Greeting::Cleartext => self.tls.phase = Phase::Misdirected,
-                Greeting::Record => {
+        if matches!(self.tls.phase, TlsPhase::FirstRecord) {
+            match classify_first_bytes(ciphertext) {
+                FirstBytes::Partial => return Ok((0, 0)),
+                FirstBytes::Plaintext => self.tls.phase = TlsPhase::Misdirected,
+                FirstBytes::TlsRecord => {
                     let session = Session::new(self.settings).map_err(io::Error::other)?;
-                    self.tls.phase = Phase::Session(Box::new(session));
+                    self.tls.phase = TlsPhase::Session(Box::new(session));
                 }
             }
         }
         match &mut self.tls.phase {
-            Phase::Greeting | Phase::Over => Err(BROKEN_PROTOCOL.into()),
-            Phase::Misdirected => {
+            TlsPhase::FirstRecord | TlsPhase::Closed => Err(BROKEN_PROTOCOL.into()),
+            TlsPhase::Misdirected => {
                 let target = buffer
                     .get_mut(..ciphertext.len())
                     .ok_or(ErrorKind::OutOfMemory)?;
                 target.copy_from_slice(ciphertext);
                 Ok((ciphertext.len(), ciphertext.len()))
             }
-            Phase::Session(session) if has_whole_record(ciphertext) => {
+            TlsPhase::Session(session) if has_whole_record(ciphertext) => {
                 let was_handshaking = session.is_handshaking();
                 let read = session.decrypt(ciphertext, buffer, &mut self.buffers.staged);
-                if was_handshaking && let Some(agreed) = session.agreed() {
-                    self.socket.note_session(agreed);
+                if was_handshaking {
+                    self.handshake = session.handshake_outcome();
                 }
-                read.map_err(|fault| {
-                    // The alert goes on its way; should it not arrive, that is the peer's loss.
+                read.map_err(|error| {
+                    // The alert, which need not arrive.
                     let _ = self.flush();
-                    self.tls.phase = Phase::Over;
-                    io::Error::new(BROKEN_PROTOCOL, fault)
+                    self.tls.phase = TlsPhase::Closed;
+                    io::Error::new(BROKEN_PROTOCOL, error)
                 })
             }
-            Phase::Session(_) => Ok((0, 0)),
+            TlsPhase::Session(_) => Ok((0, 0)),
         }
     }
 
-    /// The peer has sent its `close_notify`: nothing more is to be read.
+    /// The peer has sent its `close_notify`: there is no more to read.
     fn has_peer_closed(&self) -> bool {
-        matches!(&self.tls.phase, Phase::Session(session) if session.has_peer_closed())
+        matches!(&self.tls.phase, TlsPhase::Session(session) if session.has_peer_closed())
     }
 
-    /// Ciphertext of a turn before waits for room.
+    /// Ciphertext of an earlier turn waits for room.
     const fn has_unsent(&self) -> bool {
         !self.tls.unsent.is_empty()
     }
 
-    /// Writes what is left from turns before.
-    fn write_unsent(&mut self, write: WriteOf<S>) -> io::Result<()> {
-        while self.tls.sent < self.tls.unsent.len() {
-            match write(self.socket, &self.tls.unsent[self.tls.sent..])? {
+    /// Writes the ciphertext of earlier turns.
+    fn write_unsent(&mut self, write: WriteFn<S>) -> io::Result<()> {
+        while self.tls.written < self.tls.unsent.len() {
+            match write(self.socket, &self.tls.unsent[self.tls.written..])? {
                 0 => return Err(ErrorKind::WriteZero.into()),
-                length => self.tls.sent += length,
+                length => {
+                    self.tls.written += length;
+                    self.sent += length;
+                }
             }
         }
         self.tls.unsent = Vec::new();
-        self.tls.sent = 0;
+        self.tls.written = 0;
         Ok(())
     }
 
-    /// Sends what is staged; what the socket has no room for becomes the connection's own.
-    fn send(&mut self, write: WriteOf<S>) -> io::Result<()> {
+    /// Sends the staged bytes; the connection keeps those that the socket has no room for.
+    fn send(&mut self, write: WriteFn<S>) -> io::Result<()> {
         let mut start = 0;
         let sent = self.write_unsent(write).and_then(|()| {
             let staged = self.buffers.staged.filled();
@@ -239,6 +220,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
             }
             Ok(())
         });
+        self.sent += start;
         self.tls
             .unsent
             .extend_from_slice(&self.buffers.staged.filled()[start..]);
@@ -246,9 +228,9 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         sent
     }
 
-    /// Encrypts one record of what `slices` begin with into the staged bytes, and returns how much that was.
+    /// Encrypts the beginning of `slices` as one record, stages it, and returns the length of the plaintext.
     fn encrypt(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Phase::Session(session) = &mut self.tls.phase else {
+        let TlsPhase::Session(session) = &mut self.tls.phase else {
             return Err(BROKEN_PROTOCOL.into());
         };
         let Buffers { plain, staged, .. } = &mut *self.buffers;
@@ -272,7 +254,7 @@ impl<S: Socket> Read for TlsStream<'_, S> {
             }
             let read = self.read_records(buffer);
             if let Ok(Some(1..)) = read {
-                // What is staged goes along with the answer.
+                // Staged bytes are sent with the answer.
                 return read.map(Option::unwrap_or_default);
             }
             let flushed = self.flush();
@@ -280,7 +262,7 @@ impl<S: Socket> Read for TlsStream<'_, S> {
                 return Ok(0);
             }
             match flushed {
-                // No event would tell of the input that is there.
+                // No event comes for input that has arrived already.
                 Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_drained() => break,
                 Err(error) => return Err(error),
                 Ok(()) if self.is_drained() => return Err(ErrorKind::WouldBlock.into()),
@@ -296,10 +278,12 @@ impl<S: Socket> Write for TlsStream<'_, S> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// Takes at most one record; [`Self::flush`] or a later write sends it.
+    /// Accepts at most one record; [`Self::flush`] or a later write sends it.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if matches!(self.tls.phase, Phase::Misdirected) {
-            return self.socket.write_vectored(slices);
+        if matches!(self.tls.phase, TlsPhase::Misdirected) {
+            let written = self.socket.write_vectored(slices)?;
+            self.sent += written;
+            return Ok(written);
         }
         if self.has_unsent() || self.buffers.staged.filled().len() >= MAX_PLAINTEXT {
             self.flush()?;
@@ -323,31 +307,35 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
 
     fn is_handshaking(&self) -> bool {
         match &self.tls.phase {
-            Phase::Greeting => true,
-            Phase::Session(session) => session.is_handshaking(),
-            Phase::Misdirected | Phase::Over => false,
+            TlsPhase::FirstRecord => true,
+            TlsPhase::Session(session) => session.is_handshaking(),
+            TlsPhase::Misdirected | TlsPhase::Closed => false,
         }
     }
 
-    fn is_misdirected(&self) -> bool {
-        matches!(self.tls.phase, Phase::Misdirected)
+    fn handshake_outcome(&self) -> Option<HandshakeOutcome> {
+        self.handshake
     }
 
-    /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read what came before it.
-    fn expects_farewell(&self) -> bool {
-        matches!(&self.tls.phase, Phase::Session(session) if !session.has_peer_closed())
+    fn is_misdirected(&self) -> bool {
+        matches!(self.tls.phase, TlsPhase::Misdirected)
+    }
+
+    /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read the bytes before it.
+    fn expects_close_notify(&self) -> bool {
+        matches!(&self.tls.phase, TlsPhase::Session(session) if !session.has_peer_closed())
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if let Phase::Session(session) = &mut self.tls.phase {
+        if let TlsPhase::Session(session) = &mut self.tls.phase {
             session.close(&mut self.tls.partial, &mut self.buffers.staged);
-            self.tls.phase = Phase::Over;
+            self.tls.phase = TlsPhase::Closed;
         }
         self.send(S::write_last)
     }
 
-    fn note_answer(&mut self, site: SiteNumber, form: Form) {
-        self.socket.note_answer(site, form);
+    fn take_sent(&mut self) -> usize {
+        std::mem::take(&mut self.sent)
     }
 
     fn shutdown(&mut self) {

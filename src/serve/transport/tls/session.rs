@@ -1,4 +1,4 @@
-//! One TLS session, and the line between it and rustls.
+//! One TLS session over rustls' unbuffered API.
 
 use std::io;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use rustls::unbuffered::{
 };
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
-use crate::serve::transport::{Agreed, BROKEN_PROTOCOL};
+use crate::serve::transport::traits::{BROKEN_PROTOCOL, HandshakeOutcome};
 
-/// A TLS record is a header and at most a plaintext of 2^14 bytes with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
+/// A TLS record is a header and at most 2^14 bytes of plaintext with its expansion (RFC 8446 5.1, 5.2; RFC 5246 6.2.3).
 const RECORD_HEADER: usize = 5;
 pub(crate) const MAX_PLAINTEXT: usize = 1 << 14;
 pub(crate) const MAX_RECORD: usize = RECORD_HEADER + MAX_PLAINTEXT + 2048;
 
-/// Ciphertext that is to be written, in one system call where it can be: tickets, an answer and the `close_notify`.
+/// Ciphertext to be written by one system call if possible: tickets, an answer and the `close_notify`.
 pub(crate) struct Staged {
     /// The first `length` are filled.
     bytes: Vec<u8>,
@@ -41,8 +41,8 @@ impl Staged {
         &self.bytes[..self.length]
     }
 
-    /// Appends what `encode` writes into the room that it is given. Where that is too small it says how much it needs, or
-    /// that more would be of no use.
+    /// Appends the bytes that `encode` writes into the slice it is given. If the slice is too small, `encode` returns the
+    /// length it needs, or `None` to give up.
     fn append(&mut self, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
         loop {
             match encode(&mut self.bytes[self.length..]) {
@@ -56,23 +56,23 @@ impl Staged {
     }
 }
 
-/// What a connection begins with.
-pub(crate) enum Greeting {
+/// What the first bytes of a connection are.
+pub(crate) enum FirstBytes {
     Partial,
-    Record,
-    Cleartext,
+    TlsRecord,
+    Plaintext,
 }
 
-/// Tells a TLS record from cleartext HTTP. A record that cannot be one is left to rustls, which has an alert for it.
-pub(crate) fn greeting(input: &[u8]) -> Greeting {
+/// Distinguishes a TLS record from plaintext HTTP. rustls answers a malformed record with an alert.
+pub(crate) fn classify_first_bytes(input: &[u8]) -> FirstBytes {
     match input.first() {
-        Some(b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n') => Greeting::Cleartext,
-        _ if has_whole_record(input) => Greeting::Record,
-        _ => Greeting::Partial,
+        Some(b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n') => FirstBytes::Plaintext,
+        _ if has_whole_record(input) => FirstBytes::TlsRecord,
+        _ => FirstBytes::Partial,
     }
 }
 
-/// Whether there is work for a session: a whole record, or a header that no record has.
+/// The input begins with a whole record, or with a header that no record has, which rustls must reject.
 pub(crate) fn has_whole_record(input: &[u8]) -> bool {
     match input {
         // change_cipher_spec, alert, handshake, application_data; version 3.x
@@ -85,7 +85,7 @@ pub(crate) fn has_whole_record(input: &[u8]) -> bool {
     }
 }
 
-/// A session, from the first record to our `close_notify`.
+/// A TLS session, from its first record to our `close_notify`.
 pub(crate) struct Session {
     tls: UnbufferedServerConnection,
     /// The peer has sent its `close_notify`.
@@ -105,10 +105,10 @@ impl Session {
         self.tls.is_handshaking()
     }
 
-    /// What the handshake has come to, once it is over.
-    pub(crate) fn agreed(&self) -> Option<Agreed> {
+    /// The outcome of the handshake when it is complete.
+    pub(crate) fn handshake_outcome(&self) -> Option<HandshakeOutcome> {
         let version = self.tls.protocol_version()?;
-        (!self.is_handshaking()).then(|| Agreed {
+        (!self.is_handshaking()).then(|| HandshakeOutcome {
             is_1_3: version == ProtocolVersion::TLSv1_3,
             is_resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
         })
@@ -119,10 +119,10 @@ impl Session {
         self.peer_closed
     }
 
-    /// Decrypts the whole records in `ciphertext` and stages what must be said in return.
+    /// Decrypts the whole records in `ciphertext` and stages the messages that TLS sends in return.
     ///
-    /// Returns how much ciphertext was taken and how much plaintext was given. What was not taken must come again, in
-    /// front of what follows it, here and in every other call: rustls remembers places in it.
+    /// Returns the bytes of ciphertext used and the length of the plaintext. Unused ciphertext must be passed again, before
+    /// the bytes that follow it, to every later call: rustls keeps offsets into it.
     pub(crate) fn decrypt(
         &mut self,
         ciphertext: &mut [u8],
@@ -135,14 +135,14 @@ impl Session {
                 mut discard, state, ..
             } = self.tls.process_tls_records(&mut ciphertext[taken..]);
             let mut done = false;
-            let mut fault = None;
+            let mut failure = None;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
                         discard += record.discard;
                         let end = length + record.payload.len();
-                        // Plaintext is shorter than its ciphertext, so it fits by `Buffers::PLAINTEXT`.
+                        // Plaintext is shorter than its ciphertext, so it fits into `Buffers::PLAINTEXT`.
                         let Some(target) = plaintext.get_mut(length..end) else {
                             return Err(rustls::Error::General("no room for plaintext".into()));
                         };
@@ -154,12 +154,12 @@ impl Session {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
                 Ok(_) => done = true,
-                Err(error) => fault = Some(error),
+                Err(error) => failure = Some(error),
             }
             taken += discard;
-            if let Some(fault) = fault {
+            if let Some(error) = failure {
                 self.stage_alert(&mut ciphertext[taken..], staged);
-                return Err(fault);
+                return Err(error);
             }
             if done {
                 return Ok((taken, length));
@@ -167,12 +167,12 @@ impl Session {
         }
     }
 
-    /// Stages the alert `decode_error` about a message that is too long to be kept, as rustls has it for those that are too
-    /// long for it (RFC 8446 6.2).
+    /// Stages the alert `decode_error` for a message that is too long to be kept, as rustls does for messages beyond its
+    /// own limit (RFC 8446 6.2).
     ///
-    /// rustls has no call for that, so it is done only before any key is agreed on: for a ClientHello.
+    /// rustls has no call for that, so it is done only before keys are negotiated: for a ClientHello.
     pub(crate) fn stage_decode_error(&self, staged: &mut Staged) {
-        /// An alert of two bytes, in the version that records have: fatal, `decode_error` (RFC 8446 5.1, 6).
+        /// A record with a fatal alert, `decode_error` (RFC 8446 5.1, 6).
         const DECODE_ERROR: [u8; RECORD_HEADER + 2] = [0x15, 3, 3, 0, 2, 2, 50];
         if self.tls.protocol_version().is_none() {
             staged.append(|room| {
@@ -184,9 +184,9 @@ impl Session {
         }
     }
 
-    /// Stages what rustls has to say before it gives up: the alert, and in TLS 1.3 the messages that the alert comes after.
+    /// Stages the alert of a session that failed, and in TLS 1.3 the messages before the alert.
     ///
-    /// It is not called once more than that: after a fault rustls panics at what follows in the input.
+    /// It stops as soon as they are encoded: after an error rustls panics at further input.
     fn stage_alert(&mut self, mut ciphertext: &mut [u8], staged: &mut Staged) {
         while self.tls.wants_write() {
             let UnbufferedStatus { discard, state, .. } = self.tls.process_tls_records(ciphertext);
@@ -198,7 +198,7 @@ impl Session {
         }
     }
 
-    /// Encrypts a plaintext of at most one record. `partial` is what [`Self::decrypt`] did not take.
+    /// Encrypts a plaintext of at most one record. `partial` is the ciphertext that [`Self::decrypt`] did not use.
     pub(crate) fn encrypt(
         &mut self,
         partial: &mut Vec<u8>,
@@ -223,7 +223,7 @@ impl Session {
                     partial.drain(..discard);
                     return done;
                 }
-                // A key update that falls due.
+                // A key update is due.
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, staged),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return Err(BROKEN_PROTOCOL.into()),
@@ -242,7 +242,7 @@ impl Session {
     }
 }
 
-/// Stages a message of TLS's own.
+/// Stages a message of TLS itself.
 fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, staged: &mut Staged) {
     staged.append(|room| match data.encode(room) {
         Ok(length) => Ok(length),

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -14,14 +12,14 @@ use rustls::{
 use crate::config::Config;
 use crate::serve::answer::Answers;
 use crate::serve::answer::sites::Sites;
-use crate::serve::connection::{Connection, Want};
-use crate::serve::metrics::counters::CloseReason;
+use crate::serve::connection::{CloseReason, Connection, Next};
 use crate::serve::tls as tls_settings;
 use crate::serve::tls::SharedTls;
+use crate::serve::transport::tls::session::MAX_RECORD;
 use crate::serve::transport::tls::*;
 use trusting::Trusting;
 
-#[path = "../../../../tests/common/trusting.rs"]
+#[path = "../../../../tests/it/common/trusting.rs"]
 mod trusting;
 
 const PAGE: &[u8] = &[b'x'; 100_000];
@@ -68,7 +66,7 @@ impl Socket for Pipe {
     }
 }
 
-/// A server's side of one connection.
+/// The server side of one connection.
 struct Server {
     socket: Pipe,
     tls: Tls,
@@ -98,7 +96,7 @@ impl Server {
         }
     }
 
-    fn advance(&mut self) -> Want {
+    fn advance(&mut self) -> Next {
         let mut buffer = vec![0; Buffers::PLAINTEXT];
         loop {
             let Self {
@@ -110,16 +108,16 @@ impl Server {
                 sites,
             } = self;
             let mut io = TlsStream::new(socket, tls, buffers, settings, false);
-            match connection.advance(&mut io, sites, &mut buffer, None) {
-                Want::Turn => {}
-                want @ (Want::Input | Want::Room | Want::Close(_)) => return want,
+            match connection.advance(&mut io, sites, &mut buffer, &mut ()) {
+                Next::Requeue => {}
+                next @ (Next::Read | Next::Write | Next::Close(_)) => return next,
             }
         }
     }
 
-    /// Brings in what the client sends, `piece` bytes at a time, and hands it what comes back.
-    fn exchange(&mut self, client: &mut Client, piece: usize) -> Want {
-        let mut want = self.advance();
+    /// Passes the client's bytes to the server, `piece` bytes at a time, and the server's to the client.
+    fn exchange(&mut self, client: &mut Client, piece: usize) -> Next {
+        let mut next = self.advance();
         loop {
             let mut sent = Vec::new();
             while client.tls.wants_write() {
@@ -127,24 +125,24 @@ impl Server {
             }
             for piece in sent.chunks(piece) {
                 self.socket.input.extend(piece);
-                want = self.advance();
+                next = self.advance();
             }
             let output = std::mem::take(&mut self.socket.output);
             if output.is_empty() && sent.is_empty() {
-                return want;
+                return next;
             }
             let mut output = output.as_slice();
             while !output.is_empty() {
                 client.tls.read_tls(&mut output).unwrap();
                 client.tls.process_new_packets().unwrap();
-                // The end is `WouldBlock`, or a `close_notify`.
+                // It ends by `WouldBlock` or a `close_notify`.
                 let _ = client.tls.reader().read_to_end(&mut client.plaintext);
             }
         }
     }
 }
 
-/// A client, and what it has received and not looked at.
+/// A client, and the plaintext it has received.
 struct Client {
     tls: ClientConnection,
     plaintext: Vec<u8>,
@@ -160,7 +158,7 @@ impl Client {
     }
 }
 
-/// A client that trusts nobody, and so is told to trust the one it meets.
+/// A client that accepts any certificate.
 fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Server) -> Client {
     let mut provider = rustls::crypto::CryptoProvider::clone(server.settings.crypto_provider());
     provider
@@ -193,20 +191,20 @@ fn pages(plaintext: &[u8]) -> usize {
         answers
             .iter()
             .all(|answer| answer.as_bytes().ends_with(PAGE)),
-        "a page is not whole"
+        "a page is incomplete"
     );
     answers.len()
 }
 
 #[test]
-fn a_request_is_answered_however_its_records_are_cut() {
+fn a_request_is_answered_however_its_records_are_split() {
     for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
         for piece in [1, 2, 7, 100, usize::MAX] {
             let mut server = Server::new();
             let mut client = client(versions, &server);
             for _ in 0..3 {
                 client.send(GET);
-                assert_eq!(server.exchange(&mut client, piece), Want::Input);
+                assert_eq!(server.exchange(&mut client, piece), Next::Read);
                 assert_eq!(pages(&client.received()), 1);
             }
             assert!(server.tls.partial.is_empty() && server.tls.unsent.is_empty());
@@ -215,7 +213,7 @@ fn a_request_is_answered_however_its_records_are_cut() {
 }
 
 #[test]
-fn a_blocked_answer_goes_on_where_it_stopped() {
+fn a_blocked_answer_resumes_where_it_stopped() {
     for room in [1, 100, 5000, 16_385, 40_000] {
         let mut server = Server::new();
         let mut client = client(rustls::ALL_VERSIONS, &server);
@@ -224,10 +222,10 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
         client.send(&GET.repeat(2));
         let mut plaintext = Vec::new();
         server.socket.room = room;
-        while server.exchange(&mut client, usize::MAX) == Want::Room {
+        while server.exchange(&mut client, usize::MAX) == Next::Write {
             assert!(
                 server.tls.unsent.len() <= 2 * MAX_RECORD,
-                "what is encrypted ahead is bounded"
+                "the ciphertext kept is bounded"
             );
             plaintext.extend(client.received());
             server.socket.room = room.max(1000);
@@ -238,11 +236,11 @@ fn a_blocked_answer_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_close_is_told_by_tls_and_waits_for_the_clients() {
+fn a_close_begins_with_close_notify_and_waits_for_the_client() {
     let mut server = Server::new();
     let mut client = client(rustls::ALL_VERSIONS, &server);
     client.send(b"GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(server.exchange(&mut client, usize::MAX), Want::Input);
+    assert_eq!(server.exchange(&mut client, usize::MAX), Next::Read);
     assert_eq!(pages(&client.received()), 1);
     assert!(
         client
@@ -252,12 +250,12 @@ fn a_close_is_told_by_tls_and_waits_for_the_clients() {
             .is_ok_and(|length| length == 0),
         "a close_notify"
     );
-    assert!(server.socket.shut && matches!(server.tls.phase, Phase::Over));
+    assert!(server.socket.shut && matches!(server.tls.phase, TlsPhase::Closed));
     client.tls.send_close_notify();
     server.exchange(&mut client, usize::MAX);
     server.socket.ended = true;
-    // The end comes with an event of its own.
-    assert_eq!(server.advance(), Want::Close(CloseReason::Answered));
+    // The end of the stream has its own event.
+    assert_eq!(server.advance(), Next::Close(CloseReason::Answered));
 }
 
 #[test]
@@ -269,22 +267,22 @@ fn a_client_that_closes_its_half_gets_its_answer() {
     client.tls.send_close_notify();
     assert_eq!(
         server.exchange(&mut client, usize::MAX),
-        Want::Close(CloseReason::ClientClosed)
+        Next::Close(CloseReason::ClientClosed)
     );
     assert_eq!(pages(&client.received()), 1);
 }
 
-/// Ends the handshake, and returns records of the client's as it would not send them.
+/// Completes the handshake, and returns these messages as records of the client, which rustls itself would not send.
 fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8>> {
     let mut client = client(&[&rustls::version::TLS13], server);
     server.exchange(&mut client, usize::MAX);
     let Some(SupportedCipherSuite::Tls13(suite)) = client.tls.negotiated_cipher_suite() else {
-        unreachable!("TLS 1.3 was asked for");
+        unreachable!("the client offers only TLS 1.3");
     };
     let (first, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) =
         client.tls.dangerous_extract_secrets().unwrap().tx
     else {
-        unreachable!("only ChaCha20 was offered");
+        unreachable!("the client offers only ChaCha20");
     };
     let mut encrypter = suite.aead_alg.encrypter(key, iv);
     let mut record = |(number, (typ, payload)): (u64, &(ContentType, &[u8]))| {
@@ -299,29 +297,29 @@ fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8
     (first..).zip(messages).map(&mut record).collect()
 }
 
-/// rustls remembers where in our buffer the parts of a handshake message lie, and would panic if they were gone.
+/// rustls keeps offsets of the parts of a handshake message in our buffer, and would panic if they were gone.
 #[test]
-fn half_a_handshake_message_behind_a_request_does_no_harm() {
+fn a_partial_handshake_message_after_a_request_is_kept() {
     let mut server = Server::new();
     let messages = [
         (ContentType::ApplicationData, GET),
-        // A key update that asks for none in return (RFC 8446 4.6.3), in two parts.
+        // A key update that requests none in return (RFC 8446 4.6.3), in two parts.
         (ContentType::Handshake, &[24, 0, 0]),
         (ContentType::Handshake, &[1, 0]),
     ];
     let records = records(&mut server, &messages);
     server.socket.input.extend(records[..2].concat());
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     assert!(server.socket.output.len() > PAGE.len());
     assert!(!server.tls.partial.is_empty());
     server.socket.input.extend(&records[2]);
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     assert!(server.tls.partial.is_empty());
 }
 
-/// A message that never gets whole, in records that hold one byte of it each: without a limit they would all be kept.
+/// A message that is never complete, in records of one byte each: without a limit they would all be kept.
 #[test]
-fn a_handshake_message_that_never_ends_is_given_up() {
+fn a_handshake_message_that_never_ends_is_rejected() {
     let mut server = Server::new();
     let mut messages = vec![(ContentType::Handshake, &[24, 0, 255, 255][..])];
     messages.extend([(ContentType::Handshake, &[0][..]); 5000]);
@@ -333,11 +331,11 @@ fn a_handshake_message_that_never_ends_is_given_up() {
     }
     assert!(server.socket.shut);
     server.socket.ended = true;
-    assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+    assert_eq!(server.advance(), Next::Close(CloseReason::TlsFault));
 }
 
 #[test]
-fn a_close_within_a_handshake_message_does_no_harm() {
+fn a_connection_can_expire_within_a_handshake_message() {
     let mut server = Server::new();
     let messages = [
         (ContentType::ApplicationData, GET),
@@ -345,7 +343,7 @@ fn a_close_within_a_handshake_message_does_no_harm() {
     ];
     let records = records(&mut server, &messages);
     server.socket.input.extend(records.concat());
-    assert_eq!(server.advance(), Want::Input);
+    assert_eq!(server.advance(), Next::Read);
     let Server {
         socket,
         tls,
@@ -354,11 +352,11 @@ fn a_close_within_a_handshake_message_does_no_harm() {
         settings,
         ..
     } = &mut server;
-    let want = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
-    assert_eq!(want, Want::Close(CloseReason::KeepAliveTimeout));
+    let next = connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
+    assert_eq!(next, Next::Close(CloseReason::KeepAliveTimeout));
 }
 
-/// What a client with the right keys may send, though none would.
+/// A message that a client with the right keys can send.
 fn any_message() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
     let typ = prop::sample::select(vec![
         ContentType::ApplicationData,
@@ -371,7 +369,7 @@ fn any_message() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
     let payload = prop_oneof![
         Just(GET.to_vec()),
         Just(GET[..9].to_vec()),
-        // A key update, whole, in parts and with one asked for in return; a close_notify; a warning.
+        // A key update, complete, in parts and with one requested in return; a close_notify; a warning.
         Just(vec![24, 0, 0, 1, 0]),
         Just(vec![24, 0, 0, 1, 1]),
         Just(vec![24, 0, 0]),
@@ -386,7 +384,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_records_bring_it_down(
+    fn no_records_cause_a_panic(
         messages in prop::collection::vec(any_message(), 1..8),
         damaged in any::<bool>(),
         piece in 1_usize..200,
@@ -400,7 +398,7 @@ proptest! {
         }
         for piece in input.chunks(piece) {
             server.socket.input.extend(piece);
-            if let Want::Close(_) = server.advance() {
+            if let Next::Close(_) = server.advance() {
                 return Ok(());
             }
         }
@@ -410,18 +408,18 @@ proptest! {
 }
 
 #[test]
-fn what_only_looks_like_tls_is_closed_without_a_reset() {
-    for nonsense in [
+fn malformed_records_are_closed_without_a_reset() {
+    for malformed in [
         &b"\x16\x03\x01\x00\x04\x01\x02\x03\x04"[..],
         b"\x80\x2e\x01\x03\x01",
         b"\x16\x03\x01\xff\xff",
     ] {
         let mut server = Server::new();
-        server.socket.input.extend(nonsense);
-        assert_eq!(server.advance(), Want::Input);
+        server.socket.input.extend(malformed);
+        assert_eq!(server.advance(), Next::Read);
         assert!(server.socket.shut);
         server.socket.ended = true;
-        assert_eq!(server.advance(), Want::Close(CloseReason::TlsFault));
+        assert_eq!(server.advance(), Next::Close(CloseReason::TlsFault));
     }
 }
 
@@ -429,7 +427,7 @@ fn what_only_looks_like_tls_is_closed_without_a_reset() {
 fn no_session_is_made_of_less_than_a_record() {
     let mut server = Server::new();
     server.socket.input.extend(b"\x16\x03\x01\x02\x00\x01");
-    assert_eq!(server.advance(), Want::Input);
-    assert!(matches!(server.tls.phase, Phase::Greeting));
+    assert_eq!(server.advance(), Next::Read);
+    assert!(matches!(server.tls.phase, TlsPhase::FirstRecord));
     assert_eq!(server.tls.partial.capacity(), 6);
 }

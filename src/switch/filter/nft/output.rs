@@ -175,7 +175,6 @@ pub(crate) fn is_missing(stderr: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -96,7 +96,6 @@ fn term(network: &Network) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use std::net::IpAddr;

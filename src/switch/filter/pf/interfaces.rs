@@ -114,7 +114,6 @@ pub(crate) fn read_everything(text: &str) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

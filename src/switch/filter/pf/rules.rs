@@ -259,7 +259,6 @@ fn live_rules(settings: &SwitchConfig, interface: &str, ports: &str) -> Vec<Stri
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::config::switch::Backend;

@@ -49,5 +49,4 @@ pub(crate) fn read_everything(text: &str) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;

@@ -1,0 +1,89 @@
+//! Clients of the control socket that do not behave: none of them holds anybody up.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::common::Port;
+use crate::common::client::connect;
+use crate::control::{Daemon, GET, ask};
+
+#[test]
+fn an_invalid_request_gets_a_reply() {
+    let daemon = Daemon::plain();
+    for (line, expected) in [
+        ("nonsense\n".to_owned(), "not a line of JSON"),
+        ("{\"command\":\"stop\"}\n".to_owned(), "unknown command"),
+        ("\n".to_owned(), "not a line of JSON"),
+        ("{\"command\":\"announce\"}\n".to_owned(), "unknown command"),
+        ("x".repeat(1024), "the line is over 1 KiB"),
+    ] {
+        let answer = ask(&daemon.socket(), &line);
+        assert_eq!(answer["ok"], false);
+        let fault = answer["fault"].as_str().unwrap();
+        assert!(fault.contains(expected), "{fault}");
+    }
+}
+
+/// They are more than it takes at once, say nothing, half a line, or do not read what they have asked for.
+#[test]
+fn silent_clients_hold_nobody_up() {
+    let daemon = Daemon::plain();
+    let mut silent = Vec::new();
+    for number in 0..12 {
+        let mut client = UnixStream::connect(daemon.socket()).unwrap();
+        match number % 3 {
+            0 => {}
+            1 => client.write_all(b"{\"command\":").unwrap(),
+            _ => client.write_all(b"{\"command\":\"status\"}\n").unwrap(),
+        }
+        silent.push(client);
+    }
+    let began = Instant::now();
+    // Visitors and signals come first.
+    daemon.reload();
+    let mut visitor = connect(daemon.server(), Port::Clear);
+    visitor.send(GET);
+    assert_eq!(visitor.last_answer().status, 503);
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    daemon.status();
+    // Those who kept it waiting have been sent away.
+    let mut rest = Vec::new();
+    let first = &mut silent[0];
+    first
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    assert_eq!(first.read_to_end(&mut rest).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_goes_while_it_waits_costs_nothing() {
+    let daemon = Daemon::plain();
+    daemon.save_state("{\"message\":\"m\"}");
+    for _ in 0..3 {
+        let mut client = UnixStream::connect(daemon.socket()).unwrap();
+        client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+    }
+    crate::control::wait_until(
+        || daemon.status()["announced"]["message"] == "m",
+        "nothing is announced",
+    );
+}
+
+#[test]
+fn many_ask_one_after_the_other_and_at_once() {
+    let daemon = Daemon::plain();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    daemon.status();
+                }
+            });
+        }
+    });
+}

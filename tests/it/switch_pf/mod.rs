@@ -1,0 +1,46 @@
+//! `maintd on|off|status|run` against a stand-in for pfctl, as processes: every step of the plan, in success and in failure.
+//!
+//! The programs are examples of this package (tests/stand_in); `cargo test` builds them.
+
+mod announce;
+mod freebsd;
+mod host;
+mod interfaces;
+mod off;
+mod off_fails;
+mod on;
+mod on_fails;
+mod people;
+mod resume;
+mod run;
+mod signals;
+mod status;
+mod systems;
+
+use serde_json::{Value, json};
+
+/// What `on` calls up to the change, and from it on, when everybody is moved and nobody excepted.
+const CHECKS: [&str; 7] = [
+    "-s info",
+    "-vs Tables",
+    "-s labels",
+    "-s memory",
+    "-s rules",
+    "ifconfig -a",
+    "-t maintenance -T show",
+];
+const REPLACE: &str = "-q -t maintenance -T replace -f -";
+const FLUSH: &str = "-t maintenance -T flush";
+const SHOW: &str = "-t maintenance -T show";
+const KILL_LIVE: &str = "-k label -k www-normal";
+const KILL_PAGE: &str = "-k label -k www-maintenance";
+const STATES: &str = "-s states";
+const TEST: &str = "-v -t maintenance -T test -f -";
+const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// What `on` tests to see whether everybody is moved.
+const OUTSIDERS: &str = "203.0.113.77\n2001:db8:ffff::77\n";
+
+/// /dev/pf is not open to the caller, in the calls that contain these words.
+fn denied(call: &str) -> Value {
+    json!({ "call": call, "status": 1, "stderr": "pfctl: /dev/pf: Permission denied\n" })
+}

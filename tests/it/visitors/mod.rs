@@ -1,0 +1,25 @@
+//! The switch with real nft, ss and nginx, in network namespaces of its own: who is on which side, and that nobody is lost
+//! on the way. Visitors come over IPv4 and IPv6, in the clear and by TLS, on new connections and on kept ones.
+
+mod cycles;
+mod firewalls;
+mod live_places;
+mod moves;
+mod namespaces;
+mod narrow;
+mod refusals;
+mod sides;
+mod site;
+mod visitor;
+
+use crate::common::{require_tool, skip};
+
+/// Namespaces can be made, and what runs in them is there.
+fn can_run() -> bool {
+    let tools = ["ip", "nft", "ss", "nginx"];
+    // SAFETY: geteuid touches no memory.
+    #[expect(unsafe_code, reason = "std does not tell who this is")]
+    let is_root = unsafe { libc::geteuid() } == 0;
+    (is_root || skip("only root can make network namespaces"))
+        && tools.into_iter().all(require_tool)
+}

@@ -1,0 +1,124 @@
+//! What the switch needs and does not find: it changes nothing, and says what to do.
+
+use crate::visitors::can_run;
+use crate::visitors::site::{Responder, Said, Site};
+use crate::visitors::visitor::Outcome;
+
+/// `maintd on` fails, with this among its words; nobody is moved, and no connection has ended.
+fn is_refused(site: &Site, expected: &str) {
+    let mut visitors = site.visitors(7);
+    for visitor in &mut visitors {
+        assert_eq!(visitor.ask(), Outcome::Live);
+    }
+    let said = site.maintd(&["on"]);
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("not switched on: "), "{}", said.stderr);
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    for visitor in &mut visitors {
+        assert_eq!(visitor.ask(), Outcome::Live);
+        assert_eq!(visitor.another().ask_once(), Outcome::Live);
+    }
+    assert_eq!(site.status().0, 3);
+}
+
+#[test]
+fn a_responder_on_loopback_alone_is_not_switched_to() {
+    if can_run() {
+        let site = Site::without_rules(Responder::OnLoopback);
+        site.load_rules();
+        is_refused(&site, "listen on 0.0.0.0:8080 and [::]:8080");
+    }
+}
+
+#[test]
+fn nobody_is_moved_without_rules() {
+    if can_run() {
+        let site = Site::without_rules(Responder::Everywhere);
+        is_refused(&site, "load its rules: \"maintd rules --backend nft | ");
+    }
+}
+
+#[test]
+fn rules_of_an_older_maintd_are_to_be_loaded_again() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::without_rules(Responder::Everywhere);
+    let load_older = || {
+        site.load_rules();
+        let handle = "nft delete rule inet maintd raw handle $(nft -a list chain inet maintd raw | sed -n 's/.*iif \"lo\" accept # handle //p')";
+        site.server.run("sh", &["-ec", handle]);
+    };
+    load_older();
+    is_refused(
+        &site,
+        "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"; load its rules: \"maintd rules --backend nft | ",
+    );
+    // Where visitors are on the page already that is a warning, and they come back.
+    site.load_rules();
+    site.switch(&["on"]);
+    load_older();
+    let (status, table) = site.status();
+    assert_eq!(status, 0, "{table}");
+    assert!(
+        table.contains("has the rules of an older maintd"),
+        "{table}"
+    );
+    site.switch(&["off"]);
+    site.load_rules();
+    site.switch(&["on"]);
+    site.switch(&["off"]);
+}
+
+#[test]
+fn nobody_is_sent_back_to_a_site_that_is_down() {
+    if !can_run() {
+        return;
+    }
+    let mut site = Site::new();
+    site.switch(&["on"]);
+    site.stop_nginx();
+    let off = site.maintd(&["off"]);
+    assert_eq!(off.status, 1, "{}", off.stderr);
+    assert!(off.stderr.contains("start the live site"), "{}", off.stderr);
+    assert_eq!(site.status().0, 0);
+    for visitor in &mut site.visitors(7) {
+        assert_eq!(visitor.ask(), Outcome::Page);
+    }
+    site.switch(&["off", "--force"]);
+    assert_eq!(site.status().0, 3);
+    for visitor in &mut site.visitors(7) {
+        assert_eq!(visitor.ask(), Outcome::Refused);
+    }
+}
+
+#[test]
+fn off_without_ss_is_no_fault_where_nobody_was_moved() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let off = || {
+        let mut command = site.logged_command(&["off"]);
+        Said::of(command.env("MAINTD_SS", "/nowhere/ss").spawn().unwrap())
+    };
+    let missing = "cannot run /nowhere/ss: no such file or directory; install the package iproute2";
+    let said = off();
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    let mut lines = said.stderr.lines();
+    let warning = lines.next().unwrap();
+    assert!(
+        warning.starts_with(&format!("maintd: warning: {missing}")),
+        "{warning}"
+    );
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        ["maintd: already off: no visitor was redirected"]
+    );
+
+    site.switch(&["on"]);
+    let said = off();
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    let line = format!("maintd: half switched off: {missing}");
+    assert!(said.stderr.starts_with(&line), "{}", said.stderr);
+}

@@ -1,0 +1,173 @@
+//! A visitor: one address, one way to the site, and what becomes of its requests.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
+
+use crate::common::client::{Tls, parse_head};
+use crate::visitors::namespaces::Namespace;
+
+/// The longest silence that a visitor bears: longer than a lost segment takes to be sent again.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The live site's answer.
+    Live,
+    /// The page.
+    Page,
+    /// The connection was reset.
+    Reset,
+    /// There was nobody to connect to.
+    Refused,
+    /// Nothing came.
+    Timeout,
+    /// What ought not to be.
+    Odd(String),
+}
+
+/// One who asks.
+pub(crate) struct Visitor<'a> {
+    namespace: &'a Namespace,
+    /// Port 0 is any.
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    /// How long it waits at most.
+    pub(crate) patience: Duration,
+    stream: Option<Box<dyn Stream>>,
+}
+
+trait Stream: Read + Write + Send + Sync {}
+impl<T: Read + Write + Send + Sync> Stream for T {}
+
+impl<'a> Visitor<'a> {
+    /// One from this address, to be found in this namespace; by TLS where the port is 443 or 8443.
+    pub(crate) fn new(namespace: &'a Namespace, from: impl Into<IpAddr>, to: SocketAddr) -> Self {
+        let secure = [443, 8443].contains(&to.port());
+        Self {
+            namespace,
+            from: SocketAddr::new(from.into(), 0),
+            to,
+            tls: secure.then(|| Tls::default().config().unwrap()),
+            patience: PATIENCE,
+            stream: None,
+        }
+    }
+
+    /// The same one once more, with connections of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.namespace, self.from.ip(), self.to)
+    }
+
+    /// Asks on the connection that is kept, on a new one where there is none, and keeps it.
+    pub(crate) fn ask(&mut self) -> Outcome {
+        self.outcome("keep-alive")
+    }
+
+    /// Asks on a new connection that the server is to close.
+    pub(crate) fn ask_once(&mut self) -> Outcome {
+        self.leave();
+        let outcome = self.outcome("close");
+        self.leave();
+        outcome
+    }
+
+    /// There is a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Closes the connection.
+    pub(crate) fn leave(&mut self) {
+        self.stream = None;
+    }
+
+    fn outcome(&mut self, connection: &str) -> Outcome {
+        match self.exchange(connection) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.leave();
+                #[expect(clippy::wildcard_enum_match_arm, reason = "all others are odd")]
+                match error.kind() {
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Outcome::Reset,
+                    ErrorKind::ConnectionRefused => Outcome::Refused,
+                    ErrorKind::TimedOut | ErrorKind::WouldBlock => Outcome::Timeout,
+                    _ => Outcome::Odd(error.to_string()),
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, connection: &str) -> io::Result<Outcome> {
+        if self.stream.is_none() {
+            self.stream = Some(self.open()?);
+        }
+        let stream = self.stream.as_mut().unwrap();
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        stream.flush()?;
+        let outcome = answer(stream)?;
+        if connection == "close" {
+            // The server is to be the first to close, so that this end's port is free at once.
+            let end = stream.read(&mut [0])?;
+            assert_eq!(end, 0, "more than the answer");
+        }
+        Ok(outcome)
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Stream>> {
+        let socket = self.namespace.inside(|| self.socket())?;
+        let Some(config) = &self.tls else {
+            return Ok(Box::new(socket));
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+        Ok(Box::new(StreamOwned::new(session, socket)))
+    }
+
+    fn socket(&self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None)?;
+        socket.set_reuse_address(self.from.port() != 0)?;
+        socket.bind(&self.from.into())?;
+        socket.connect_timeout(&self.to.into(), self.patience)?;
+        socket.set_read_timeout(Some(self.patience))?;
+        socket.set_write_timeout(Some(self.patience))?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket.into())
+    }
+}
+
+/// Reads one answer.
+fn answer(stream: &mut dyn Stream) -> io::Result<Outcome> {
+    let mut read = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = parse_head(std::str::from_utf8(&read[..end + 4]).unwrap());
+            let length: usize = head.header("Content-Length").unwrap().parse().unwrap();
+            if read.len() >= end + 4 + length {
+                let body = &read[end + 4..];
+                return Ok(match head.status {
+                    200 if body == b"live\n" => Outcome::Live,
+                    503 if body.len() == length => Outcome::Page,
+                    status => Outcome::Odd(format!("{status} {}", body.escape_ascii())),
+                });
+            }
+        }
+        match stream.read(&mut buffer)? {
+            0 => {
+                let what = format!("ended after {} bytes of an answer", read.len());
+                return Err(io::Error::other(what));
+            }
+            length => read.extend_from_slice(&buffer[..length]),
+        }
+    }
+}
