@@ -126,7 +126,6 @@ fn documentation_addresses(family: Family) -> Vec<IpAddr> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
