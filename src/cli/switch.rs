@@ -11,7 +11,8 @@ use crate::config::load::load;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
-use crate::switch::{self, Ending, Switch, Syntax, Tools, Wish, status};
+use crate::switch::run::{self, Ending};
+use crate::switch::{self, OnRequest, Switch, Syntax, Tools, status};
 
 /// The flags of all these commands.
 #[derive(Args, Debug)]
@@ -134,8 +135,8 @@ fn network(text: &str) -> Result<Network, String> {
 
 impl SwitchOnFlags {
     /// The request to switch on, for these networks only.
-    fn request(&mut self, only: Vec<Network>) -> Wish {
-        Wish {
+    fn request(&mut self, only: Vec<Network>) -> OnRequest {
+        OnRequest {
             only,
             except: std::mem::take(&mut self.except),
             for_: self.for_.take(),
@@ -193,11 +194,11 @@ impl Run {
         let request = self.flags.request(Vec::new());
         let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
         if self.flags.dry_run {
-            return print(&switch.dry_run(&request, &self.command)?);
+            return print(&run::dry_run(&switch, &request, &self.command)?);
         }
-        let Ending { status, fault } = switch.run(&request, &self.command)?;
-        if let Some(fault) = fault {
-            log::error!("{fault}");
+        let Ending { status, error } = run::run(&mut switch, &request, &self.command)?;
+        if let Some(error) = error {
+            log::error!("{error}");
         }
         Ok(status)
     }

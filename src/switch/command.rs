@@ -1,5 +1,4 @@
-//! Commands of the system: by their absolute path, without a shell, with a time limit and nothing of the caller's
-//! environment.
+//! Runs commands of the system: by absolute path, without a shell, with a time limit and an empty environment.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,13 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::reason;
+use crate::switch::error::SwitchError;
 
 /// How long a command may take. Listing a million states takes pfctl a few seconds.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How often it is looked whether a command has ended.
+/// The time between two checks for a command's end.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// A command, with what it is given to read.
+/// A command with its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     /// Its absolute path.
@@ -28,10 +28,10 @@ pub(crate) struct Call {
     pub(crate) input: Option<String>,
 }
 
-/// What a command has left behind.
+/// What a command printed, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Output {
-    /// The exit status; none where a signal ended it.
+pub(crate) struct CommandOutput {
+    /// The exit status; `None` if a signal ended it.
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -51,7 +51,7 @@ impl Call {
         self
     }
 
-    /// How to get the program where it is missing.
+    /// What to install if the program is missing.
     fn package(&self) -> &'static str {
         match self.program.file_name().and_then(OsStr::to_str) {
             Some("nft") => "install the package nftables",
@@ -63,29 +63,26 @@ impl Call {
         }
     }
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     ///
     /// # Errors
-    /// It cannot be run, or takes too long; what is wrong, and what to do.
-    pub(crate) fn run(&self) -> Result<Output, String> {
-        let failed = |error: &io::Error| {
-            let advice = if error.kind() == io::ErrorKind::NotFound {
+    /// It cannot be started, or takes too long.
+    pub(crate) fn run(&self) -> Result<CommandOutput, SwitchError> {
+        let failed = |error: &io::Error| SwitchError::CannotRun {
+            program: self.program.clone(),
+            cause: reason(error),
+            advice: if error.kind() == io::ErrorKind::NotFound {
                 self.package()
             } else {
                 "run it by hand to see why"
-            };
-            format!(
-                "cannot run {}: {}; {advice}",
-                self.program.display(),
-                reason(error)
-            )
+            },
         };
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
             .env("LC_ALL", "C")
             .current_dir("/")
-            // A terminal's Ctrl-C is not to stop it half-way.
+            // So that a terminal's Ctrl-C does not stop it half-way.
             .process_group(0)
             .stdin(if self.input.is_some() {
                 Stdio::piped()
@@ -99,9 +96,9 @@ impl Call {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (status, stdout, stderr) = thread::scope(|scope| {
-            // Each pipe has its own reader, so that none of them fills while another is looked at.
+            // One thread for each pipe, so that none of them fills while another is read.
             if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-                // Whoever does not read its input tells why on stderr.
+                // A command that does not read its input reports the cause on stderr.
                 scope.spawn(move || stdin.write_all(input.as_bytes()));
             }
             let stdout = scope.spawn(|| all_of(stdout));
@@ -114,20 +111,20 @@ impl Call {
             )
         });
         match status.map_err(|error| failed(&error))? {
-            Some(status) => Ok(Output {
+            Some(status) => Ok(CommandOutput {
                 status: status.code(),
                 stdout,
                 stderr: meaningful(&stderr),
             }),
-            None => Err(format!(
-                "\"{self}\" did not end within {} s and was killed; run it by hand to see why",
-                LIMIT.as_secs()
-            )),
+            None => Err(SwitchError::CommandTimeout {
+                command: self.to_string(),
+                seconds: LIMIT.as_secs(),
+            }),
         }
     }
 }
 
-/// Waits for a command's end, or ends it; nothing where it had to be.
+/// Waits for the command's end. Kills it when the time is over and returns `None`.
 fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     let end = Instant::now() + LIMIT;
     loop {
@@ -146,13 +143,13 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What came before a fault is worth reading.
+        // After a read error, the output before it is used.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Without what FreeBSD's pfctl says whatever it does.
+/// Without the lines that FreeBSD's pfctl prints with every command.
 fn meaningful(stderr: &str) -> String {
     let is_noise = |line: &str| {
         line.ends_with("No ALTQ support in kernel")
@@ -165,20 +162,40 @@ fn meaningful(stderr: &str) -> String {
         .collect()
 }
 
-impl Output {
-    /// What to say of a command that failed with this output and should not have.
-    pub(crate) fn failure_of(&self, call: &Call) -> String {
-        let name = call.program.file_name().unwrap_or_default();
-        let words = [&[name.to_string_lossy().into_owned()], &call.arguments[..]].concat();
-        format!(
-            "{} fails: {}; run \"{}\" by hand to see why",
-            words[0],
-            self.complaint(),
-            words.join(" ")
-        )
+impl CommandOutput {
+    /// The output of a command that cannot be run, for callers that treat both errors alike.
+    pub(crate) fn not_run(error: SwitchError) -> Self {
+        Self {
+            stderr: error.to_string(),
+            ..Self::default()
+        }
     }
 
-    /// What it says on stderr, as one line for a message; or how it ended.
+    pub(crate) fn is_success(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// The error for a command that should have succeeded.
+    pub(crate) fn failure_of(&self, call: &Call) -> SwitchError {
+        let name = call.program.file_name().unwrap_or_default();
+        let words = [&[name.to_string_lossy().into_owned()], &call.arguments[..]].concat();
+        SwitchError::CommandFailed {
+            task: format!("{} fails", words[0]),
+            complaint: self.complaint(),
+            by_hand: Some(words.join(" ")),
+        }
+    }
+
+    /// The error for a command that could not do its task, as in "nft cannot change the sets".
+    pub(crate) fn failure_to(&self, task: impl Into<String>) -> SwitchError {
+        SwitchError::CommandFailed {
+            task: task.into(),
+            complaint: self.complaint(),
+            by_hand: None,
+        }
+    }
+
+    /// Its stderr as one line for a message; how it ended if that is empty.
     pub(crate) fn complaint(&self) -> String {
         let lines: Vec<&str> = self
             .stderr
@@ -194,7 +211,7 @@ impl Output {
     }
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
@@ -204,7 +221,7 @@ pub(crate) fn quoted(word: &str) -> String {
     }
 }
 
-/// As a shell takes it, its input as a here-document.
+/// The command for a shell, with its input as a here-document.
 impl fmt::Display for Call {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "{}", self.program.display())?;
@@ -227,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_gets_its_input_and_leaves_its_output() {
+    fn a_command_gets_its_input_and_returns_its_output() {
         let call = shell("cat; echo said >&2; exit 3").with_input("one\ntwo\n".to_owned());
         let output = call.run().unwrap();
         assert_eq!(output.status, Some(3));
@@ -236,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn much_input_and_much_output_do_not_lock_each_other() {
+    fn large_input_and_output_do_not_deadlock() {
         let line = "0123456789abcdef\n";
         let call = shell("cat").with_input(line.repeat(100_000));
         assert_eq!(call.run().unwrap().stdout.len(), line.len() * 100_000);
@@ -245,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_callers_environment_goes_in() {
+    fn the_callers_environment_is_not_passed() {
         let output = shell("env").run().unwrap();
         let odd = |line: &&str| {
             !["LC_ALL=C", "PWD=/"].contains(line)
@@ -268,16 +285,16 @@ mod tests {
             ("other", "install it"),
         ] {
             let path = Path::new("/nowhere").join(program);
-            let fault = Call::new(&path, []).run().unwrap_err();
+            let error = Call::new(&path, []).run().unwrap_err().to_string();
             let expected =
                 format!("cannot run /nowhere/{program}: no such file or directory; {advice}");
-            assert!(fault.starts_with(&expected), "{fault}");
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
 
     #[test]
     fn a_complaint_is_one_line() {
-        let output = Output {
+        let output = CommandOutput {
             status: Some(1),
             stdout: String::new(),
             stderr: meaningful(
@@ -285,15 +302,15 @@ mod tests {
             ),
         };
         assert_eq!(output.complaint(), "\"pfctl: a; pfctl: b\"");
-        let silent = Output {
+        let silent = CommandOutput {
             status: Some(255),
-            ..Output::default()
+            ..CommandOutput::default()
         };
         assert_eq!(silent.complaint(), "exit status 255");
     }
 
     #[test]
-    fn a_call_is_shown_as_a_shell_takes_it() {
+    fn a_call_is_printed_for_a_shell() {
         let call = Call::new(Path::new("/usr/bin/ss"), ["-K", "dst 192.0.2.1", "a'b", ""]);
         assert_eq!(
             call.to_string(),

@@ -1,10 +1,11 @@
-//! What `on` and `off` do, as data: check, change, verify, kill, verify. The packet filters know how each step is done.
+//! What `on` and `off` do, as data: check, change, verify, kill, verify. `execute` runs a plan, `dry_run` prints it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::config::network::{Family, Network};
+use crate::config::network::Family;
+use crate::switch::clients::ClientSet;
 
-/// Which way visitors are moved.
+/// Which way clients are switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// To the page.
@@ -13,517 +14,312 @@ pub(crate) enum Direction {
     Off,
 }
 
-/// Where a connection is.
+/// The server that a connection is with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// On the live site.
+    /// The live site.
     Live,
-    /// On the page.
+    /// The responder, which sends the page.
     Maintenance,
-}
-
-/// Who is moved. Nobody is where there are no entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moved {
-    /// Those who get the page.
-    pub(crate) entries: Vec<Network>,
-    /// Those of them who do not.
-    pub(crate) except: Vec<Network>,
 }
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The packet filter runs.
-    FilterRuns,
-    /// Its rules are loaded, and use the table.
-    RulesLoaded {
-        /// Rules of an older maintd are a failure.
+pub(crate) enum PlanStep {
+    /// The packet filter is enabled. Only pf can be disabled.
+    CheckEnabled,
+    /// The rules are loaded and use the table (pf), or the table has its sets, chains and redirects (nft).
+    CheckRules {
+        /// Rules of an older maintd are an error.
         is_required: bool,
     },
-    /// Its rules carry the labels by which connections are told apart.
-    LabelsLoaded,
-    /// Its rules redirect those who are moved, on interfaces that exist, to servers that answer with the page.
-    Redirects {
-        /// A missing interface is a failure.
+    /// The connections of one side can be selected: the rules have both labels (pf), and ss(8) can list sockets (nft).
+    CheckSelectors,
+    /// Reads how full the packet filter's state table is. A full table is a warning.
+    CheckCapacity,
+    /// The loaded rules redirect the table's clients, on interfaces that exist, to servers that answer with the page. Of pf
+    /// alone: nft redirects to the host's own addresses, which `CheckResponder` names.
+    CheckRedirects {
+        /// A missing interface, and no answer in time, are errors.
         is_required: bool,
     },
-    /// It has room for the connections of many visitors. Where it has not, that is told and nothing else.
-    HasRoom,
-    /// No other firewall keeps visitors of these families from the responder. Where it is not required, it is only reported.
-    PathIsOpen {
-        /// Of those who are moved.
+    /// No other firewall drops packets of these families to the responder. Of nft alone: pf has one list of rules.
+    CheckFirewalls {
         families: Vec<Family>,
-        /// A closed path is a failure.
+        /// A firewall that drops them is an error, else a warning.
         is_required: bool,
     },
-    /// The responder answers with 503 there.
-    Responder {
+    /// The responder answers with 503.
+    CheckResponder {
         server: SocketAddr,
-        /// No answer in time, as where a firewall drops the request, is a failure.
+        /// No answer in time, as where a firewall drops the request, is an error.
         is_required: bool,
     },
     /// The live site accepts connections there.
-    Live(SocketAddr),
-    /// The live site accepts connections at one of these places at least. Where that is not required, none is a warning.
-    AnyLive {
-        places: Vec<SocketAddr>,
+    CheckLive(SocketAddr),
+    /// The live site accepts connections on at least one of these addresses.
+    CheckAnyLive {
+        servers: Vec<SocketAddr>,
+        /// None is an error, else a warning.
         is_required: bool,
     },
-    /// Who is moved now, to be put back if what follows goes wrong.
-    Remember,
-    /// Exactly these are moved from now on: one change, all of it or nothing.
-    Change(Moved),
-    /// For each entry an address is moved.
-    AreMoved(Moved),
-    /// For each exception an address is not moved.
-    AreNotMoved(Moved),
-    /// Nobody is moved.
-    NobodyIsMoved,
-    /// Connections on this side end, of those who belong on the other one.
-    Kill(Side, Moved),
-    /// No such connection is left; what is left is killed, and looked for again.
-    AreGone(Side, Moved),
-    /// How many connections there are on this side. In no plan: it is asked for the status.
-    Connected(Side),
-    /// What the rules of both sides have counted. In no plan either.
-    Counts,
+    /// Reads the redirected clients, to restore them if a later step fails.
+    ReadClients,
+    /// Redirects exactly these clients, in one atomic change.
+    ReplaceClients(ClientSet),
+    /// For each entry one address is redirected.
+    VerifyRedirected(ClientSet),
+    /// For each exception one address is not redirected.
+    VerifyExcepted(ClientSet),
+    /// No client is redirected.
+    VerifyEmpty,
+    /// Ends the connections on this side of clients that belong on the other one.
+    KillConnections(Side, ClientSet),
+    /// No such connection is left. Kills again until that is so.
+    VerifyKilled(Side, ClientSet),
 }
 
-/// What is true when a step fails, which is told by where it stands.
+/// The part of a plan that a step belongs to, which decides what is true when the step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum PlanPhase {
     /// Nothing has changed.
     Check,
-    /// What has changed is to be undone.
+    /// The change must be undone.
     Change,
-    /// New visitors are moved; old connections may be where they were.
+    /// New connections are switched; old ones may not be.
     Kill,
 }
 
-impl Step {
-    pub(crate) const fn phase(&self) -> Phase {
+impl PlanStep {
+    pub(crate) const fn phase(&self) -> PlanPhase {
         match self {
-            Self::FilterRuns
-            | Self::RulesLoaded { .. }
-            | Self::LabelsLoaded
-            | Self::Redirects { .. }
-            | Self::HasRoom
-            | Self::PathIsOpen { .. }
-            | Self::Responder { .. }
-            | Self::Live(_)
-            | Self::AnyLive { .. }
-            | Self::Remember
-            | Self::Connected(_)
-            | Self::Counts => Phase::Check,
-            Self::Change(_) | Self::AreMoved(_) | Self::AreNotMoved(_) | Self::NobodyIsMoved => {
-                Phase::Change
-            }
-            Self::Kill(..) | Self::AreGone(..) => Phase::Kill,
+            Self::CheckEnabled
+            | Self::CheckRules { .. }
+            | Self::CheckSelectors
+            | Self::CheckCapacity
+            | Self::CheckRedirects { .. }
+            | Self::CheckFirewalls { .. }
+            | Self::CheckResponder { .. }
+            | Self::CheckLive(_)
+            | Self::CheckAnyLive { .. }
+            | Self::ReadClients => PlanPhase::Check,
+            Self::ReplaceClients(_)
+            | Self::VerifyRedirected(_)
+            | Self::VerifyExcepted(_)
+            | Self::VerifyEmpty => PlanPhase::Change,
+            Self::KillConnections(..) | Self::VerifyKilled(..) => PlanPhase::Kill,
         }
     }
 }
 
-/// Where the live site must accept connections before visitors are moved back. A live site seldom listens on each address
-/// and port of its host, so `on` saves where it accepted.
+/// Where the live site must accept connections before `off`. A live site seldom listens on each address and port of its
+/// host, so `on` saves where it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Required {
-    /// At each of these places.
+pub(crate) enum LiveRequirement {
+    /// On each of these addresses.
     Each(Vec<SocketAddr>),
-    /// At one of these at least: it is not known where it accepted before `on`.
+    /// On at least one of these: it is not known where it accepted before `on`.
     Any(Vec<SocketAddr>),
-    /// At none of these: it accepted at none before `on`. It was stopped already, or packets to its ports are redirected,
+    /// On none of these: it accepted on none before `on`. It was stopped already, or packets to its ports are redirected,
     /// which those of the host to itself are not.
-    Unknowable(Vec<SocketAddr>),
+    Unknown(Vec<SocketAddr>),
 }
 
-impl Required {
-    /// Of these places those at which the live site accepted before `on`, as far as that is known.
-    pub(crate) fn of(places: Vec<SocketAddr>, accepted: Option<&[SocketAddr]>) -> Self {
-        if places.is_empty() {
-            return Self::Each(places);
+impl LiveRequirement {
+    /// The candidates on which the live site accepted before `on`, as far as that is known.
+    pub(crate) fn new(candidates: Vec<SocketAddr>, accepted: Option<&[SocketAddr]>) -> Self {
+        if candidates.is_empty() {
+            return Self::Each(candidates);
         }
         let Some(accepted) = accepted else {
-            return Self::any(places);
+            return Self::any(candidates);
         };
         if accepted.is_empty() {
-            return Self::Unknowable(places);
+            return Self::Unknown(candidates);
         }
-        let is_known = |place: &&SocketAddr| accepted.contains(place);
-        let known: Vec<SocketAddr> = places.iter().filter(is_known).copied().collect();
+        let is_known = |server: &&SocketAddr| accepted.contains(server);
+        let known: Vec<SocketAddr> = candidates.iter().filter(is_known).copied().collect();
         // The host may have lost an address since, and the configuration may have changed.
         if known.is_empty() {
-            Self::any(places)
+            Self::any(candidates)
         } else {
             Self::Each(known)
         }
     }
 
-    /// At one of these at least. Of a single one, what is said has the cause too.
-    pub(crate) fn any(places: Vec<SocketAddr>) -> Self {
-        if places.len() == 1 {
-            Self::Each(places)
+    /// On at least one of these. The error for a single address names the cause too, so that one is `Each`.
+    pub(crate) fn any(candidates: Vec<SocketAddr>) -> Self {
+        if candidates.len() == 1 {
+            Self::Each(candidates)
         } else {
-            Self::Any(places)
+            Self::Any(candidates)
         }
     }
 
-    fn steps(&self) -> Vec<Step> {
-        let any = |places: &Vec<SocketAddr>, is_required| {
-            vec![Step::AnyLive {
-                places: places.clone(),
+    fn steps(&self) -> Vec<PlanStep> {
+        let any = |servers: &Vec<SocketAddr>, is_required| {
+            vec![PlanStep::CheckAnyLive {
+                servers: servers.clone(),
                 is_required,
             }]
         };
         match self {
-            Self::Each(places) => places.iter().copied().map(Step::Live).collect(),
-            Self::Any(places) => any(places, true),
-            Self::Unknowable(places) => any(places, false),
+            Self::Each(servers) => servers.iter().copied().map(PlanStep::CheckLive).collect(),
+            Self::Any(servers) => any(servers, true),
+            Self::Unknown(servers) => any(servers, false),
         }
     }
 }
 
 /// The steps of one switch, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) direction: Direction,
-    pub(crate) steps: Vec<Step>,
-}
+pub(crate) struct Plan(pub(crate) Vec<PlanStep>);
 
 impl Plan {
-    /// Moves visitors to the page, once the responder answers at all of `responders`. Those who are on it and not to be moved
-    /// any more come back. Other firewalls are examined first: they may keep maintd from the responder, too. `force` goes on
-    /// where one is in the way, an interface of the rules is missing, or the rules are of an older maintd.
-    pub(crate) fn on(moved: &Moved, responders: &[SocketAddr], force: bool) -> Self {
+    /// Redirects clients to the page, if the responder answers on all of `responders`. Clients on the page that are not in
+    /// the set return to the live site. Other firewalls are checked first: they may drop the requests to the responder, too.
+    /// `force` ignores a firewall that drops packets, a missing interface, and rules of an older maintd.
+    pub(crate) fn on(clients: &ClientSet, responders: &[SocketAddr], force: bool) -> Self {
+        let is_required = !force;
         let mut steps = vec![
-            Step::FilterRuns,
-            Step::RulesLoaded {
-                is_required: !force,
-            },
-            Step::LabelsLoaded,
-            Step::HasRoom,
-            Step::Redirects {
-                is_required: !force,
+            PlanStep::CheckEnabled,
+            PlanStep::CheckRules { is_required },
+            PlanStep::CheckSelectors,
+            PlanStep::CheckCapacity,
+            PlanStep::CheckRedirects { is_required },
+            PlanStep::CheckFirewalls {
+                families: clients.families(),
+                is_required,
             },
         ];
-        steps.push(Step::PathIsOpen {
-            families: moved.families(),
-            is_required: !force,
-        });
-        steps.extend(responders.iter().map(|server| Step::Responder {
+        steps.extend(responders.iter().map(|server| PlanStep::CheckResponder {
             server: *server,
-            is_required: !force,
+            is_required,
         }));
-        steps.push(Step::Remember);
-        steps.push(Step::Change(moved.clone()));
-        steps.push(Step::AreMoved(moved.clone()));
-        steps.push(Step::AreNotMoved(moved.clone()));
-        steps.push(Step::Kill(Side::Live, moved.clone()));
-        steps.push(Step::AreGone(Side::Live, moved.clone()));
-        steps.push(Step::AreGone(Side::Maintenance, moved.clone()));
-        Self {
-            direction: Direction::On,
-            steps,
-        }
+        steps.extend([
+            PlanStep::ReadClients,
+            PlanStep::ReplaceClients(clients.clone()),
+            PlanStep::VerifyRedirected(clients.clone()),
+            PlanStep::VerifyExcepted(clients.clone()),
+            PlanStep::KillConnections(Side::Live, clients.clone()),
+            PlanStep::VerifyKilled(Side::Live, clients.clone()),
+            PlanStep::VerifyKilled(Side::Maintenance, clients.clone()),
+        ]);
+        Self(steps)
     }
 
-    /// Moves visitors back, once the live site accepts connections where it is required to.
-    pub(crate) fn off(live: &Required) -> Self {
-        let mut steps = vec![Step::Remember];
+    /// Returns clients to the live site, if it accepts connections where it must.
+    pub(crate) fn off(live: &LiveRequirement) -> Self {
+        let mut steps = vec![PlanStep::ReadClients];
         steps.extend(live.steps());
-        steps.push(Step::Change(Moved::default()));
-        steps.push(Step::NobodyIsMoved);
-        steps.extend(Self::end_connections().steps);
-        Self {
-            direction: Direction::Off,
-            steps,
-        }
+        steps.push(PlanStep::ReplaceClients(ClientSet::default()));
+        steps.push(PlanStep::VerifyEmpty);
+        steps.extend(Self::end_connections().0);
+        Self(steps)
     }
 
-    /// Leaves all as it is: nobody is moved.
+    /// Does nothing.
     pub(crate) const fn nothing() -> Self {
-        Self {
-            direction: Direction::Off,
-            steps: Vec::new(),
-        }
+        Self(Vec::new())
     }
 
-    /// Ends the connections of visitors who have been moved back.
+    /// Ends all connections with the page.
     pub(crate) fn end_connections() -> Self {
-        Self {
-            direction: Direction::Off,
-            steps: vec![
-                Step::Kill(Side::Maintenance, Moved::default()),
-                Step::AreGone(Side::Maintenance, Moved::default()),
-            ],
-        }
+        Self(vec![
+            PlanStep::KillConnections(Side::Maintenance, ClientSet::default()),
+            PlanStep::VerifyKilled(Side::Maintenance, ClientSet::default()),
+        ])
     }
-}
-
-impl Moved {
-    /// These, but for some. What another network covers is left out, for a packet filter may refuse to have both.
-    ///
-    /// # Errors
-    /// Somebody is to be moved and not to be: an exception covers an entry. What to do.
-    pub(crate) fn new(entries: Vec<Network>, except: Vec<Network>) -> Result<Self, String> {
-        let (entries, except) = (without_covered(entries), without_covered(except));
-        for entry in &entries {
-            if let Some(exception) = covering(&except, entry) {
-                return Err(format!(
-                    "{entry} is to get the page, and the exception {exception} has it stay on the live site; give only one of them"
-                ));
-            }
-        }
-        Ok(Self { entries, except })
-    }
-
-    /// Somebody is moved.
-    pub(crate) fn is_anybody(&self) -> bool {
-        !self.entries.is_empty()
-    }
-
-    /// The families of those who are moved.
-    pub(crate) fn families(&self) -> Vec<Family> {
-        let mut families: Vec<Family> = self.entries.iter().map(Network::family).collect();
-        families.sort_unstable();
-        families.dedup();
-        families
-    }
-
-    /// For questions about many addresses.
-    pub(crate) fn index(&self) -> Index {
-        Index {
-            entries: without_covered(self.entries.clone()),
-            except: without_covered(self.except.clone()),
-        }
-    }
-
-    /// The same, with all exceptions moved too.
-    pub(crate) fn without_exceptions(&self) -> Self {
-        Self {
-            entries: self.entries.clone(),
-            except: Vec::new(),
-        }
-    }
-
-    /// For each entry one address that is moved by it, as far as one is easily found.
-    pub(crate) fn witnesses(&self) -> impl Iterator<Item = IpAddr> {
-        let index = self.index();
-        self.entries.iter().filter_map(move |entry| {
-            let candidates = [outsiders(entry.family()), vec![entry.last(), entry.first()]];
-            let mut candidates = candidates.concat().into_iter();
-            candidates.find(|address| entry.has(*address) && index.has(*address))
-        })
-    }
-
-    /// For each exception one address that is not moved.
-    pub(crate) fn excepted(&self) -> impl Iterator<Item = IpAddr> {
-        self.except.iter().map(Network::first)
-    }
-}
-
-/// Who is moved, in lists that are searched by halves: there may be ten thousand exceptions, and as many connections.
-pub(crate) struct Index {
-    entries: Vec<Network>,
-    except: Vec<Network>,
-}
-
-impl Index {
-    /// This address is moved. No exception covers an entry, so every exception is the more precise one.
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
-        let address = Network::single(address);
-        covering(&self.entries, &address).is_some() && covering(&self.except, &address).is_none()
-    }
-}
-
-/// In order, without what others cover.
-pub(crate) fn without_covered(mut networks: Vec<Network>) -> Vec<Network> {
-    networks.sort_unstable();
-    let mut kept: Vec<Network> = Vec::new();
-    for network in networks {
-        // What covers it comes before it, and so does all that is covered by that, which was left out.
-        if !kept.last().is_some_and(|last| last.covers(&network)) {
-            kept.push(network);
-        }
-    }
-    kept
-}
-
-/// Which of these networks, in order and without any that another covers, covers this one.
-fn covering<'a>(networks: &'a [Network], one: &Network) -> Option<&'a Network> {
-    // Only the last that is not behind it can: one before that ends before that begins.
-    let behind = networks.partition_point(|network| network <= one);
-    networks[..behind]
-        .last()
-        .filter(|network| network.covers(one))
-}
-
-/// Addresses that nobody has: for documentation (RFC 5737 3, RFC 3849 2).
-fn outsiders(family: Family) -> Vec<IpAddr> {
-    let texts: &[&str] = match family {
-        Family::Inet => &["203.0.113.77", "198.51.100.77", "192.0.2.77"],
-        Family::Inet6 => &["2001:db8:ffff::77", "2001:db8::77"],
-    };
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Vec<Network> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    fn moved(entries: &[&str], except: &[&str]) -> Moved {
-        Moved::new(networks(entries), networks(except)).unwrap()
-    }
-
     #[test]
     fn on_checks_changes_verifies_kills_and_verifies() {
-        let moved = moved(&["0.0.0.0/0", "::/0"], &["192.0.2.10", "2001:db8::/48"]);
+        let networks = |texts: [&str; 2]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let clients = ClientSet::new(
+            networks(["0.0.0.0/0", "::/0"]),
+            networks(["192.0.2.10", "2001:db8::/48"]),
+        )
+        .unwrap();
         let responders: Vec<SocketAddr> = vec!["127.0.0.1:8080".parse().unwrap()];
-        let plan = Plan::on(&moved, &responders, false);
+        let Plan(steps) = Plan::on(&clients, &responders, false);
         assert_eq!(
-            plan.steps,
+            steps,
             [
-                Step::FilterRuns,
-                Step::RulesLoaded { is_required: true },
-                Step::LabelsLoaded,
-                Step::HasRoom,
-                Step::Redirects { is_required: true },
-                Step::PathIsOpen {
+                PlanStep::CheckEnabled,
+                PlanStep::CheckRules { is_required: true },
+                PlanStep::CheckSelectors,
+                PlanStep::CheckCapacity,
+                PlanStep::CheckRedirects { is_required: true },
+                PlanStep::CheckFirewalls {
                     families: vec![Family::Inet, Family::Inet6],
                     is_required: true,
                 },
-                Step::Responder {
+                PlanStep::CheckResponder {
                     server: responders[0],
                     is_required: true,
                 },
-                Step::Remember,
-                Step::Change(moved.clone()),
-                Step::AreMoved(moved.clone()),
-                Step::AreNotMoved(moved.clone()),
-                Step::Kill(Side::Live, moved.clone()),
-                Step::AreGone(Side::Live, moved.clone()),
-                Step::AreGone(Side::Maintenance, moved),
+                PlanStep::ReadClients,
+                PlanStep::ReplaceClients(clients.clone()),
+                PlanStep::VerifyRedirected(clients.clone()),
+                PlanStep::VerifyExcepted(clients.clone()),
+                PlanStep::KillConnections(Side::Live, clients.clone()),
+                PlanStep::VerifyKilled(Side::Live, clients.clone()),
+                PlanStep::VerifyKilled(Side::Maintenance, clients),
             ]
         );
-        let phases: Vec<Phase> = plan.steps.iter().map(Step::phase).collect();
+        let phases: Vec<PlanPhase> = steps.iter().map(PlanStep::phase).collect();
         assert!(phases.is_sorted_by_key(|phase| *phase as u8), "{phases:?}");
     }
 
     #[test]
-    fn off_looks_for_the_live_site_first() {
+    fn off_checks_the_live_site_first() {
         let live: Vec<SocketAddr> = vec!["192.0.2.1:80".parse().unwrap()];
         assert_eq!(
-            Plan::off(&Required::Each(live.clone())).steps,
+            Plan::off(&LiveRequirement::Each(live.clone())).0,
             [
-                Step::Remember,
-                Step::Live(live[0]),
-                Step::Change(Moved::default()),
-                Step::NobodyIsMoved,
-                Step::Kill(Side::Maintenance, Moved::default()),
-                Step::AreGone(Side::Maintenance, Moved::default()),
+                PlanStep::ReadClients,
+                PlanStep::CheckLive(live[0]),
+                PlanStep::ReplaceClients(ClientSet::default()),
+                PlanStep::VerifyEmpty,
+                PlanStep::KillConnections(Side::Maintenance, ClientSet::default()),
+                PlanStep::VerifyKilled(Side::Maintenance, ClientSet::default()),
             ]
         );
     }
 
     #[test]
-    fn off_requires_the_places_that_accepted_before_on() {
-        let places = |texts: &[&str]| -> Vec<SocketAddr> {
+    fn off_requires_the_addresses_that_accepted_before_on() {
+        let servers = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
-        let all = places(&["192.0.2.1:80", "192.0.2.1:443", "[2001:db8::1]:80"]);
-        let required =
-            |accepted: Option<&[&str]>| Required::of(all.clone(), accepted.map(places).as_deref());
+        let all = servers(&["192.0.2.1:80", "192.0.2.1:443", "[2001:db8::1]:80"]);
+        let required = |accepted: Option<&[&str]>| {
+            LiveRequirement::new(all.clone(), accepted.map(servers).as_deref())
+        };
         assert_eq!(
             required(Some(&["192.0.2.1:443", "192.0.2.9:80"])),
-            Required::Each(places(&["192.0.2.1:443"]))
+            LiveRequirement::Each(servers(&["192.0.2.1:443"]))
         );
-        // The address is gone.
+        // The host has lost the address.
         assert_eq!(
             required(Some(&["192.0.2.9:80"])),
-            Required::Any(all.clone())
+            LiveRequirement::Any(all.clone())
         );
-        assert_eq!(required(Some(&[])), Required::Unknowable(all.clone()));
-        assert_eq!(required(None), Required::Any(all.clone()));
+        assert_eq!(required(Some(&[])), LiveRequirement::Unknown(all.clone()));
+        assert_eq!(required(None), LiveRequirement::Any(all.clone()));
         let any = |is_required| {
-            vec![Step::AnyLive {
-                places: all.clone(),
+            vec![PlanStep::CheckAnyLive {
+                servers: all.clone(),
                 is_required,
             }]
         };
-        assert_eq!(Required::Any(all.clone()).steps(), any(true));
-        assert_eq!(Required::Unknowable(all.clone()).steps(), any(false));
+        assert_eq!(LiveRequirement::Any(all.clone()).steps(), any(true));
+        assert_eq!(LiveRequirement::Unknown(all.clone()).steps(), any(false));
         // A host without addresses has nothing to connect to.
-        assert_eq!(Required::of(Vec::new(), Some(&[])).steps(), []);
-    }
-
-    #[test]
-    fn a_witness_is_moved_whatever_is_excepted() {
-        for (entries, except) in [
-            (
-                &["0.0.0.0/0", "::/0"][..],
-                &["203.0.113.0/24", "198.51.100.0/24"][..],
-            ),
-            (
-                &["203.0.113.0/24", "2001:db8::/64"],
-                &["203.0.113.255", "2001:db8::"],
-            ),
-            (&["192.0.2.1"], &[]),
-        ] {
-            let moved = moved(entries, except);
-            let witnesses: Vec<IpAddr> = moved.witnesses().collect();
-            assert_eq!(witnesses.len(), entries.len());
-            assert!(
-                witnesses.iter().all(|witness| moved.index().has(*witness)),
-                "{witnesses:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nobody_is_moved_and_excepted() {
-        let what = Moved::new(networks(&["192.0.2.7"]), networks(&["192.0.2.0/24"])).unwrap_err();
-        assert!(
-            what.starts_with("192.0.2.7 is to get the page, and the exception 192.0.2.0/24"),
-            "{what}"
-        );
-        assert!(Moved::new(networks(&["::/0"]), networks(&["::/0"])).is_err());
-        let moved = moved(&["10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8"], &["10.2.0.1"]);
-        assert_eq!(moved.entries, networks(&["10.0.0.0/8"]));
-        assert!(moved.index().has("10.1.0.1".parse().unwrap()));
-        assert!(!moved.index().has("10.2.0.1".parse().unwrap()));
-    }
-
-    #[test]
-    fn what_another_network_covers_is_found_and_left_out() {
-        let all = networks(&[
-            "10.0.0.0/8",
-            "10.0.0.0/9",
-            "10.255.255.255",
-            "11.0.0.0",
-            "10.0.0.0/8",
-            "9.255.255.0/24",
-            "::/0",
-            "::/1",
-            "ffff::1",
-            "0.0.0.0",
-        ]);
-        let kept = networks(&[
-            "0.0.0.0",
-            "9.255.255.0/24",
-            "10.0.0.0/8",
-            "11.0.0.0",
-            "::/0",
-        ]);
-        assert_eq!(without_covered(all.clone()), kept);
-        for one in all {
-            let slowly = kept.iter().find(|other| other.covers(&one));
-            assert_eq!(covering(&kept, &one), slowly, "{one}");
-        }
-        assert_eq!(covering(&kept[..4], &networks(&["10.0.0.0/7"])[0]), None);
-        assert_eq!(covering(&kept[..4], &networks(&["11.0.0.1"])[0]), None);
+        assert_eq!(LiveRequirement::new(Vec::new(), Some(&[])).steps(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a server answers: the responder with 503, the live site at all.
+//! Probes servers: the status that the responder answers with, and whether the live site accepts connections.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -16,31 +16,32 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use crate::error::reason;
 use crate::tls_provider;
 
-/// How long a server may take to accept, and again to answer.
+/// Time limit to accept, and again to answer.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How long one of many servers may take to accept: a first packet that is lost is sent again after 1 s.
+/// Time limit to accept for one of many servers: a lost first packet is sent again after 1 s.
 const LIMIT_OF_MANY: Duration = Duration::from_secs(2);
-/// How many servers are asked at once; a process may have few more files open (512 on OpenBSD).
+/// Servers that are probed at once; a process may have few more files open (512 on OpenBSD).
 const AT_ONCE: usize = 256;
 /// The stack of a thread that only connects.
 const STACK: usize = 128 * 1024;
-/// The most that is read of an answer.
+/// The most bytes that are read of an answer.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// Connects to a server.
 ///
 /// # Errors
-/// It does not accept, for this reason.
+/// It does not accept.
 pub(crate) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&server, LIMIT)
 }
 
-/// Which of these servers accept connections, in the same order.
+/// The servers that accept connections, in the same order.
 ///
-/// Packets may be dropped at any number of them, and `on` is urgent: each has a short time, most of them the same one.
+/// Packets to any number of them may be dropped, and `on` is urgent: the time limit is short, and servers are probed in
+/// parallel.
 pub(crate) fn accepting(servers: &[SocketAddr]) -> Vec<SocketAddr> {
     let next = AtomicUsize::new(0);
-    let ask = || {
+    let probe = || {
         let mut accepting = Vec::new();
         while let Some(server) = servers.get(next.fetch_add(1, Ordering::Relaxed)) {
             if TcpStream::connect_timeout(server, LIMIT_OF_MANY).is_ok() {
@@ -51,26 +52,26 @@ pub(crate) fn accepting(servers: &[SocketAddr]) -> Vec<SocketAddr> {
     };
     let found: HashSet<SocketAddr> = thread::scope(|scope| {
         let start = || thread::Builder::new().stack_size(STACK);
-        let asking: Vec<_> = (1..servers.len().min(AT_ONCE))
-            .map_while(|_| start().spawn_scoped(scope, ask).ok())
+        let threads: Vec<_> = (1..servers.len().min(AT_ONCE))
+            .map_while(|_| start().spawn_scoped(scope, probe).ok())
             .collect();
-        // Also where no thread can be started.
-        let own = ask();
-        let found = asking.into_iter().flat_map(ScopedJoinHandle::join);
+        // This thread probes too, also if no other can be started.
+        let own = probe();
+        let found = threads.into_iter().flat_map(ScopedJoinHandle::join);
         found.flatten().chain(own).collect()
     });
     let accepts = |server: &&SocketAddr| found.contains(server);
     servers.iter().filter(accepts).copied().collect()
 }
 
-/// A stream of which all reads and writes together have a time limit: a server that drips is not waited for.
+/// A stream with one time limit for all reads and writes together, against a server that sends byte by byte.
 struct Limited {
     stream: TcpStream,
     end: Instant,
 }
 
 impl Limited {
-    /// What is left of the time.
+    /// The time that is left.
     fn left(&self) -> io::Result<Option<Duration>> {
         match self.end.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
@@ -97,10 +98,10 @@ impl Write for Limited {
     }
 }
 
-/// Asks a server for its page, and says what status it answers with.
+/// Requests `/` and returns the status of the answer.
 ///
 /// # Errors
-/// It does not accept, or what it sends is no answer.
+/// It does not accept, or does not answer with HTTP.
 pub(crate) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
     let mut stream = Limited {
         stream: connect(server)?,
@@ -122,7 +123,7 @@ pub(crate) fn status(server: SocketAddr, secure: bool) -> io::Result<u16> {
     }
 }
 
-/// Whether a server on this host is to be found at the loopback address alone.
+/// A server on this host listens on the loopback address alone.
 pub(crate) fn is_on_loopback(server: SocketAddr) -> bool {
     let loopback: IpAddr = match server.ip() {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -149,7 +150,7 @@ fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> 
     }
     match status_of(&answer) {
         Some(status) => Ok(status),
-        None => end.and_then(|()| Err(io::Error::other("what answers does not speak HTTP"))),
+        None => end.and_then(|()| Err(io::Error::other("the answer is not HTTP"))),
     }
 }
 
@@ -166,17 +167,17 @@ fn session(address: IpAddr) -> io::Result<ClientConnection> {
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
         .with_no_client_auth();
     ClientConnection::new(Arc::new(config), ServerName::from(address)).map_err(io::Error::other)
 }
 
-/// Accepts every certificate: the probe asks what answers on an address of this host, by no name. A signature is not checked
-/// either: it would be by a key that is not trusted, and rustls cannot read it from a certificate of version 1.
+/// Accepts every certificate: the probe connects to an address of this host, not to a name. Signatures are not checked
+/// either: their key is not trusted, and rustls cannot read it from a certificate of version 1.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -211,7 +212,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// A server gave no answer in time. A read or write that took too long would have blocked.
+/// The server did not answer in time. A read or write past its time limit returns `WouldBlock`.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -219,8 +220,8 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// Why a server did not accept, as messages have it.
-pub(crate) fn why(error: &io::Error) -> String {
+/// The cause of a failed probe, for messages.
+pub(crate) fn cause(error: &io::Error) -> String {
     if is_timeout(error) {
         format!("no answer within {} s", LIMIT.as_secs())
     } else {
@@ -234,8 +235,8 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use std::net::TcpListener;
 
-    /// What is said of a server that answers so.
-    fn asked(answer: &'static str) -> io::Result<u16> {
+    /// The result for a server that sends this answer.
+    fn probed(answer: &'static str) -> io::Result<u16> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
         let served = thread::spawn(move || {
@@ -253,18 +254,18 @@ mod tests {
     #[test]
     fn an_answer_has_a_status() {
         assert_eq!(
-            asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap(),
+            probed("HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap(),
             503
         );
-        assert_eq!(asked("HTTP/1.0 200 OK\r\n\r\n").unwrap(), 200);
+        assert_eq!(probed("HTTP/1.0 200 OK\r\n\r\n").unwrap(), 200);
         for odd in ["", "SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 abc\r\n", "HTTP/1."] {
-            assert!(asked(odd).is_err(), "{odd}");
+            assert!(probed(odd).is_err(), "{odd}");
         }
     }
 
     #[test]
-    fn those_that_accept_are_found_among_many() {
-        // A port that is bound is this test's own, and refuses connections until it listens.
+    fn accepting_servers_are_found_among_many() {
+        // A bound port is not used by others, and refuses connections until it listens.
         let sockets: Vec<Socket> = (0..100)
             .map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap())
             .collect();
@@ -285,7 +286,7 @@ mod tests {
     /// Linux drops packets that would open more connections than a listener holds unaccepted.
     #[cfg(target_os = "linux")]
     #[test]
-    fn many_that_drop_packets_do_not_keep_others_from_being_asked() {
+    fn servers_that_drop_packets_do_not_delay_others() {
         let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         silent.bind(&any.into()).unwrap();
@@ -302,15 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_of() {
+    fn a_refused_connection_has_a_cause() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
         drop(listener);
         let error = status(server, false).unwrap_err();
-        assert_eq!(why(&error), "connection refused");
+        assert_eq!(cause(&error), "connection refused");
     }
 
-    /// rustls reads certificates of X.509 version 3 alone, and other servers have others.
+    /// rustls reads certificates of X.509 version 3 alone; other servers may have older ones.
     #[test]
     fn a_server_whose_certificate_cannot_be_read_has_a_status() {
         for version in rustls::ALL_VERSIONS {

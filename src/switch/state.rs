@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::config::network::Network;
 use crate::error::reason;
-use crate::switch::plan::Moved;
+use crate::switch::clients::ClientSet;
+use crate::switch::error::SwitchError;
 use crate::window;
 use crate::window::Window;
 
@@ -26,7 +27,7 @@ pub(crate) struct Saved {
     /// The start, in seconds since 1970.
     pub(crate) since: u64,
     pub(crate) window: Window,
-    pub(crate) moved: Moved,
+    pub(crate) clients: ClientSet,
     /// The servers of the live site that accepted connections before. None if unknown, as in files of older versions.
     pub(crate) live: Option<Vec<SocketAddr>>,
 }
@@ -53,7 +54,7 @@ impl StateDir {
     ///
     /// # Errors
     /// Another process has it.
-    pub(crate) fn lock(&self, timeout: Duration) -> Result<Option<SwitchLock>, String> {
+    pub(crate) fn lock(&self, timeout: Duration) -> Result<Option<SwitchLock>, SwitchError> {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -80,17 +81,12 @@ impl StateDir {
                 Err(TryLockError::WouldBlock) => {
                     let mut owner = String::new();
                     let _ = (&file).take(32).read_to_string(&mut owner);
-                    return Err(format!(
-                        "another maintd is switching (process {}); wait for it, or check \"maintd status\"",
-                        owner.trim()
-                    ));
+                    return Err(SwitchError::Locked {
+                        owner: owner.trim().to_owned(),
+                    });
                 }
                 Err(TryLockError::Error(error)) => {
-                    return Err(format!(
-                        "cannot lock \"{}\": {}",
-                        path.display(),
-                        reason(&error)
-                    ));
+                    return Err(failure_to("lock", path, &error));
                 }
             }
         }
@@ -105,38 +101,34 @@ impl StateDir {
     ///
     /// # Errors
     /// The file exists but cannot be read.
-    pub(crate) fn load(&self) -> Result<Option<Saved>, String> {
+    pub(crate) fn load(&self) -> Result<Option<Saved>, SwitchError> {
         let path = self.file();
-        let failed = |cause: String| {
-            format!(
-                "cannot read \"{}\": {cause}; delete it and switch again",
-                path.display()
-            )
+        let text = match window::read_state(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(cause) => return Err(SwitchError::UnreadableState { path, cause }),
         };
-        let Some(text) = window::read_state(&path).map_err(&failed)? else {
-            return Ok(None);
-        };
-        parse(&text)
-            .map(Some)
-            .ok_or_else(|| failed("it is damaged".to_owned()))
+        let cause = "it is damaged".to_owned();
+        let saved = parse(&text).map(Some);
+        saved.ok_or(SwitchError::UnreadableState { path, cause })
     }
 
     /// Replaces the state file atomically.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn save(&self, saved: &Saved) -> Result<(), String> {
+    pub(crate) fn save(&self, saved: &Saved) -> Result<(), SwitchError> {
         let path = self.file();
         make_directory(&self.0)
             .and_then(|()| write(&path, &print(saved)))
-            .map_err(|error| format!("cannot save \"{}\": {}", path.display(), reason(&error)))
+            .map_err(|error| failure_to("save", path, &error))
     }
 
     /// Deletes the state file: nothing is switched on.
     ///
     /// # Errors
     /// It cannot be deleted.
-    pub(crate) fn clear(&self) -> Result<(), String> {
+    pub(crate) fn clear(&self) -> Result<(), SwitchError> {
         let path = self.file();
         match fs::remove_file(&path) {
             Ok(()) => sync(&self.0),
@@ -144,7 +136,15 @@ impl StateDir {
             Err(_) if is_missing(&path) => Ok(()),
             Err(error) => Err(error),
         }
-        .map_err(|error| format!("cannot delete \"{}\": {}", path.display(), reason(&error)))
+        .map_err(|error| failure_to("delete", path, &error))
+    }
+}
+
+fn failure_to(task: &'static str, path: PathBuf, error: &io::Error) -> SwitchError {
+    SwitchError::StateFile {
+        task,
+        path,
+        cause: reason(error),
     }
 }
 
@@ -197,8 +197,8 @@ fn print(saved: &Saved) -> String {
     let mut value = json!({
         "version": 1,
         "since": saved.since,
-        "entries": texts(&saved.moved.entries),
-        "except": texts(&saved.moved.except),
+        "entries": texts(&saved.clients.entries),
+        "except": texts(&saved.clients.except),
     });
     if let Some(live) = &saved.live {
         value["live"] = live.iter().map(SocketAddr::to_string).collect();
@@ -237,7 +237,7 @@ fn parse(text: &str) -> Option<Saved> {
     Some(Saved {
         since: value.get("since")?.as_u64()?,
         window: Window::of(&value)?,
-        moved: Moved::new(networks("entries")?, networks("except")?).ok()?,
+        clients: ClientSet::new(networks("entries")?, networks("except")?).ok()?,
         live,
     })
 }
@@ -254,7 +254,7 @@ mod tests {
                 until: Some(1_795_528_800),
                 message: Some("back \"soon\"\n".to_owned()),
             },
-            moved: Moved::new(
+            clients: ClientSet::new(
                 vec![Family::Inet.everybody(), Family::Inet6.everybody()],
                 vec!["192.0.2.10".parse().unwrap()],
             )
@@ -301,6 +301,7 @@ mod tests {
                 state
                     .load()
                     .unwrap_err()
+                    .to_string()
                     .contains("it is damaged; delete it"),
                 "{text}"
             );
@@ -313,7 +314,7 @@ mod tests {
         let state = StateDir::new(directory.path().to_owned());
         let lock = state.lock(Duration::ZERO).unwrap();
         assert!(lock.is_some());
-        let error = state.lock(Duration::ZERO).unwrap_err();
+        let error = state.lock(Duration::ZERO).unwrap_err().to_string();
         let number = std::process::id();
         assert!(
             error.starts_with(&format!("another maintd is switching (process {number});")),

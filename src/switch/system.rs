@@ -1,7 +1,7 @@
-//! The world outside as it is: the system's commands, its files, its servers.
+//! The host that maintd runs on: the system's commands, files and servers.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
@@ -9,23 +9,33 @@ use std::time::Duration;
 
 use crate::config::switch::Backend;
 use crate::config::{BindAddr, Config};
-use crate::error::reason;
-use crate::switch::command::{Call, Output};
-use crate::switch::execute::{NoPage, World};
+use crate::error::{Error, reason};
+use crate::switch::command::{Call, CommandOutput};
+use crate::switch::error::SwitchError;
+use crate::switch::host::Host;
 use crate::switch::probe;
 use crate::sys;
 
 /// The status that the responder answers with (RFC 9110 15.6.4).
 const UNAVAILABLE: u16 = 503;
 
-/// The system that this runs on.
+/// Holds signals, so that none ends this process between two steps. A plan that has changed nothing yet still stops.
+///
+/// # Errors
+/// The system cannot hold them.
+pub(crate) fn hold_signals() -> Result<(), Error> {
+    sys::hold_signals()
+        .map_err(|error| Error::Failed(format!("cannot hold signals: {}", reason(&error))))
+}
+
+/// The real host.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     backend: Backend,
-    /// The responder's ports on which TLS is spoken.
-    secure: Vec<u16>,
-    /// Signals stop what has changed nothing yet.
-    heeds_signals: bool,
+    /// The responder's ports that speak TLS.
+    tls_ports: Vec<u16>,
+    /// Signals stop a plan that has changed nothing yet.
+    is_interruptible: bool,
 }
 
 impl System {
@@ -38,7 +48,7 @@ impl System {
                 BindAddr::Unix(_) => None,
             });
         let listening: Vec<(u16, bool)> = listening.collect();
-        // A responder that this configuration does not know speaks what visitors speak.
+        // A responder that is not in this configuration speaks the protocol of the visitors' port.
         let is_secure = |from: u16, to: u16| {
             let mut known = listening.iter().filter(|(port, _)| *port == to);
             known.next().map_or(from == 443, |(_, secure)| *secure)
@@ -46,84 +56,65 @@ impl System {
         let redirects = config.switch.redirects.iter();
         Self {
             backend: config.switch.backend,
-            heeds_signals: true,
-            secure: redirects
+            is_interruptible: true,
+            tls_ports: redirects
                 .filter(|redirect| is_secure(redirect.from, redirect.to))
                 .map(|redirect| redirect.to)
                 .collect(),
         }
     }
-}
 
-impl System {
-    pub(crate) const fn heed_signals(&mut self, heed: bool) {
-        self.heeds_signals = heed;
+    /// From now on signals do not stop a plan.
+    pub(crate) const fn ignore_signals(&mut self) {
+        self.is_interruptible = false;
     }
 }
 
-impl World for System {
-    fn run(&mut self, call: &Call) -> Result<Output, String> {
+impl Host for System {
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         for line in call.to_string().lines() {
             log::debug!("{line}");
         }
         call.run()
     }
 
-    fn read(&mut self, path: &Path) -> Result<String, String> {
-        fs::read_to_string(path).map_err(|error| reason(&error))
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
     }
 
-    fn ask_for_page(&mut self, server: SocketAddr) -> Result<(), NoPage> {
+    fn check_page(&mut self, server: SocketAddr) -> Result<(), SwitchError> {
         let port = server.port();
-        let secure = self.secure.contains(&port);
+        let secure = self.tls_ports.contains(&port);
         let scheme = if secure { "https" } else { "http" };
-        log::debug!("asking {scheme}://{server}/ for the page");
-        let (what, is_timeout) = match probe::status(server, secure) {
+        let url = format!("{scheme}://{server}/");
+        log::debug!("requesting the page from {url}");
+        let error = match probe::status(server, secure) {
             Ok(UNAVAILABLE) => return Ok(()),
-            Ok(status) => (
-                format!(
-                    "what answers on {scheme}://{server}/ says {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
-                ),
-                false,
-            ),
-            Err(error) if probe::is_timeout(&error) => (
-                format!(
-                    "nobody answers on {scheme}://{server}/: {}; check that no firewall drops packets to port {port} over the loopback interface, and that \"maintd serve\" runs",
-                    probe::why(&error)
-                ),
-                true,
-            ),
-            Err(error)
-                if error.kind() == ErrorKind::ConnectionRefused
-                    && self.backend == Backend::Nft
-                    && probe::is_on_loopback(server) =>
-            {
-                (
-                    format!(
-                        "the responder listens on loopback alone, where nft cannot send visitors; have \"maintd serve\" listen on 0.0.0.0:{port} and [::]:{port}"
-                    ),
-                    false,
-                )
-            }
-            Err(error) => (
-                format!(
-                    "nobody answers on {scheme}://{server}/: {}; start \"maintd serve\" there",
-                    probe::why(&error)
-                ),
-                false,
-            ),
+            Ok(status) => return Err(SwitchError::WrongStatus { url, status }),
+            Err(error) => error,
         };
-        Err(NoPage { what, is_timeout })
+        let cause = probe::cause(&error);
+        Err(if probe::is_timeout(&error) {
+            SwitchError::ResponderTimeout { url, cause, port }
+        } else if error.kind() == ErrorKind::ConnectionRefused
+            && self.backend == Backend::Nft
+            && probe::is_on_loopback(server)
+        {
+            SwitchError::ResponderOnLoopback { port }
+        } else {
+            SwitchError::NoResponder { url, cause }
+        })
     }
 
-    fn connect(&mut self, server: SocketAddr) -> Result<(), String> {
+    fn connect(&mut self, server: SocketAddr) -> Result<(), SwitchError> {
         log::debug!("connecting to the live site on {server}");
-        probe::connect(server).map(drop).map_err(|error| {
-            format!(
-                "nobody accepts connections on {server}: {}",
-                probe::why(&error)
-            )
-        })
+        let connected = probe::connect(server);
+        connected
+            .map(drop)
+            .map_err(|error| SwitchError::LiveRefuses {
+                server,
+                cause: probe::cause(&error),
+            })
     }
 
     fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
@@ -134,10 +125,10 @@ impl World for System {
     }
 
     fn is_interrupted(&mut self) -> bool {
-        self.heeds_signals && sys::is_signal_held()
+        self.is_interruptible && sys::is_signal_held()
     }
 
-    fn pause(&mut self, time: Duration) {
+    fn sleep(&mut self, time: Duration) {
         thread::sleep(time);
     }
 }

@@ -1,43 +1,62 @@
-//! Plans against a scripted world: every step can fail, and what is told then is true.
+//! Plans on a scripted host: every step can fail, and the message is true then.
+
+use std::io;
+use std::path::Path;
 
 use crate::config::SwitchConfig;
 use crate::config::network::{Family, Network};
 use crate::config::switch::Backend;
+use crate::switch::command::{Call, CommandOutput};
 use crate::switch::execute::*;
-use crate::switch::filter::means::Tools;
-use crate::switch::plan::Required;
+use crate::switch::filter;
+use crate::switch::plan::LiveRequirement;
+use crate::switch::tools::Tools;
 
-/// A pf that holds a table, and fails where the script says so.
+/// A host with a pf that has a table, and fails where the script says so.
 #[derive(Default)]
 struct Script {
-    /// The table's entries, as `-T show` has them.
+    /// The table's entries, as `-T show` prints them.
     table: Vec<String>,
-    /// What has been run.
+    /// The commands that were run.
     calls: Vec<String>,
     /// Calls that contain this fail with a status and a complaint, from the n-th on.
     failing: Vec<(&'static str, usize, i32, &'static str)>,
-    /// How often connections are still there when it is looked.
+    /// How often connections are listed that were not killed.
     stubborn: usize,
-    /// How many states there are.
+    /// The number of states.
     states: u64,
-    page: Option<&'static str>,
-    /// The page does not come in time.
-    is_late: bool,
-    live: Option<&'static str>,
+    page: Option<SwitchError>,
+    /// The live site does not accept.
+    is_down: bool,
     interrupted_after: Option<usize>,
-    pauses: usize,
+    sleeps: usize,
 }
 
-fn output(status: i32, stdout: &str, stderr: &str) -> Output {
-    Output {
+fn no_responder() -> SwitchError {
+    SwitchError::NoResponder {
+        url: "http://127.0.0.1:8080/".to_owned(),
+        cause: "connection refused".to_owned(),
+    }
+}
+
+fn responder_timeout() -> SwitchError {
+    SwitchError::ResponderTimeout {
+        url: "http://127.0.0.1:8080/".to_owned(),
+        cause: "no answer within 5 s".to_owned(),
+        port: 8080,
+    }
+}
+
+fn output(status: i32, stdout: &str, stderr: &str) -> CommandOutput {
+    CommandOutput {
         status: Some(status),
         stdout: stdout.to_owned(),
         stderr: stderr.to_owned(),
     }
 }
 
-impl World for Script {
-    fn run(&mut self, call: &Call) -> Result<Output, String> {
+impl Host for Script {
+    fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         let text = call.arguments.join(" ");
         self.calls.push(text.clone());
         for (part, from, status, complaint) in &self.failing {
@@ -46,7 +65,7 @@ impl World for Script {
                 return Ok(output(*status, "", complaint));
             }
         }
-        let moved = |address: &str| {
+        let is_member = |address: &str| {
             let lines = self.table.iter().map(|line| line.trim());
             let (except, entries): (Vec<&str>, Vec<&str>) =
                 lines.partition(|line| line.starts_with('!'));
@@ -56,7 +75,7 @@ impl World for Script {
                     .map(|text| text.trim_start_matches('!').parse().unwrap())
                     .collect()
             };
-            Moved::new(parse(entries), parse(except))
+            ClientSet::new(parse(entries), parse(except))
                 .unwrap()
                 .index()
                 .has(address.parse().unwrap())
@@ -97,7 +116,7 @@ impl World for Script {
             output(0, "", "2 addresses deleted.\n")
         } else if text.ends_with("-T test -f -") {
             let input = call.input.clone().unwrap_or_default();
-            let matching: Vec<&str> = input.lines().filter(|address| moved(address)).collect();
+            let matching: Vec<&str> = input.lines().filter(|address| is_member(address)).collect();
             let lines: String = matching.iter().map(|one| format!("M  {one}\n")).collect();
             let all_match = matching.len() == input.lines().count();
             output(if all_match { 0 } else { 2 }, &lines, "")
@@ -113,25 +132,26 @@ impl World for Script {
         })
     }
 
-    fn read(&mut self, _: &Path) -> Result<String, String> {
-        Err("no such file".to_owned())
+    fn read(&mut self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
     }
 
-    fn ask_for_page(&mut self, _: SocketAddr) -> Result<(), NoPage> {
-        self.page.map_or(Ok(()), |why| {
-            Err(NoPage {
-                what: why.to_owned(),
-                is_timeout: self.is_late,
-            })
+    fn check_page(&mut self, _: SocketAddr) -> Result<(), SwitchError> {
+        self.page.clone().map_or(Ok(()), Err)
+    }
+
+    fn connect(&mut self, server: SocketAddr) -> Result<(), SwitchError> {
+        if !self.is_down {
+            return Ok(());
+        }
+        Err(SwitchError::LiveRefuses {
+            server,
+            cause: "connection refused".to_owned(),
         })
     }
 
-    fn connect(&mut self, _: SocketAddr) -> Result<(), String> {
-        self.live.map_or(Ok(()), |why| Err(why.to_owned()))
-    }
-
     fn accepting(&mut self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
-        let accepting = servers.iter().filter(|_| self.live.is_none());
+        let accepting = servers.iter().filter(|_| !self.is_down);
         accepting.copied().collect()
     }
 
@@ -140,41 +160,43 @@ impl World for Script {
             .is_some_and(|after| self.calls.len() >= after)
     }
 
-    fn pause(&mut self, _: Duration) {
-        self.pauses += 1;
+    fn sleep(&mut self, _: Duration) {
+        self.sleeps += 1;
     }
 }
 
-fn filter() -> Filter {
+fn filter() -> Box<dyn PacketFilter> {
     let settings = SwitchConfig {
         backend: Backend::Pf,
         ..SwitchConfig::default()
     };
-    Filter::new(
+    filter::open(
         settings,
         &Tools::of_the_system(),
         vec!["192.0.2.1".parse().unwrap()],
     )
 }
 
-fn on(script: &mut Script) -> Result<Report, Failure> {
+fn on(script: &mut Script) -> Result<ExecutionReport, PlanError> {
     on_by(script, false)
 }
 
-fn on_by(script: &mut Script, force: bool) -> Result<Report, Failure> {
-    let everybody = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
-    let moved = Moved::new(everybody, vec!["192.0.2.10".parse().unwrap()]).unwrap();
-    carry_out(
-        &Plan::on(&moved, &["127.0.0.1:8080".parse().unwrap()], force),
-        &filter(),
+fn on_by(script: &mut Script, force: bool) -> Result<ExecutionReport, PlanError> {
+    let all = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
+    let clients = ClientSet::new(all, vec!["192.0.2.10".parse().unwrap()]).unwrap();
+    execute(
+        &Plan::on(&clients, &["127.0.0.1:8080".parse().unwrap()], force),
+        &*filter(),
         script,
     )
 }
 
-fn off(script: &mut Script) -> Result<Report, Failure> {
-    carry_out(
-        &Plan::off(&Required::Each(vec!["192.0.2.1:80".parse().unwrap()])),
-        &filter(),
+fn off(script: &mut Script) -> Result<ExecutionReport, PlanError> {
+    execute(
+        &Plan::off(&LiveRequirement::Each(vec![
+            "192.0.2.1:80".parse().unwrap(),
+        ])),
+        &*filter(),
         script,
     )
 }
@@ -189,31 +211,30 @@ fn was_on_for_some() -> Script {
 }
 
 #[test]
-fn a_responder_that_is_late_is_a_warning_by_force() {
-    for (is_late, force, is_on) in [
-        (true, true, true),
-        (true, false, false),
-        (false, true, false),
+fn a_responder_that_does_not_answer_in_time_is_a_warning_with_force() {
+    for (page, force, is_on) in [
+        (responder_timeout(), true, true),
+        (responder_timeout(), false, false),
+        (no_responder(), true, false),
     ] {
         let mut script = Script {
-            page: Some("no answer"),
-            is_late,
+            page: Some(page.clone()),
             ..Script::default()
         };
         let done = on_by(&mut script, force);
-        assert_eq!(done.is_ok(), is_on, "{is_late} {force}");
+        assert_eq!(done.is_ok(), is_on, "{page} {force}");
         assert_eq!(script.table.is_empty(), !is_on);
         if let Ok(report) = done {
-            assert_eq!(report.warnings, ["no answer"]);
+            assert_eq!(report.warnings, [page.to_string()]);
         }
     }
 }
 
 #[test]
-fn on_and_off_leave_what_they_say() {
+fn on_and_off_change_the_table() {
     let mut script = Script::default();
     let report = on(&mut script).unwrap();
-    assert_eq!(report.before, Some(Moved::default()));
+    assert_eq!(report.before, Some(ClientSet::default()));
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(
         script.table,
@@ -225,7 +246,7 @@ fn on_and_off_leave_what_they_say() {
 }
 
 #[test]
-fn what_fails_before_the_change_changes_nothing() {
+fn a_failed_check_changes_nothing() {
     for (part, complaint) in [
         ("-s info", "pfctl: /dev/pf: Permission denied"),
         ("-vs Tables", "no"),
@@ -236,8 +257,9 @@ fn what_fails_before_the_change_changes_nothing() {
         let mut script = was_on_for_some();
         script.failing.push((part, 1, 1, complaint));
         let failure = on(&mut script).unwrap_err();
-        assert_eq!(failure.truth, Truth::AsBefore, "{part}");
-        assert!(failure.what.contains(complaint), "{part}: {}", failure.what);
+        assert_eq!(failure.outcome, FailureOutcome::Unchanged, "{part}");
+        let message = failure.cause.to_string();
+        assert!(message.contains(complaint), "{part}: {message}");
         assert_eq!(script.table, [OLD]);
         assert!(
             !script.calls.iter().any(|call| call.contains("replace")),
@@ -245,83 +267,84 @@ fn what_fails_before_the_change_changes_nothing() {
         );
     }
     let mut script = Script {
-        page: Some("nobody answers"),
+        page: Some(no_responder()),
         ..was_on_for_some()
     };
     let failure = on(&mut script).unwrap_err();
     assert_eq!(
         failure.message(Direction::On),
-        "not switched on: nobody answers"
+        format!("not switched on: {}", no_responder())
     );
     assert_eq!(script.table, [OLD]);
     let mut script = Script {
-        live: Some("nobody accepts"),
+        is_down: true,
         ..was_on_for_some()
     };
     let failure = off(&mut script).unwrap_err();
     assert!(
         failure
             .message(Direction::Off)
-            .starts_with("not switched off: nobody accepts; start the live site")
+            .starts_with("not switched off: no server accepts connections on 192.0.2.1:80: connection refused; start the live site")
     );
     assert_eq!(script.table, [OLD]);
 }
 
 #[test]
-fn a_live_site_that_accepts_nowhere_stops_off_unless_it_never_did() {
-    let places = vec![
+fn a_silent_live_site_stops_off_unless_it_was_silent_before_on() {
+    let servers = vec![
         "192.0.2.1:80".parse().unwrap(),
         "192.0.2.1:443".parse().unwrap(),
     ];
     let silent = || Script {
-        live: Some("nobody accepts"),
+        is_down: true,
         ..was_on_for_some()
     };
-    let carry_out = |required: Required, script: &mut Script| {
-        crate::switch::execute::carry_out(&Plan::off(&required), &filter(), script)
+    let off = |required: LiveRequirement, script: &mut Script| {
+        execute(&Plan::off(&required), &*filter(), script)
     };
-    let (any, unknowable) = (Required::Any(places.clone()), Required::Unknowable(places));
+    let any = LiveRequirement::Any(servers.clone());
+    let unknown = LiveRequirement::Unknown(servers);
     let mut script = silent();
-    let failure = carry_out(any.clone(), &mut script).unwrap_err();
+    let failure = off(any.clone(), &mut script).unwrap_err();
     assert!(
         failure
             .message(Direction::Off)
-            .starts_with("not switched off: nothing accepts connections on any of 192.0.2.1:80 and 192.0.2.1:443; start the live site")
+            .starts_with("not switched off: no server accepts connections on any of 192.0.2.1:80 and 192.0.2.1:443; start the live site")
     );
     assert_eq!(script.table, [OLD]);
-    let report = carry_out(unknowable.clone(), &mut script).unwrap();
+    let report = off(unknown.clone(), &mut script).unwrap();
     assert_eq!(
         report.warnings,
         [
-            "nothing accepts connections on 192.0.2.1:80 and 192.0.2.1:443, as before \"on\"; check that visitors reach the live site"
+            "no server accepts connections on 192.0.2.1:80 and 192.0.2.1:443, as before \"on\"; check that visitors reach the live site"
         ]
     );
     assert!(script.table.is_empty());
-    for required in [any, unknowable] {
-        let report = carry_out(required, &mut was_on_for_some()).unwrap();
+    for required in [any, unknown] {
+        let report = off(required, &mut was_on_for_some()).unwrap();
         assert_eq!(report.warnings, [""; 0]);
     }
 }
 
 #[test]
-fn a_change_that_is_refused_has_changed_nothing() {
+fn a_refused_change_changes_nothing() {
     let mut script = was_on_for_some();
     script
         .failing
         .push(("replace", 1, 1, "pfctl: Operation not permitted"));
     let failure = on(&mut script).unwrap_err();
-    assert_eq!(failure.truth, Truth::AsBefore);
+    assert_eq!(failure.outcome, FailureOutcome::Unchanged);
     assert_eq!(script.table, [OLD]);
 }
 
 #[test]
-fn a_change_that_does_not_show_is_undone() {
-    // Those who are to be moved are tested first, then those who are not.
+fn a_change_that_cannot_be_verified_is_undone() {
+    // Redirected addresses are tested first, then excepted ones.
     for (number, status) in [(1, 2), (2, 0)] {
         let mut script = was_on_for_some();
         script.failing.push(("-T test", number, status, ""));
         let failure = on(&mut script).unwrap_err();
-        assert_eq!(failure.truth, Truth::Undone, "{number}");
+        assert_eq!(failure.outcome, FailureOutcome::Reverted, "{number}");
         assert_eq!(script.table, ["   203.0.113.0/24\n"], "{number}");
         assert!(
             !script.calls.iter().any(|call| call.starts_with("-k")),
@@ -339,19 +362,19 @@ fn a_change_that_does_not_show_is_undone() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_told() {
+fn a_change_that_cannot_be_undone_is_reported() {
     let mut script = was_on_for_some();
     script.failing.push(("-T test", 1, 1, "pfctl: broken"));
     script.failing.push(("replace", 2, 1, "pfctl: broken too"));
     let failure = on(&mut script).unwrap_err();
     let message = failure.message(Direction::On);
-    assert!(matches!(failure.truth, Truth::Unknown(_)));
+    assert!(matches!(failure.outcome, FailureOutcome::Unknown(_)));
     assert!(message.starts_with("half switched on: "), "{message}");
     assert!(message.contains("broken too"), "{message}");
 }
 
 #[test]
-fn old_connections_that_stay_are_told() {
+fn old_connections_that_stay_are_reported() {
     let mut script = Script::default();
     script.failing.push((
         "-k label",
@@ -361,7 +384,7 @@ fn old_connections_that_stay_are_told() {
     ));
     let failure = on(&mut script).unwrap_err();
     let message = failure.message(Direction::On);
-    assert_eq!(failure.truth, Truth::OldConnectionsStay);
+    assert_eq!(failure.outcome, FailureOutcome::OldConnectionsStay);
     assert!(
         message.contains("new visitors get the page, old connections are still on the live site: the securelevel may forbid"),
         "{message}"
@@ -386,18 +409,19 @@ fn connections_are_killed_until_none_is_left() {
         .iter()
         .filter(|call| call.starts_with("-k"))
         .count();
-    assert_eq!((kills, script.pauses), (4, 3));
+    assert_eq!((kills, script.sleeps), (4, 3));
     let mut script = Script {
         stubborn: usize::MAX,
         ..Script::default()
     };
     let failure = on(&mut script).unwrap_err();
-    assert_eq!(failure.what, "1 connection does not end on the live site");
-    assert_eq!(failure.truth, Truth::OldConnectionsStay);
+    let message = failure.cause.to_string();
+    assert_eq!(message, "1 connection does not end on the live site");
+    assert_eq!(failure.outcome, FailureOutcome::OldConnectionsStay);
 }
 
 #[test]
-fn that_connections_cannot_be_counted_is_only_told() {
+fn connections_that_cannot_be_counted_are_a_warning() {
     let mut script = Script::default();
     script.failing.push(("-s memory", 1, 1, "pfctl: no"));
     on(&mut script).unwrap();
@@ -406,27 +430,28 @@ fn that_connections_cannot_be_counted_is_only_told() {
     let report = on(&mut script).unwrap();
     assert_eq!(
         report.warnings,
-        ["cannot see whether connections are left: \"pfctl: no\""]
+        ["cannot check whether connections are left: \"pfctl: no\""]
     );
 }
 
 #[test]
-fn a_crowded_filter_is_told_of() {
-    for (states, is_told) in [(79_999, false), (80_000, true), (100_000, true)] {
+fn a_nearly_full_state_table_is_a_warning() {
+    for (states, is_warned) in [(79_999, false), (80_000, true), (100_000, true)] {
         let mut script = Script {
             states,
             ..Script::default()
         };
         let warnings = on(&mut script).unwrap().warnings;
-        assert_eq!(warnings.len(), usize::from(is_told), "{states}");
+        assert_eq!(warnings.len(), usize::from(is_warned), "{states}");
     }
-    assert_eq!(crowding((None, Some(1))), None);
-    assert_eq!(crowding((Some(1), Some(0))), None);
-    assert!(crowding((Some(u64::MAX), Some(u64::MAX))).is_some());
+    let warning = |used, limit| StateUsage { used, limit }.warning();
+    assert_eq!(warning(None, Some(1)), None);
+    assert_eq!(warning(Some(1), Some(0)), None);
+    assert!(warning(Some(u64::MAX), Some(u64::MAX)).is_some());
 }
 
 #[test]
-fn who_interrupts_before_the_change_has_changed_nothing() {
+fn a_signal_before_the_change_changes_nothing() {
     for after in 0..=7 {
         let mut script = Script {
             interrupted_after: Some(after),
@@ -440,7 +465,7 @@ fn who_interrupts_before_the_change_has_changed_nothing() {
         );
         assert_eq!(script.table, [OLD]);
     }
-    // From the change on all is done.
+    // After the change the plan is completed.
     let mut script = Script {
         interrupted_after: Some(8),
         ..was_on_for_some()

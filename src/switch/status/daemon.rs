@@ -1,14 +1,12 @@
 //! The running daemon's status, queried over its control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::config::{Config, ControlSocket};
 use crate::control::{ControlError, ControlRequest, Reply, ask};
-use crate::switch::filter::means::Tools;
 use crate::switch::status::format;
 use crate::switch::text;
 use crate::window::Window;
@@ -25,14 +23,6 @@ const REJECTED_CLOSES: [(&str, &str); 7] = [
     ("evicted", "evicted"),
     ("broken", "socket errors"),
 ];
-
-/// The path of the daemon's control socket.
-pub(crate) fn socket(config: &Config, tools: &Tools) -> PathBuf {
-    match &config.control {
-        ControlSocket::At(path) => path.clone(),
-        ControlSocket::Closed | ControlSocket::Default => tools.control.clone(),
-    }
-}
 
 /// The daemon's reply. Members that a daemon of another version does not have are 0 or empty.
 #[derive(Clone, Debug)]

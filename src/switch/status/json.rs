@@ -28,7 +28,7 @@ pub fn to_json(status: &Status) -> String {
         checks.iter().map(server).collect()
     };
     let not_accepting = |server: &SocketAddr| {
-        let what = format!("nothing accepts connections on {server}");
+        let what = format!("no server accepts connections on {server}");
         (*server, Err(what))
     };
     let not_accepting: Vec<ServerCheck> = status.not_accepting.iter().map(not_accepting).collect();
@@ -39,13 +39,13 @@ pub fn to_json(status: &Status) -> String {
         "since": time(saved.map(|saved| saved.since)),
         "until": time(saved.and_then(|saved| saved.window.until)),
         "message": saved.and_then(|saved| saved.window.message.clone()),
-        "entries": texts(&status.moved.entries),
-        "except": texts(&status.moved.except),
+        "entries": texts(&status.clients.entries),
+        "except": texts(&status.clients.except),
         "maintenance": traffic(&status.page),
         "normal": traffic(&status.live),
         "responder": servers(&status.responders),
         "live": servers(&[&status.live_servers[..], &not_accepting].concat()),
-        "states": { "used": status.state_usage.0, "limit": status.state_usage.1 },
+        "states": { "used": status.state_usage.used, "limit": status.state_usage.limit },
         "warnings": status.warnings,
         "daemon": status.daemon.as_ref().map(DaemonStatus::json),
     });

@@ -1,6 +1,6 @@
 //! `maintd status`: the state of the switch, its servers and the daemon, as a table, as JSON, or on a screen that updates.
 
-pub(crate) mod daemon;
+mod daemon;
 mod format;
 mod json;
 mod query;

@@ -7,10 +7,12 @@ use crate::clock;
 use crate::config::switch::Backend;
 use crate::control::ControlError;
 use crate::error::Error;
-use crate::switch::Switch;
-use crate::switch::execute::{World as _, crowding, take};
-use crate::switch::filter::means::{Count, Finding};
-use crate::switch::plan::{Moved, Required, Side, Step};
+use crate::switch::clients::ClientSet;
+use crate::switch::error::SwitchError;
+use crate::switch::filter::packet_filter::{Count, FirewallCheck, StateUsage};
+use crate::switch::host::Host as _;
+use crate::switch::on_off::Switch;
+use crate::switch::plan::{LiveRequirement, Side};
 use crate::switch::state::Saved;
 use crate::switch::status::daemon::DaemonStatus;
 
@@ -58,7 +60,7 @@ pub struct Status {
     pub(super) state: SwitchState,
     pub(super) backend: &'static str,
     pub(super) table: String,
-    pub(super) moved: Moved,
+    pub(super) clients: ClientSet,
     /// A firewall is known to block some visitors from the page.
     pub(super) has_obstacle: bool,
     pub(super) saved: Option<Saved>,
@@ -69,7 +71,7 @@ pub struct Status {
     /// All servers of the live site, if none accepts connections and none is required to.
     pub(super) not_accepting: Vec<SocketAddr>,
     /// The used entries of the packet filter's state table, and its limit, if known.
-    pub(super) state_usage: (Option<u64>, Option<u64>),
+    pub(super) state_usage: StateUsage,
     /// The first says why the state is unknown, if it is.
     pub(super) warnings: Vec<String>,
     pub(super) daemon: Option<DaemonStatus>,
@@ -84,53 +86,52 @@ pub struct Status {
 pub fn query(switch: &mut Switch) -> Result<Status, Error> {
     switch.require_root()?;
     let mut warnings = Vec::new();
-    let mut state_usage = (None, None);
-    let mut responders = switch.responders();
+    let mut state_usage = StateUsage::default();
+    let mut responders = switch.servers().responders();
     let is_effective = is_effective(switch, &mut state_usage, &mut responders, &mut warnings);
     if responders.is_empty() {
-        responders = switch.usual_responders();
+        responders = switch.servers().usual_responders();
     }
-    let moved = match switch.look() {
-        Ok(Finding::Moved(moved)) => Some(moved),
-        Ok(Finding::NoTable(_)) => Some(Moved::default()),
-        Ok(_) => None,
-        Err(what) => {
-            warnings.push(what);
+    let clients = match switch.redirected_clients() {
+        Ok(clients) => Some(clients.unwrap_or_default()),
+        Err(error) => {
+            warnings.push(error.to_string());
             None
         }
     };
-    let state = match &moved {
+    let state = match &clients {
         None => SwitchState::Unknown,
-        Some(moved) if !moved.is_anybody() => SwitchState::Off,
+        Some(clients) if clients.is_empty() => SwitchState::Off,
         Some(_) if !is_effective => SwitchState::Unknown,
-        Some(moved) if is_everybody(switch, moved) => SwitchState::On,
+        Some(clients) if is_everybody(switch, clients) => SwitchState::On,
         Some(_) => SwitchState::Partly,
     };
     let saved = saved(switch, state, &mut warnings);
-    let [page_count, live_count] = counts(switch);
+    let [page_count, live_count] = switch.filter.counts(&mut switch.system);
     let page_label = switch.settings.label_maintenance.clone();
     let page = traffic(switch, Side::Maintenance, page_label, page_count);
     let live_label = switch.settings.label_normal.clone();
     let live = traffic(switch, Side::Live, live_label, live_count);
-    warnings.extend(crowding(state_usage));
+    warnings.extend(state_usage.warning());
     let is_on = matches!(state, SwitchState::On | SwitchState::Partly);
     let mut has_obstacle = false;
     if is_on {
-        let step = Step::PathIsOpen {
-            families: moved.as_ref().map(Moved::families).unwrap_or_default(),
-            is_required: false,
-        };
-        match take(&step, &switch.filter, &mut switch.world) {
-            Ok(Finding::Obstacle(what)) => {
+        let families = clients
+            .as_ref()
+            .map(ClientSet::families)
+            .unwrap_or_default();
+        match (switch.filter).check_firewalls(&mut switch.system, &families, false) {
+            Ok(FirewallCheck::Blocked(warning)) => {
                 has_obstacle = true;
-                warnings.push(what);
+                warnings.push(warning);
             }
-            Ok(Finding::Warning(what)) | Err(what) => warnings.push(what),
-            Ok(_) => {}
+            Ok(FirewallCheck::Unknown(warning)) => warnings.push(warning),
+            Err(error) => warnings.push(error.to_string()),
+            Ok(FirewallCheck::Open) => {}
         }
     }
     if is_on && switch.settings.backend == Backend::Pf {
-        warnings.extend(not_moved(switch, moved.as_ref(), &page));
+        warnings.extend(still_live(switch, clients.as_ref(), &page));
     }
     let daemon = daemon(switch, &mut warnings);
     // Several commands may fail for one reason.
@@ -141,15 +142,12 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
         state,
         backend: switch.settings.backend.name(),
         table: switch.settings.table().to_owned(),
-        moved: moved.unwrap_or_default(),
+        clients: clients.unwrap_or_default(),
         saved,
         page,
         live,
         has_obstacle,
-        responders: checked(responders, |server| {
-            let answer = switch.world.ask_for_page(server);
-            answer.map_err(|error| error.what)
-        }),
+        responders: checked(responders, |server| switch.system.check_page(server)),
         live_servers,
         not_accepting,
         state_usage,
@@ -160,11 +158,7 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
 }
 
 fn traffic(switch: &mut Switch, side: Side, label: String, count: Option<Count>) -> Traffic {
-    let step = Step::Connected(side);
-    let connections = match take(&step, &switch.filter, &mut switch.world) {
-        Ok(Finding::Connections(connections)) => Some(connections),
-        Ok(_) | Err(_) => None,
-    };
+    let connections = switch.filter.connections(&mut switch.system, side).ok();
     Traffic {
         label,
         count,
@@ -175,13 +169,13 @@ fn traffic(switch: &mut Switch, side: Side, label: String, count: Option<Count>)
 /// The live site's servers that are required to accept connections. If they are not known, those that accept or, if none
 /// does, all of them as the second value.
 fn live_servers(switch: &mut Switch, saved: Option<&Saved>) -> (Vec<ServerCheck>, Vec<SocketAddr>) {
-    match switch.required(saved) {
-        Required::Each(servers) => {
-            let checks = checked(servers, |server| switch.world.connect(server));
+    match switch.live_requirement(saved) {
+        LiveRequirement::Each(servers) => {
+            let checks = checked(servers, |server| switch.system.connect(server));
             (checks, Vec::new())
         }
-        Required::Any(servers) | Required::Unknowable(servers) => {
-            let accepting = switch.world.accepting(&servers);
+        LiveRequirement::Any(servers) | LiveRequirement::Unknown(servers) => {
+            let accepting = switch.system.accepting(&servers);
             if accepting.is_empty() {
                 (Vec::new(), servers)
             } else {
@@ -193,12 +187,10 @@ fn live_servers(switch: &mut Switch, saved: Option<&Saved>) -> (Vec<ServerCheck>
 
 /// A warning about redirected visitors with connections to the live site, as they have if the rules are for another
 /// interface.
-fn not_moved(switch: &mut Switch, moved: Option<&Moved>, page: &Traffic) -> Option<String> {
-    let step = Step::AreGone(Side::Live, moved?.clone());
-    let Ok(Finding::Connections(count @ 1..)) = take(&step, &switch.filter, &mut switch.world)
-    else {
-        return None;
-    };
+fn still_live(switch: &mut Switch, clients: Option<&ClientSet>, page: &Traffic) -> Option<String> {
+    let filter = &switch.filter;
+    let count = filter.misplaced_connections(&mut switch.system, Side::Live, clients?);
+    let count = count.ok().filter(|count| *count > 0)?;
     let connections = if count == 1 {
         "1 connection of a redirected visitor is".to_owned()
     } else {
@@ -225,13 +217,13 @@ fn daemon(switch: &Switch, warnings: &mut Vec<String>) -> Option<DaemonStatus> {
         }
     };
     // A state file that cannot be read has its own warning.
-    if let Ok(saved) = switch.store.load()
+    if let Ok(saved) = switch.state_dir.load()
         && let Some(window) = daemon.window()
         && window != saved.map(|saved| saved.window).unwrap_or_default()
     {
         warnings.push(format!(
             "the daemon's announcement differs from \"{}\"; switch on again, or off",
-            switch.store.file().display()
+            switch.state_dir.file().display()
         ));
     }
     Some(daemon)
@@ -240,50 +232,44 @@ fn daemon(switch: &Switch, warnings: &mut Vec<String>) -> Option<DaemonStatus> {
 /// The packet filter is enabled, and its rules use the table.
 fn is_effective(
     switch: &mut Switch,
-    state_usage: &mut (Option<u64>, Option<u64>),
+    state_usage: &mut StateUsage,
     responders: &mut Vec<SocketAddr>,
     warnings: &mut Vec<String>,
 ) -> bool {
-    let mut is_effective = true;
-    for step in [
-        Step::FilterRuns,
-        Step::HasRoom,
-        Step::RulesLoaded { is_required: false },
-        Step::Redirects { is_required: true },
-    ] {
-        match take(&step, &switch.filter, &mut switch.world) {
-            Ok(Finding::Room { used, limit }) => {
-                *state_usage = (used.or(state_usage.0), limit.or(state_usage.1));
-            }
-            Ok(Finding::Redirects {
-                targets,
-                warnings: more,
-            }) => {
-                responders.extend(targets);
-                warnings.extend(more);
-            }
-            Ok(Finding::Warning(what)) => warnings.push(what),
-            Ok(_) => {}
-            // The usage of the state table is optional.
-            Err(_) if step == Step::HasRoom => {}
-            Err(what) => {
-                warnings.push(what);
-                is_effective = false;
-            }
-        }
+    let (filter, host) = (&switch.filter, &mut switch.system);
+    let mut errors = 0;
+    let mut fail = |warnings: &mut Vec<String>, error: SwitchError| {
+        errors += 1;
+        warnings.push(error.to_string());
+    };
+    match filter.check_enabled(host) {
+        Ok(usage) => *state_usage = usage,
+        Err(error) => fail(warnings, error),
     }
-    is_effective
+    *state_usage = state_usage.or(filter.state_usage(host));
+    match filter.check_rules(host, false) {
+        Ok(outdated) => warnings.extend(outdated),
+        Err(error) => fail(warnings, error),
+    }
+    match filter.redirects(host, true) {
+        Ok(redirects) => {
+            responders.extend(redirects.targets);
+            warnings.extend(redirects.warnings);
+        }
+        Err(error) => fail(warnings, error),
+    }
+    errors == 0
 }
 
 /// All clients of the configured families are redirected, except exceptions.
-fn is_everybody(switch: &Switch, moved: &Moved) -> bool {
+fn is_everybody(switch: &Switch, clients: &ClientSet) -> bool {
     let mut families = switch.settings.families.iter();
-    families.all(|family| moved.entries.contains(&family.everybody()))
+    families.all(|family| clients.entries.contains(&family.everybody()))
 }
 
 /// The saved state, if it belongs to what is on now.
 fn saved(switch: &Switch, state: SwitchState, warnings: &mut Vec<String>) -> Option<Saved> {
-    match (switch.store.load(), state) {
+    match (switch.state_dir.load(), state) {
         (Ok(saved), SwitchState::On | SwitchState::Partly) => {
             if saved.is_none() {
                 warnings.push(
@@ -300,26 +286,18 @@ fn saved(switch: &Switch, state: SwitchState, warnings: &mut Vec<String>) -> Opt
             None
         }
         (Ok(saved @ Some(_)), SwitchState::Unknown) => saved,
-        (Err(what), _) => {
-            warnings.push(what);
+        (Err(error), _) => {
+            warnings.push(error.to_string());
             None
         }
     }
 }
 
-/// What the rules of the page and of the live site have counted.
-fn counts(switch: &mut Switch) -> [Option<Count>; 2] {
-    match take(&Step::Counts, &switch.filter, &mut switch.world) {
-        Ok(Finding::Counts(counts)) => counts,
-        Ok(_) | Err(_) => [None; 2],
-    }
-}
-
 fn checked(
     servers: Vec<SocketAddr>,
-    mut check: impl FnMut(SocketAddr) -> Result<(), String>,
+    mut check: impl FnMut(SocketAddr) -> Result<(), SwitchError>,
 ) -> Vec<ServerCheck> {
-    let check = |server| (server, check(server));
+    let check = |server| (server, check(server).map_err(|error| error.to_string()));
     servers.into_iter().map(check).collect()
 }
 
@@ -339,7 +317,7 @@ impl Status {
     #[must_use]
     pub fn error(&self) -> Option<Error> {
         let cause = self.warnings.first().map_or("", String::as_str);
-        let what = if self.moved.is_anybody() {
+        let what = if !self.clients.is_empty() {
             "visitors should get the page but do not"
         } else {
             "cannot determine whether visitors get the page"

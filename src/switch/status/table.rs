@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::clock;
-use crate::switch::filter::means::Count;
+use crate::switch::filter::packet_filter::{Count, StateUsage};
 use crate::switch::status::daemon::{DaemonCounter, DaemonStatus};
 use crate::switch::status::format::{prefixed, prefixed_count, rate, until};
 use crate::switch::status::query::{ServerCheck, Status, Traffic};
@@ -28,22 +28,26 @@ pub fn to_table(status: &Status) -> String {
     if let Some(message) = saved.and_then(|saved| saved.window.message.as_deref()) {
         row("message", &text::on_one_line(message));
     }
-    if status.moved.is_anybody() {
-        let moved = text::who(&status.moved, status.has_obstacle);
-        row("moved", &format!("{moved} the page"));
+    if !status.clients.is_empty() {
+        let clients = text::clients_with_verb(&status.clients, status.has_obstacle);
+        row("moved", &format!("{clients} the page"));
     }
-    if status.moved.is_anybody() && !status.moved.except.is_empty() {
-        row("excepted", &text::list(&status.moved.except));
+    if !status.clients.is_empty() && !status.clients.except.is_empty() {
+        row("excepted", &text::list(&status.clients.except));
     }
     row("on the page", &traffic(&status.page));
     row("on the site", &traffic(&status.live));
     servers(&mut row, "responder", "answers", &status.responders);
     servers(&mut row, "live server", "accepts", &status.live_servers);
     if !status.not_accepting.is_empty() {
-        let servers = text::places(&status.not_accepting);
+        let servers = text::list(&status.not_accepting);
         row("live server", &format!("accepts on none of {servers}"));
     }
-    if let (Some(used), Some(limit)) = status.state_usage {
+    if let StateUsage {
+        used: Some(used),
+        limit: Some(limit),
+    } = status.state_usage
+    {
         row("states", &format!("{used} of {limit}"));
     }
     if let Some(daemon) = &status.daemon {

@@ -9,10 +9,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::control::ControlError;
 use crate::error::{Error, reason};
-use crate::switch::Switch;
-use crate::switch::filter::means::Tools;
-use crate::switch::status::daemon::{self, DaemonStatus};
+use crate::switch::status::daemon::DaemonStatus;
 use crate::switch::status::screen;
+use crate::switch::system::hold_signals;
+use crate::switch::tools::Tools;
 use crate::sys;
 use crate::sys::{SingleKeys, Source};
 
@@ -32,8 +32,8 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 /// # Errors
 /// stdout cannot be written.
 pub fn watch(config: &Config, tools: &Tools) -> Result<(), Error> {
-    let socket = daemon::socket(config, tools);
-    Switch::hold_signals()?;
+    let socket = tools.control_socket(config);
+    hold_signals()?;
     let result = if io::stdout().is_terminal() {
         draw(&socket)
     } else {
@@ -117,9 +117,9 @@ fn list(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn describe(socket: &Path, error: ControlError) -> String {
+fn describe(socket: &Path, failure: ControlError) -> String {
     let socket = socket.display();
-    match error {
+    match failure {
         ControlError::NoDaemon(cause) => {
             format!("no daemon at \"{socket}\": {cause}; waiting for one")
         }

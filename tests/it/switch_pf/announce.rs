@@ -244,6 +244,6 @@ fn a_message_that_is_too_long_is_wrong_usage() {
     assert_eq!(ended.status, Some(2));
     assert_eq!(
         ended.stderr,
-        "maintd: wrong value for --message: it is over 4096 bytes; say it in fewer words\n"
+        "maintd: wrong value for --message: it is over 4096 bytes; write fewer words\n"
     );
 }

@@ -64,7 +64,7 @@ fn rules_for_translation_are_read_too() {
     let ended = host.done(&["on", "--except", "192.0.2.10", "-v"]);
     assert!(
         ended.stderr.contains(&format!(
-            "maintd: asking http://{}/ for the page\n",
+            "maintd: requesting the page from http://{}/\n",
             host.page_at("127.0.0.1")
         )),
         "{ended:?}"
@@ -75,7 +75,7 @@ fn rules_for_translation_are_read_too() {
     assert!(!ended.stdout.contains("warning"), "{ended:?}");
     assert_eq!(
         host.done(&["off"]).stderr,
-        "maintd: off: everybody is on the live site\n"
+        "maintd: off: all visitors are on the live site\n"
     );
 }
 
@@ -86,7 +86,7 @@ fn without_rules_for_translation_nobody_would_be_moved() {
     host.assert_fault(
         &["on"],
         &format!(
-            "not switched on: no rule redirects the addresses of table <maintenance>, so nobody is moved; {LOAD_RULES}"
+            "not switched on: no rule redirects the addresses of table <maintenance>, so no visitor is redirected; {LOAD_RULES}"
         ),
     );
     assert_eq!(host.table(), [""; 0]);
@@ -174,7 +174,7 @@ fn at_securelevel_3_pf_seems_to_be_disabled() {
     host.set("securelevel", json!(3));
     host.assert_fault(
         &["on"],
-        "not switched on: pf is disabled, so nobody is moved; run \"pfctl -e\" (at securelevel 3 pfctl says so of a pf that is enabled too)",
+        "not switched on: pf is disabled, so no visitor is redirected; run \"pfctl -e\" (at securelevel 3 pfctl says so of a pf that is enabled too)",
     );
 }
 
@@ -208,7 +208,7 @@ fn rules_without_a_default_route_say_what_to_replace() {
     for words in [&["rules"][..], &["rules", "--pf-syntax", "freebsd14"]] {
         let rules = host.done(words).stdout;
         assert!(
-            rules.starts_with("# The default interface is not known: replace INTERFACE and the addresses below by those that visitors come in by.\n"),
+            rules.starts_with("# The default interface is not known: replace INTERFACE and the addresses below with those that visitors connect to.\n"),
             "{rules}"
         );
         assert!(rules.contains("\next_if = \"INTERFACE\"\n"), "{rules}");

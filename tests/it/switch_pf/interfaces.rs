@@ -11,7 +11,7 @@ const LOAD_RULES: &str =
 /// What is said of rules for an interface that does not exist.
 fn absent(name: &str) -> String {
     format!(
-        "the rules are for the interface \"{name}\", which this host does not have, so visitors stay on the live site; put the interface that they come in by into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\""
+        "the rules are for the interface \"{name}\", which this host does not have, so visitors stay on the live site; put the interface that visitors connect to into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\""
     )
 }
 
@@ -78,7 +78,7 @@ fn after_a_reboot_and_by_force_a_missing_interface_is_a_warning() {
         assert_eq!(
             ended.stderr,
             format!(
-                "maintd: warning: {}\nmaintd: on: everybody gets the page\n",
+                "maintd: warning: {}\nmaintd: on: all visitors get the page\n",
                 absent("ppp0")
             )
         );
@@ -93,7 +93,7 @@ fn interfaces_and_groups_that_exist_are_taken() {
         host.set("rules", json!(rules_on(&host, name)));
         assert_eq!(
             host.done(&["on"]).stderr,
-            "maintd: on: everybody gets the page\n"
+            "maintd: on: all visitors get the page\n"
         );
     }
 }
@@ -123,7 +123,7 @@ fn rules_that_have_gone_are_noticed_while_the_table_still_has_its_flag() {
     assert_refused(
         &host,
         &format!(
-            "no rule redirects the addresses of table <maintenance>, so nobody is moved; {LOAD_RULES}"
+            "no rule redirects the addresses of table <maintenance>, so no visitor is redirected; {LOAD_RULES}"
         ),
     );
 }
@@ -137,7 +137,7 @@ fn a_family_or_port_that_is_not_redirected_is_a_warning() {
     let ended = host.done(&["on"]);
     assert!(
         ended.stderr.contains(&format!(
-            "only 1 of 2 rules move visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}\n"
+            "only 1 of 2 rules redirect visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}\n"
         )),
         "{ended:?}"
     );
@@ -152,7 +152,7 @@ fn the_responder_is_asked_where_the_rules_redirect_to() {
         .collect();
     host.set("rules", json!(rules));
     let nobody = format!(
-        "nobody answers on http://{}/: connection refused; start \"maintd serve\" there",
+        "no server answers on http://{}/: connection refused; start \"maintd serve\" there",
         host.page_at("127.0.0.2")
     );
     host.assert_fault(&["on"], &format!("not switched on: {nobody}"));
@@ -186,7 +186,7 @@ fn a_target_that_is_no_address_is_a_warning() {
     host.set("rules", json!(rules));
     let ended = host.done(&["on"]);
     assert!(
-        ended.stderr.contains("rules redirect to what is not an address with a port, so the responder is not asked there\n"),
+        ended.stderr.contains("a rule redirects to a target that is not an address with a port, so the responder is not checked there\n"),
         "{ended:?}"
     );
 }
@@ -248,7 +248,7 @@ fn interfaces_that_cannot_be_listed_are_a_warning() {
     let ended = host.done(&["on"]);
     assert_eq!(
         ended.stderr,
-        format!("maintd: warning: {warning}\nmaintd: on: everybody gets the page\n")
+        format!("maintd: warning: {warning}\nmaintd: on: all visitors get the page\n")
     );
     assert_eq!(host.table(), EVERYBODY);
     let status: Value = serde_json::from_str(&host.done(&["status", "--json"]).stdout).unwrap();

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::switch_pf::host::Host;
 use crate::switch_pf::{EVERYBODY, FLUSH, KILL_PAGE, SHOW, STATES};
 
-const OFF: &str = "maintd: off: everybody is on the live site\n";
-const OFF_ALREADY: &str = "maintd: off already: nobody was moved\n";
+const OFF: &str = "maintd: off: all visitors are on the live site\n";
+const OFF_ALREADY: &str = "maintd: already off: no visitor was redirected\n";
 
 /// It is on, and two visitors see the page. Returns what `on` has written.
 pub(crate) fn switched_on(host: &Host) -> String {
@@ -140,7 +140,7 @@ fn that_states_cannot_be_listed_is_told_and_no_more() {
     assert_eq!(
         host.done(&["off"]).stderr,
         format!(
-            "maintd: warning: cannot see whether connections are left: \"pfctl: /dev/pf: Permission denied\"\n{OFF}"
+            "maintd: warning: cannot check whether connections are left: \"pfctl: /dev/pf: Permission denied\"\n{OFF}"
         )
     );
     assert_eq!(host.saved(), None);

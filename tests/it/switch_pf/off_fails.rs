@@ -9,7 +9,7 @@ use crate::switch_pf::off::switched_on;
 use crate::switch_pf::{EVERYBODY, FLUSH, KILL_PAGE, REPLACE, SHOW, denied};
 
 const UNDONE: &str =
-    "the change is undone, and everybody is where they were: see \"maintd status\"";
+    "the change is undone, and all visitors are where they were: see \"maintd status\"";
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
 
 /// `off` fails with this line, after these calls, and it is on as before.
@@ -30,7 +30,7 @@ fn the_live_site_does_not_accept() {
     host.responder.start();
     switched_on(&host);
     let line = format!(
-        "nobody accepts connections on 127.0.0.1:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
+        "no server accepts connections on 127.0.0.1:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
         host.live.number
     );
     assert_still_on(&host, &line, &[SHOW, SHOW]);
@@ -66,7 +66,7 @@ fn a_place_that_never_accepted_is_not_required() {
 fn each_place_that_accepted_before_on_must_accept() {
     let (host, closed) = with_a_closed_port();
     let line = format!(
-        "nobody accepts connections on [::1]:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
+        "no server accepts connections on [::1]:{}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force",
         closed.number
     );
     switched_on(&host);
@@ -89,7 +89,7 @@ fn one_place_that_the_configuration_names_must_accept_where_none_did_before_on()
         ));
         let places = format!("[::1]:{live} and [::1]:{}", closed.number);
         let warning = format!(
-            "maintd: warning: nothing accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\"\n"
+            "maintd: warning: no server accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\"\n"
         );
         let on = switched_on(&host);
         assert!(on.starts_with(&warning), "{on}");
@@ -101,7 +101,7 @@ fn one_place_that_the_configuration_names_must_accept_where_none_did_before_on()
             fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
         }
         let line = format!(
-            "nothing accepts connections on any of {places}; start the live site, name its address by \"live\" in \"switch\", or use --force"
+            "no server accepts connections on any of {places}; start the live site, name its address by \"live\" in \"switch\", or use --force"
         );
         assert_still_on(&host, &line, &[SHOW, SHOW]);
         host.live.listen();

@@ -32,7 +32,7 @@ fn replaced_by(host: &Host) -> String {
 fn everybody_is_moved_by_checks_one_change_its_proof_and_a_kill() {
     let host = Host::new();
     let ended = host.done(&["on"]);
-    assert_eq!(ended.stderr, "maintd: on: everybody gets the page\n");
+    assert_eq!(ended.stderr, "maintd: on: all visitors get the page\n");
     assert_eq!(ended.stdout, "");
     let all = host.calls_with_input();
     let args: Vec<&str> = all.iter().map(|(args, _)| args.as_str()).collect();
@@ -62,7 +62,7 @@ fn a_second_time_it_does_the_same_and_the_beginning_stays() {
     std::fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
     host.calls();
     let ended = host.done(&["on"]);
-    assert_eq!(ended.stderr, "maintd: on: everybody gets the page\n");
+    assert_eq!(ended.stderr, "maintd: on: all visitors get the page\n");
     assert_calls(&host, &[&["203.0.113.77", "2001:db8:ffff::77"]]);
     assert_eq!(host.table(), EVERYBODY);
     assert_eq!(host.saved().unwrap()["since"], 1_700_000_000);
@@ -182,7 +182,7 @@ fn exceptions_stay_on_the_live_site() {
     ]);
     assert_eq!(
         ended.stderr,
-        "maintd: on: everybody gets the page, but for 198.51.100.7, 203.0.113.0/24 and 2001:db8::/48\n"
+        "maintd: on: all visitors get the page, but for 198.51.100.7, 203.0.113.0/24 and 2001:db8::/48\n"
     );
     assert_calls(
         &host,
@@ -226,7 +226,7 @@ fn an_exception_of_the_host_itself_has_no_effect_and_a_warning() {
         .filter(|line| line.contains("warning"))
         .collect();
     let expected = all[..4].iter().map(|one| {
-        format!("maintd: warning: the exception {one} has no effect: what this host sends to itself is never redirected")
+        format!("maintd: warning: the exception {one} has no effect: packets of this host to itself are never redirected")
     });
     assert_eq!(warned, expected.collect::<Vec<_>>());
 }
@@ -352,12 +352,12 @@ fn a_table_of_states_that_is_almost_full_is_told() {
     assert_eq!(
         ended.stderr,
         "maintd: warning: the packet filter's table of connections is full to 80% (80000 of 100000), and new visitors are dropped when it is full; raise its limit\n\
-         maintd: on: everybody gets the page\n"
+         maintd: on: all visitors get the page\n"
     );
     host.set("used", json!(79_999));
     assert_eq!(
         host.done(&["on"]).stderr,
-        "maintd: on: everybody gets the page\n"
+        "maintd: on: all visitors get the page\n"
     );
 }
 
@@ -366,7 +366,7 @@ fn that_nobody_knows_how_full_it_is_is_no_reason_to_stop() {
     let host = Host::new();
     host.fault(crate::switch_pf::denied("-s memory"));
     let ended = host.done(&["on"]);
-    assert_eq!(ended.stderr, "maintd: on: everybody gets the page\n");
+    assert_eq!(ended.stderr, "maintd: on: all visitors get the page\n");
 }
 
 #[test]
@@ -376,8 +376,8 @@ fn that_states_cannot_be_listed_is_told_and_no_more() {
     let ended = host.done(&["on"]);
     assert_eq!(
         ended.stderr,
-        "maintd: warning: cannot see whether connections are left: \"pfctl: /dev/pf: Permission denied\"\n\
-         maintd: on: everybody gets the page\n"
+        "maintd: warning: cannot check whether connections are left: \"pfctl: /dev/pf: Permission denied\"\n\
+         maintd: on: all visitors get the page\n"
     );
     assert_eq!(host.states("www-normal"), 0);
 }
@@ -391,6 +391,6 @@ fn pf_that_was_enabled_just_now_is_enabled() {
     host.set("enabled", json!(false));
     host.assert_fault(
         &["on"],
-        "not switched on: pf is disabled, so nobody is moved; run \"pfctl -e\"",
+        "not switched on: pf is disabled, so no visitor is redirected; run \"pfctl -e\"",
     );
 }

@@ -8,7 +8,7 @@ use crate::switch_pf::{CHECKS, EVERYBODY, KILL_LIVE, REPLACE, SHOW, STATES, TEST
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 const UNDONE: &str =
-    "the change is undone, and everybody is where they were: see \"maintd status\"";
+    "the change is undone, and all visitors are where they were: see \"maintd status\"";
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
 
 /// `on` fails with this line before anything has changed, and these are the last of the calls.
@@ -25,7 +25,7 @@ fn assert_nothing_happens(host: &Host, line: &str, calls: &[&str]) {
 fn pf_is_disabled() {
     let host = Host::new();
     host.set("enabled", json!(false));
-    let line = "pf is disabled, so nobody is moved; run \"pfctl -e\"";
+    let line = "pf is disabled, so no visitor is redirected; run \"pfctl -e\"";
     assert_nothing_happens(&host, line, &CHECKS[..1]);
 }
 
@@ -33,7 +33,7 @@ fn pf_is_disabled() {
 fn whether_pf_is_enabled_is_not_told() {
     let host = Host::new();
     host.fault(json!({ "call": "-s info", "status": 0, "stdout": "what\n" }));
-    let line = "pfctl does not tell whether pf is enabled; run \"pfctl -s info\" to see why";
+    let line = "pfctl does not print whether pf is enabled; run \"pfctl -s info\" to see why";
     assert_nothing_happens(&host, line, &CHECKS[..1]);
 }
 
@@ -56,7 +56,8 @@ fn no_rule_uses_the_table() {
         "tables",
         json!({ "maintenance": { "flags": "-pa----", "entries": [] } }),
     );
-    let line = format!("no rule uses table <maintenance>, so nobody is moved; {LOAD_RULES}");
+    let line =
+        format!("no rule uses table <maintenance>, so no visitor is redirected; {LOAD_RULES}");
     assert_nothing_happens(&host, &line, &CHECKS[..2]);
 }
 
@@ -83,7 +84,7 @@ fn a_label_is_missing() {
         let host = Host::new();
         host.set("labels", labels);
         let line = format!(
-            "no rule has the label \"{missing}\", so connections could not be told apart; {LOAD_RULES}"
+            "no rule has the label \"{missing}\", so connections cannot be ended by it; {LOAD_RULES}"
         );
         assert_nothing_happens(&host, &line, &CHECKS[..3]);
     }
@@ -119,7 +120,7 @@ fn nobody_answers_with_the_page() {
         let mut host = Host::quiet();
         host.responder.start_on(listens);
         let line = format!(
-            "nobody answers on http://{}/: connection refused; start \"maintd serve\" there",
+            "no server answers on http://{}/: connection refused; start \"maintd serve\" there",
             host.page_at(address)
         );
         assert_nothing_happens(&host, &line, &CHECKS[..6]);
@@ -132,7 +133,7 @@ fn another_server_answers() {
         let host = Host::new();
         host.responder.answer_with(status);
         let line = format!(
-            "what answers on http://{}/ says {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\"",
+            "the server on http://{}/ answers with {status} and not 503, so visitors would not see the page; stop it, and start \"maintd serve\"",
             host.page_at("127.0.0.1")
         );
         assert_nothing_happens(&host, &line, &CHECKS[..6]);
@@ -203,13 +204,13 @@ fn somebody_who_was_to_be_moved_is_not() {
     assert_undone(
         &["on"],
         json!({ "call": "-T test", "status": 2, "stdout": "M  2001:db8:ffff::77\n", "stderr": "1/2 addresses match.\n" }),
-        "203.0.113.77 is not in table <maintenance>, where it was just put",
+        "203.0.113.77 is not in table <maintenance> after it was added",
         &[TEST],
     );
     assert_undone(
         &["on"],
         json!({ "call": "-T test", "status": 2, "stdout": "M  203.0.113.77\n", "stderr": "1/2 addresses match.\n" }),
-        "2001:db8:ffff::77 is not in table <maintenance>, where it was just put",
+        "2001:db8:ffff::77 is not in table <maintenance> after it was added",
         &[TEST],
     );
 }
@@ -219,7 +220,7 @@ fn the_change_is_said_to_be_done_and_is_not() {
     let host = Host::new();
     host.fault(json!({ "call": "-T replace", "lies": true }));
     let line = format!(
-        "not switched on: 203.0.113.77 is not in table <maintenance>, where it was just put; {UNDONE}"
+        "not switched on: 203.0.113.77 is not in table <maintenance> after it was added; {UNDONE}"
     );
     host.assert_fault(&["on"], &line);
 }
@@ -240,7 +241,7 @@ fn somebody_who_is_excepted_is_moved() {
         assert_undone(
             &["on", "--except", "192.0.2.98", "--except", "192.0.2.99"],
             json!({ "call": "-T test", "from": 2, "status": status, "stdout": stdout, "stderr": stderr }),
-            &format!("{named} is in table <maintenance>, and was not to be"),
+            &format!("{named} is in table <maintenance>, but is excepted"),
             &[TEST, TEST],
         );
     }
@@ -280,7 +281,7 @@ fn the_change_cannot_be_undone() {
     host.assert_fault(
         &["on"],
         &format!(
-            "half switched on: 203.0.113.77 is not in table <maintenance>, where it was just put; the change cannot be undone (pfctl cannot change table <maintenance>: {DENIED}); some visitors may get the page: run \"maintd off\", or \"maintd on --resume\" to try again"
+            "half switched on: 203.0.113.77 is not in table <maintenance> after it was added; the change cannot be undone (pfctl cannot change table <maintenance>: {DENIED}); some visitors may get the page: run \"maintd off\", or \"maintd on --resume\" to try again"
         ),
     );
     assert_eq!(host.table(), EVERYBODY);

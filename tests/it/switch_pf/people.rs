@@ -152,7 +152,7 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
     expected += &format!("maintd: {} -a\n", host.path("ifconfig").display());
     for address in ["127.0.0.1", "[::1]"] {
         expected += &format!(
-            "maintd: asking http://{}/ for the page\n",
+            "maintd: requesting the page from http://{}/\n",
             host.page_at(address)
         );
     }
@@ -162,14 +162,14 @@ fn verbose_tells_each_command_and_probe_before_it_is_done() {
     expected += &call(&format!("{TEST} <<'END'"));
     expected += "maintd: 203.0.113.77\nmaintd: 2001:db8:ffff::77\nmaintd: END\n";
     expected += &[KILL_LIVE, STATES, STATES].map(call).concat();
-    expected += "maintd: on: everybody gets the page\n";
+    expected += "maintd: on: all visitors get the page\n";
     assert_eq!(ended.stderr, expected);
 
     let ended = host.done(&["off", "-v"]);
     let expected = [SHOW, SHOW].map(call).concat()
         + &live
         + &[FLUSH, SHOW, KILL_PAGE, STATES].map(call).concat()
-        + "maintd: off: everybody is on the live site\n";
+        + "maintd: off: all visitors are on the live site\n";
     assert_eq!(ended.stderr, expected);
 }
 
@@ -194,7 +194,7 @@ fn quiet_is_silent_unless_something_fails() {
     host.set("enabled", false.into());
     host.assert_fault(
         &["on", "-q"],
-        "not switched on: pf is disabled, so nobody is moved; run \"pfctl -e\"",
+        "not switched on: pf is disabled, so no visitor is redirected; run \"pfctl -e\"",
     );
 }
 
@@ -319,14 +319,14 @@ fn a_family_that_is_not_switched_is_refused() {
     assert_usage(
         &host,
         &["on", "2001:db8::/32"],
-        "2001:db8::/32 cannot be moved: \"family\" in \"switch\" leaves inet6 out; add it there, or name another address",
+        "2001:db8::/32 cannot be redirected: \"family\" in \"switch\" leaves inet6 out; add it there, or name another address",
     );
 }
 
 #[test]
 fn who_is_moved_and_excepted_is_refused() {
     let host = Host::new();
-    let line = "192.0.2.7 is to get the page, and the exception 192.0.2.0/24 has it stay on the live site; give only one of them";
+    let line = "192.0.2.7 is to get the page, but the exception 192.0.2.0/24 keeps it on the live site; give only one of them";
     assert_usage(
         &host,
         &["on", "192.0.2.7", "--except", "192.0.2.0/24"],
@@ -337,7 +337,7 @@ fn who_is_moved_and_excepted_is_refused() {
     assert_usage(
         &host,
         &["run", "--except", "0.0.0.0/0", "--", "true"],
-        "0.0.0.0/0 is to get the page, and the exception 0.0.0.0/0 has it stay on the live site; give only one of them",
+        "0.0.0.0/0 is to get the page, but the exception 0.0.0.0/0 keeps it on the live site; give only one of them",
     );
 }
 
@@ -381,7 +381,7 @@ fn a_window_is_saved_and_shown() {
     assert!(
         ended
             .stderr
-            .starts_with("maintd: on: everybody gets the page; announced until "),
+            .starts_with("maintd: on: all visitors get the page; announced until "),
         "{ended:?}"
     );
     let saved = host.saved().unwrap();

@@ -38,7 +38,7 @@ fn after_a_reboot_it_is_on_as_before() {
     let resumed = host.done(&["on", "--resume"]);
     assert!(
         resumed.stderr.starts_with(
-            "maintd: on: everybody gets the page, but for 192.0.2.10; announced until "
+            "maintd: on: all visitors get the page, but for 192.0.2.10; announced until "
         ),
         "{resumed:?}"
     );
@@ -97,7 +97,7 @@ fn a_damaged_file_is_not_resumed() {
         // Whoever switches anew needs not delete it.
         assert_eq!(
             host.done(&["on"]).stderr,
-            format!("maintd: warning: {line}\nmaintd: on: everybody gets the page\n")
+            format!("maintd: warning: {line}\nmaintd: on: all visitors get the page\n")
         );
         assert_eq!(host.saved().unwrap()["entries"], json!(EVERYBODY));
     }
@@ -154,13 +154,13 @@ fn a_state_directory_that_cannot_be_made_is_told_and_no_more() {
     );
     assert_eq!(
         host.done(&["on"]).stderr,
-        format!("{warnings}maintd: on: everybody gets the page\n")
+        format!("{warnings}maintd: on: all visitors get the page\n")
     );
     assert_eq!(host.table(), EVERYBODY);
     // There is nothing that a reboot would switch on.
     let off = host.done(&["off"]).stderr;
     assert!(
-        off.ends_with("\nmaintd: off: everybody is on the live site\n"),
+        off.ends_with("\nmaintd: off: all visitors are on the live site\n"),
         "{off}"
     );
     assert_eq!(off.lines().count(), 2, "{off}");

@@ -10,8 +10,8 @@ use crate::switch_pf::{
     CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST, denied,
 };
 
-const ON: &str = "maintd: on: everybody gets the page\n";
-const OFF: &str = "maintd: off: everybody is on the live site\n";
+const ON: &str = "maintd: on: all visitors get the page\n";
+const OFF: &str = "maintd: off: all visitors are on the live site\n";
 
 /// `run -- sh -c SCRIPT`, in which `$1` is pf on disk.
 fn script(host: &Host, script: &str) -> [String; 6] {
@@ -126,7 +126,7 @@ fn the_command_is_not_run_where_it_cannot_be_switched_on() {
     host.assert_fault(
         &["run", "--", "touch", ran.to_str().unwrap()],
         &format!(
-            "the command was not run: not switched on: nobody answers on http://{}/: connection refused; start \"maintd serve\" there",
+            "the command was not run: not switched on: no server answers on http://{}/: connection refused; start \"maintd serve\" there",
             host.page_at("127.0.0.1")
         ),
     );
@@ -201,8 +201,8 @@ fn assert_still_on(command: &str, before: &str, status: i32) {
     assert_eq!(
         ended.stderr,
         format!(
-            "maintd: warning: nothing accepts connections on {live}, and \"off\" will require it to accept; start the live site before \"off\"\n\
-             {ON}{before}maintd: VISITORS STILL GET THE PAGE: not switched off: nobody accepts connections on {live}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force; then run \"maintd off\"\n"
+            "maintd: warning: no server accepts connections on {live}, and \"off\" will require it to accept; start the live site before \"off\"\n\
+             {ON}{before}maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on {live}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force; then run \"maintd off\"\n"
         )
     );
     assert_eq!(host.table(), EVERYBODY);
@@ -311,6 +311,6 @@ fn a_switch_by_hand_meanwhile_is_no_fault() {
     assert_eq!(ended.status, Some(0), "{ended:?}");
     assert_eq!(
         ended.stderr,
-        format!("{ON}{OFF}maintd: off already: nobody was moved\n")
+        format!("{ON}{OFF}maintd: already off: no visitor was redirected\n")
     );
 }

@@ -10,8 +10,8 @@ use crate::switch_pf::host::{Host, ended};
 use crate::switch_pf::{CHECKS, EVERYBODY, KILL_PAGE, REPLACE};
 
 const SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
-const ON: &str = "maintd: on: everybody gets the page\n";
-const OFF: &str = "maintd: off: everybody is on the live site\n";
+const ON: &str = "maintd: on: all visitors get the page\n";
+const OFF: &str = "maintd: off: all visitors are on the live site\n";
 
 /// maintd, in the middle of a call of pfctl that contains these words.
 fn held(host: &Host, call: &str, words: &[&str]) -> Child {

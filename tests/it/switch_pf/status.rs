@@ -98,7 +98,7 @@ fn on() {
     let first = ended.stdout.lines().next().unwrap();
     assert!(first.starts_with("maintenance   on, since "), "{first}");
     assert!(first.ends_with(" s)"), "{first}");
-    assert_eq!(rows(&ended, "moved"), ["everybody gets the page"]);
+    assert_eq!(rows(&ended, "moved"), ["all visitors get the page"]);
     assert_eq!(rows(&ended, "excepted"), ["192.0.2.10"]);
     assert_eq!(
         rows(&ended, "on the page"),
@@ -165,7 +165,7 @@ fn pf_is_disabled() {
     host.done(&["on"]);
     host.set("enabled", json!(false));
     let ended = host.maintd(&["status"]);
-    let what = "pf is disabled, so nobody is moved; run \"pfctl -e\"";
+    let what = "pf is disabled, so no visitor is redirected; run \"pfctl -e\"";
     assert_eq!(ended.status, Some(1));
     assert_eq!(
         ended.stderr,
@@ -189,7 +189,7 @@ fn no_rule_uses_the_table() {
         "tables",
         json!({ "maintenance": { "flags": "-pa----", "entries": EVERYBODY } }),
     );
-    let what = "no rule uses table <maintenance>, so nobody is moved; put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
+    let what = "no rule uses table <maintenance>, so no visitor is redirected; put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
     let line = format!("visitors should get the page but do not: {what}");
     let ended = assert_unknown(&host, &line);
     assert_eq!(rows(&ended, "warning"), [what]);
@@ -276,17 +276,17 @@ fn servers_that_do_not_answer_are_told() {
         rows(&ended, "responder"),
         [
             format!(
-                "nobody answers on http://127.0.0.1:{page}/: connection refused; start \"maintd serve\" there"
+                "no server answers on http://127.0.0.1:{page}/: connection refused; start \"maintd serve\" there"
             ),
             format!(
-                "what answers on http://[::1]:{page}/ says 200 and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
+                "the server on http://[::1]:{page}/ answers with 200 and not 503, so visitors would not see the page; stop it, and start \"maintd serve\""
             ),
         ]
     );
     assert_eq!(
         rows(&ended, "live server"),
         [format!(
-            "nobody accepts connections on 127.0.0.1:{live}: connection refused"
+            "no server accepts connections on 127.0.0.1:{live}: connection refused"
         )]
     );
     let value = json_of(&host, 3);
@@ -294,7 +294,7 @@ fn servers_that_do_not_answer_are_told() {
     assert_eq!(value["live"][0]["answers"], false);
     assert_eq!(
         value["live"][0]["error"],
-        format!("nobody accepts connections on 127.0.0.1:{live}: connection refused")
+        format!("no server accepts connections on 127.0.0.1:{live}: connection refused")
     );
 }
 
@@ -315,7 +315,7 @@ fn a_program_sees_each_place_where_none_accepts() {
         json!({
             "address": format!("{address}:{live}"),
             "answers": false,
-            "error": format!("nothing accepts connections on {address}:{live}"),
+            "error": format!("no server accepts connections on {address}:{live}"),
         })
     };
     let value = json_of(&host, 3);

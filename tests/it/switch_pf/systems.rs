@@ -169,7 +169,7 @@ fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
     host.assert_fault(
         &["on"],
         &format!(
-            "not switched on: nobody answers on http://127.0.0.1:{http}/: connection refused; start \"maintd serve\" there"
+            "not switched on: no server answers on http://127.0.0.1:{http}/: connection refused; start \"maintd serve\" there"
         ),
     );
     let mut serve = maintd();
@@ -189,7 +189,7 @@ fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
         assert!(
             ended
                 .stderr
-                .contains(&format!("maintd: asking {url} for the page\n")),
+                .contains(&format!("maintd: requesting the page from {url}\n")),
             "{ended:?}"
         );
     }

@@ -103,7 +103,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     let forced = site.maintd(&["on", "--force"]);
     assert_eq!(forced.status, 0, "{}", forced.stderr);
     assert!(forced.stderr.contains(expected), "{}", forced.stderr);
-    let summary = "\nmaintd: on: everybody is redirected to the page\n";
+    let summary = "\nmaintd: on: all visitors are redirected to the page\n";
     assert!(forced.stderr.ends_with(summary), "{}", forced.stderr);
     site.new_visitors_get(forced_on);
     let (status, table) = site.status();
@@ -112,7 +112,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
         table.contains("\nwarning       a firewall blocks visitors from the page: "),
         "{table}"
     );
-    let moved = "\nmoved         everybody is redirected to the page\n";
+    let moved = "\nmoved         all visitors are redirected to the page\n";
     assert!(table.contains(moved), "{table}");
     let json = site.maintd(&["status", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -130,7 +130,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
 fn is_open(site: &Site) {
     let on = site.maintd(&["on"]);
     assert_eq!(on.status, 0, "{}", on.stderr);
-    assert_eq!(on.stderr, "maintd: on: everybody gets the page\n");
+    assert_eq!(on.stderr, "maintd: on: all visitors get the page\n");
     site.new_visitors_get(&[const { Outcome::Page }; 4]);
     let table = site.status().1;
     assert!(!table.contains("warning"), "{table}");

@@ -123,7 +123,7 @@ fn a_site_on_https_alone_is_required_there_and_nowhere_else() {
     assert_eq!(live_rows(&site), accepting);
     site.stop_nginx();
     let refused =
-        |place: &str| format!("nobody accepts connections on {place}: connection refused");
+        |place: &str| format!("no server accepts connections on {place}: connection refused");
     let places = ["198.51.100.1:443", "[2001:db8::1]:443"];
     assert_eq!(live_rows(&site), places.map(refused));
     let off = site.maintd(&["off"]);
@@ -150,14 +150,14 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
         assert_eq!(said.stderr.lines().next(), Some(line));
     };
     let before = format!(
-        "maintd: warning: nothing accepts connections on {places}, so \"off\" will not require it; check that the live site is back before \"off\""
+        "maintd: warning: no server accepts connections on {places}, so \"off\" will not require it; check that the live site is back before \"off\""
     );
     said("on", &before);
     assert_eq!(live_rows(&site), [format!("accepts on none of {places}")]);
     said(
         "off",
         &format!(
-            "maintd: warning: nothing accepts connections on {places}, as before \"on\"; check that visitors reach the live site"
+            "maintd: warning: no server accepts connections on {places}, as before \"on\"; check that visitors reach the live site"
         ),
     );
     assert_eq!(site.status().0, 3);
@@ -168,7 +168,7 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
         .inside(|| TcpListener::bind((SERVER[1], 443)))
         .unwrap();
     assert_eq!(live_rows(&site), ["accepts on [2001:db8::1]:443"]);
-    said("off", "maintd: off: everybody is on the live site");
+    said("off", "maintd: off: all visitors are on the live site");
     drop(started);
 }
 
@@ -182,13 +182,13 @@ fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
     site.stop_nginx();
     let places = "198.51.100.1:80 and 198.51.100.1:443";
     let warning = format!(
-        "maintd: warning: nothing accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\""
+        "maintd: warning: no server accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\""
     );
     let run = site.maintd(&["run", "--", "true"]);
     assert_eq!(run.status, 1, "{}", run.stderr);
     assert_eq!(run.stderr.lines().next(), Some(warning.as_str()));
     let end = format!(
-        "maintd: VISITORS STILL GET THE PAGE: not switched off: nothing accepts connections on any of {places}; "
+        "maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on any of {places}; "
     );
     let last = run.stderr.lines().last().unwrap();
     assert!(last.starts_with(&end), "{}", run.stderr);
@@ -223,7 +223,8 @@ fn a_repeated_on_requires_no_less_where_it_is_not_known_what_accepted() {
         let off = site.maintd(&["off"]);
         assert_eq!(off.status, 1, "{}", off.stderr);
         assert!(
-            off.stderr.contains("nothing accepts connections on any of"),
+            off.stderr
+                .contains("no server accepts connections on any of"),
             "{}",
             off.stderr
         );

@@ -113,7 +113,7 @@ fn off_without_ss_is_no_fault_where_nobody_was_moved() {
     );
     assert_eq!(
         lines.collect::<Vec<_>>(),
-        ["maintd: off already: nobody was moved"]
+        ["maintd: already off: no visitor was redirected"]
     );
 
     site.switch(&["on"]);

@@ -1,39 +1,31 @@
-//! nftables: visitors are the members of sets, one for each family; their sockets are ended by ss(8).
+//! nftables: redirected clients are the members of sets, one for each family; ss(8) ends their sockets.
 
 mod firewall;
 mod output;
 mod rules;
+mod sets;
 mod sockets;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::network::{Family, Network};
 use crate::config::switch::SwitchConfig;
-use crate::switch::command::{Call, Output};
-use crate::switch::filter::means::{Finding, Means, Tools};
+use crate::switch::clients::ClientSet;
+use crate::switch::command::{Call, CommandOutput};
+use crate::switch::error::SwitchError;
 use crate::switch::filter::nft::firewall::{FirewallProblem, Listings, Ruleset, find_problem};
-use crate::switch::plan::{Moved, Side, Step};
+use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
+use crate::switch::filter::packet_filter::{Count, FirewallCheck, PacketFilter, StateUsage};
+use crate::switch::host::Host;
+use crate::switch::plan::Side;
+use crate::switch::tools::Tools;
 
 pub(crate) use crate::switch::filter::nft::rules::rules;
 
-/// The sets of those who are moved, and of those who are excepted.
-const CLIENTS: [&str; 2] = ["clients4", "clients6"];
-const EXCEPT: [&str; 2] = ["except4", "except6"];
-
-/// The connections that the kernel keeps account of, and how many it can.
-const TRACKED: [&str; 2] = [
-    "/proc/sys/net/netfilter/nf_conntrack_count",
-    "/proc/sys/net/netfilter/nf_conntrack_max",
-];
-
-/// Which of the sets is the one of a family.
-const fn number(family: Family) -> usize {
-    match family {
-        Family::Inet => 0,
-        Family::Inet6 => 1,
-    }
-}
+/// The number of connections that conntrack has, and its limit.
+const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// nftables with its settings.
 #[derive(Clone, Debug)]
@@ -42,8 +34,189 @@ pub(crate) struct Nft {
     nft: PathBuf,
     ss: PathBuf,
     iptables_save: [Option<PathBuf>; 4],
-    /// This host's own addresses, from which nobody is moved: what it sends to itself passes no prerouting.
+    /// This host's own addresses, which are never redirected: its packets to itself do not pass prerouting.
     own: Vec<IpAddr>,
+}
+
+impl PacketFilter for Nft {
+    fn check_rules(
+        &self,
+        host: &mut dyn Host,
+        is_required: bool,
+    ) -> Result<Option<String>, SwitchError> {
+        let table = self.read_table(host)?;
+        let incomplete = |what: String| SwitchError::IncompleteNftTable {
+            table: self.settings.table().to_owned(),
+            what,
+            nft: self.nft.clone(),
+        };
+        if let Some(what) = rules::missing(&self.settings, &table) {
+            return Err(incomplete(what));
+        }
+        match rules::outdated(&table).map(incomplete) {
+            Some(error) if is_required => Err(error),
+            outdated => Ok(outdated.map(|error| error.to_string())),
+        }
+    }
+
+    /// That ss runs must be known before anything has changed.
+    fn check_selectors(&self, host: &mut dyn Host) -> Result<(), SwitchError> {
+        self.list_sockets(host, Side::Maintenance).map(drop)
+    }
+
+    fn state_usage(&self, host: &mut dyn Host) -> StateUsage {
+        let mut number = |path| {
+            let text = host.read(Path::new(path)).ok()?;
+            text.trim_end().parse().ok()
+        };
+        StateUsage {
+            used: number(CONNTRACK_COUNT),
+            limit: number(CONNTRACK_MAX),
+        }
+    }
+
+    fn check_firewalls(
+        &self,
+        host: &mut dyn Host,
+        families: &[Family],
+        is_required: bool,
+    ) -> Result<FirewallCheck, SwitchError> {
+        let mut run = |call: &Call| host.run(call).unwrap_or_else(CommandOutput::not_run);
+        let ruleset = run(&self.list_ruleset());
+        // The output of a program that is not installed is empty.
+        let [v4, v6, legacy4, legacy6] = self.iptables_save.each_ref().map(|program| {
+            let output = program.as_ref().map(|program| run(&Call::new(program, [])));
+            output.unwrap_or_default().stdout
+        });
+        let listings = Listings {
+            nft: &ruleset.stdout,
+            iptables_nft: [&v4, &v6],
+            iptables_legacy: [&legacy4, &legacy6],
+        };
+        let others = Ruleset::read(&listings, self.settings.table(), &self.own);
+        let Some(others) = others.filter(|_| ruleset.is_success()) else {
+            return Ok(FirewallCheck::Unknown(format!(
+                "cannot check whether another firewall blocks visitors from the page: nft does not list all rules: {}",
+                ruleset.complaint()
+            )));
+        };
+        // Clients cannot use a family of which the host has no address.
+        let is_here = |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
+        let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
+        match find_problem(&others, &self.settings.redirects, &families) {
+            None => Ok(FirewallCheck::Open),
+            Some(FirewallProblem::BlocksVisitors(what) | FirewallProblem::BlocksOwnCheck(what))
+                if is_required =>
+            {
+                Err(SwitchError::Firewall(what))
+            }
+            Some(FirewallProblem::BlocksVisitors(what)) => Ok(FirewallCheck::Blocked(what)),
+            Some(FirewallProblem::BlocksOwnCheck(what) | FirewallProblem::Undecided(what)) => {
+                Ok(FirewallCheck::Unknown(what))
+            }
+        }
+    }
+
+    fn clients(&self, host: &mut dyn Host) -> Result<Option<ClientSet>, SwitchError> {
+        match self.read_table(host) {
+            Ok(table) => Ok(Some(table.clients)),
+            Err(SwitchError::NoNftTable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace_clients(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError> {
+        let output = host.run(&self.replace(clients))?;
+        if output.is_success() {
+            Ok(())
+        } else {
+            Err(output.failure_to("nft cannot change the sets"))
+        }
+    }
+
+    /// Checks the exceptions too: nft needs time to list many of them.
+    fn verify_redirected(
+        &self,
+        host: &mut dyn Host,
+        clients: &ClientSet,
+    ) -> Result<(), SwitchError> {
+        let now = self.read_table(host)?.clients.index();
+        let mut redirected = clients.redirected_samples();
+        if let Some(address) = redirected.find(|address| !now.has(*address)) {
+            let set = "the set of clients".to_owned();
+            return Err(SwitchError::NotRedirected { address, set });
+        }
+        let mut excepted = clients.excepted_samples();
+        match excepted.find(|address| now.has(*address)) {
+            Some(address) => Err(SwitchError::NotExcepted {
+                address,
+                set: "the set of clients".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn verify_empty(&self, host: &mut dyn Host) -> Result<(), SwitchError> {
+        if self.read_table(host)?.clients.is_empty() {
+            Ok(())
+        } else {
+            Err(SwitchError::NotEmpty {
+                set: "the set of clients".to_owned(),
+            })
+        }
+    }
+
+    fn kill(
+        &self,
+        host: &mut dyn Host,
+        side: Side,
+        clients: &ClientSet,
+    ) -> Result<(), SwitchError> {
+        // All filters are run, also after one that fails.
+        let calls = self.kill_calls(side, clients);
+        let outputs: Vec<_> = calls.iter().map(|call| host.run(call)).collect();
+        for output in outputs {
+            let output = output?;
+            if !output.is_success() {
+                return Err(output.failure_to("ss cannot end connections"));
+            }
+        }
+        Ok(())
+    }
+
+    fn misplaced_connections(
+        &self,
+        host: &mut dyn Host,
+        side: Side,
+        clients: &ClientSet,
+    ) -> Result<u64, SwitchError> {
+        let sockets = self.list_sockets(host, side)?;
+        Ok(match side {
+            Side::Live => {
+                let clients = clients.index();
+                self.count(&sockets, |peer| clients.has(peer))
+            }
+            // Connections of new exceptions stay: the rules reset each at its next packet.
+            Side::Maintenance => {
+                let entries = clients.without_exceptions().index();
+                self.count(&sockets, |peer| !entries.has(peer))
+            }
+        })
+    }
+
+    fn connections(&self, host: &mut dyn Host, side: Side) -> Result<u64, SwitchError> {
+        Ok(self.count(&self.list_sockets(host, side)?, |_| true))
+    }
+
+    fn counts(&self, host: &mut dyn Host) -> [Option<Count>; 2] {
+        let counts = self.read_table(host).map(|table| table.counts);
+        let counts = counts.unwrap_or_default();
+        let labels = [
+            &self.settings.label_maintenance,
+            &self.settings.label_normal,
+        ];
+        labels.map(|label| counts.get(label).copied())
+    }
 }
 
 impl Nft {
@@ -57,28 +230,45 @@ impl Nft {
         }
     }
 
-    fn list(&self) -> Call {
+    fn list_ruleset(&self) -> Call {
+        Call::new(&self.nft, ["-j", "list", "ruleset"])
+    }
+
+    fn list_table(&self) -> Call {
         Call::new(
             &self.nft,
             ["-j", "list", "table", "inet", self.settings.table()],
         )
     }
 
-    /// The one transaction that makes exactly these the sets' members, and those of whom ICMP errors may speak.
-    fn change(&self, moved: &Moved) -> Call {
+    fn read_table(&self, host: &mut dyn Host) -> Result<output::MaintdTable, SwitchError> {
+        let output = host.run(&self.list_table())?;
+        let table = self.settings.table().to_owned();
+        if output.is_success() {
+            return output::table(&output.stdout).ok_or(SwitchError::UnreadableNftTable { table });
+        }
+        if output::is_missing(&output.stderr) {
+            let nft = self.nft.clone();
+            return Err(SwitchError::NoNftTable { table, nft });
+        }
+        Err(output.failure_to(format!("nft cannot list table \"inet {table}\"")))
+    }
+
+    /// The transaction that makes exactly these the sets' members, also for the clients that ICMP errors quote.
+    fn replace(&self, clients: &ClientSet) -> Call {
         let table = self.settings.table();
-        let mut input = rules::quoted(table, moved);
-        // The exceptions of nobody do no harm, and are still needed while the change is under way.
-        let outdated: &[_] = if moved.is_anybody() { &EXCEPT } else { &[] };
+        let mut input = rules::quoted(table, clients);
+        // Without entries the exceptions have no effect, but during the change they are still needed.
+        let outdated: &[_] = if clients.is_empty() { &[] } else { &EXCEPT };
         for set in CLIENTS.iter().chain(outdated) {
             input.push_str(&format!("flush set inet {table} {set}\n"));
         }
-        for (sets, networks) in [(CLIENTS, &moved.entries), (EXCEPT, &moved.except)] {
+        for (sets, networks) in [(CLIENTS, &clients.entries), (EXCEPT, &clients.except)] {
             for family in [Family::Inet, Family::Inet6] {
                 let of_family = networks.iter().filter(|network| network.family() == family);
                 let elements: Vec<String> = of_family.map(Network::to_string).collect();
                 if !elements.is_empty() {
-                    let (set, elements) = (sets[number(family)], elements.join(", "));
+                    let (set, elements) = (sets[sets::index(family)], elements.join(", "));
                     input.push_str(&format!(
                         "add element inet {table} {set} {{ {elements} }}\n"
                     ));
@@ -88,9 +278,9 @@ impl Nft {
         Call::new(&self.nft, ["-f", "-"]).with_input(input)
     }
 
-    /// ss(8) for the connections at the ports of a side, also those that only close: what is left of one would answer a
-    /// visitor who comes again from the same port.
-    fn sockets(&self, options: &str, side: Side, filter: &str) -> Call {
+    /// ss(8) for the connections at the ports of a side, also for closing ones: the rest of one would answer a client that
+    /// connects again from the same port.
+    fn ss(&self, options: &str, side: Side, filter: &str) -> Call {
         let ports = self.settings.redirects.iter().map(|redirect| match side {
             Side::Live => redirect.from,
             Side::Maintenance => redirect.to,
@@ -104,263 +294,47 @@ impl Nft {
         Call::new(&self.ss, [options, "state", "connected", &terms])
     }
 
+    fn list_call(&self, side: Side) -> Call {
+        self.ss("-Htn", side, "")
+    }
+
+    fn list_sockets(&self, host: &mut dyn Host, side: Side) -> Result<String, SwitchError> {
+        let output = host.run(&self.list_call(side))?;
+        if output.is_success() {
+            Ok(output.stdout)
+        } else {
+            Err(output.failure_to("ss cannot list connections"))
+        }
+    }
+
     /// Ends the connections on a side of clients that belong on the other one.
-    fn kill(&self, side: Side, moved: &Moved) -> Vec<Call> {
-        let everybody = [Family::Inet, Family::Inet6].map(Family::everybody);
+    fn kill_calls(&self, side: Side, clients: &ClientSet) -> Vec<Call> {
+        let all = [Family::Inet, Family::Inet6].map(Family::everybody);
         let (include, exclude) = match side {
-            Side::Live => (moved.entries.as_slice(), &moved.except),
-            Side::Maintenance => (&everybody[..], &moved.entries),
+            Side::Live => (clients.entries.as_slice(), &clients.except),
+            Side::Maintenance => (&all[..], &clients.entries),
         };
         let mut exclude = exclude.clone();
         exclude.extend(self.own.iter().copied().map(Network::single));
         exclude.extend([Family::Inet, Family::Inet6].map(Family::loopback));
         let filters = sockets::filters(include, &exclude);
-        let kill = |filter: &String| self.sockets("-KHtn", side, filter);
+        let kill = |filter: &String| self.ss("-KHtn", side, filter);
         filters.iter().map(kill).collect()
     }
 
-    /// The open connections that ss(8) lists, of clients that are wanted; without those of this host to itself.
-    fn count(&self, sockets: &str, is_wanted: impl Fn(IpAddr) -> bool) -> Finding {
+    /// The number of open connections of clients that match `filter`, without those of this host to itself.
+    fn count(&self, sockets: &str, filter: impl Fn(IpAddr) -> bool) -> u64 {
         let is_own = |peer: IpAddr| self.own.contains(&peer) || peer.is_loopback();
-        // A client that cannot be read must not be overlooked.
-        let counts =
-            |peer: &Option<IpAddr>| peer.is_none_or(|peer| !is_own(peer) && is_wanted(peer));
+        // A client whose address cannot be parsed must be counted.
+        let counts = |peer: &Option<IpAddr>| peer.is_none_or(|peer| !is_own(peer) && filter(peer));
         let open = output::open_sockets(sockets).filter(counts);
-        Finding::Connections(open.count().try_into().unwrap_or(u64::MAX))
-    }
-
-    /// The commands that print the rules of all firewalls.
-    fn list_all(&self) -> Vec<Call> {
-        let nft = Call::new(&self.nft, ["-j", "list", "ruleset"]);
-        let saves = self.iptables_save.iter().flatten();
-        let saves = saves.map(|program| Call::new(program, []));
-        [nft].into_iter().chain(saves).collect()
-    }
-
-    /// What has come of [`Self::list_all`], or of [`Self::kill`].
-    pub(crate) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
-        let Step::PathIsOpen {
-            families,
-            is_required,
-        } = step
-        else {
-            let judge = |_, output| self.judge(step, output);
-            return outputs.iter().try_fold(Finding::Right, judge);
-        };
-        let (ruleset, mut saved) = match outputs.split_first() {
-            Some((ruleset, saved)) => (ruleset, saved.iter()),
-            None => return Ok(Finding::Right),
-        };
-        // Of a program that is not there nothing was printed.
-        let [v4, v6, legacy4, legacy6] = self.iptables_save.each_ref().map(|program| {
-            let output = program.as_ref().and_then(|_| saved.next());
-            output.map_or("", |output| output.stdout.as_str())
-        });
-        let listings = Listings {
-            nft: &ruleset.stdout,
-            iptables_nft: [v4, v6],
-            iptables_legacy: [legacy4, legacy6],
-        };
-        let others = Ruleset::read(&listings, self.settings.table(), &self.own);
-        let Some(others) = others.filter(|_| ruleset.status == Some(0)) else {
-            return Ok(Finding::Warning(format!(
-                "cannot see whether another firewall blocks visitors from the page: nft does not list all rules: {}",
-                ruleset.complaint()
-            )));
-        };
-        // Where the host has no address of a family, no visitor comes by it.
-        let is_here = |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
-        let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
-        match find_problem(&others, &self.settings.redirects, &families) {
-            None => Ok(Finding::Right),
-            Some(FirewallProblem::BlocksVisitors(what) | FirewallProblem::BlocksOwnCheck(what))
-                if *is_required =>
-            {
-                Err(format!("{what}; or switch on all the same by --force"))
-            }
-            Some(FirewallProblem::BlocksVisitors(what)) => Ok(Finding::Obstacle(what)),
-            Some(FirewallProblem::BlocksOwnCheck(what) | FirewallProblem::Undecided(what)) => {
-                Ok(Finding::Warning(what))
-            }
-        }
-    }
-
-    pub(crate) fn means(&self, step: &Step) -> Means {
-        Means::Call(match step {
-            Step::RulesLoaded { .. }
-            | Step::Remember
-            | Step::AreMoved(_)
-            | Step::NobodyIsMoved
-            | Step::Counts => self.list(),
-            Step::PathIsOpen { .. } => return Means::Calls(self.list_all()),
-            // AreMoved has looked at both: listing many exceptions takes nft its time.
-            Step::AreNotMoved(_) => return Means::Nothing,
-            Step::HasRoom => return Means::Files(TRACKED.map(PathBuf::from).to_vec()),
-            Step::Change(moved) => self.change(moved),
-            Step::Kill(side, moved) => return Means::Calls(self.kill(*side, moved)),
-            Step::AreGone(side, _) | Step::Connected(side) => self.sockets("-Htn", *side, ""),
-            Step::Responder {
-                server,
-                is_required,
-            } => {
-                return Means::AskForPage {
-                    server: *server,
-                    is_required: *is_required,
-                };
-            }
-            Step::Live(server) => return Means::Connect(*server),
-            Step::AnyLive {
-                places,
-                is_required,
-            } => {
-                return Means::ConnectToAny {
-                    servers: places.clone(),
-                    is_required: *is_required,
-                };
-            }
-            // Whether ss can be used is to be known before anything has changed.
-            Step::LabelsLoaded => self.sockets("-Htn", Side::Maintenance, ""),
-            Step::FilterRuns | Step::Redirects { .. } => return Means::Nothing,
-        })
-    }
-
-    pub(crate) fn judge(&self, step: &Step, output: &Output) -> Result<Finding, String> {
-        let is_well = output.status == Some(0);
-        let table = || self.read(output);
-        match step {
-            Step::RulesLoaded { is_required } => {
-                let table = table()?;
-                let complaint = |what: String| {
-                    format!(
-                        "table \"inet {}\" {what}; {}",
-                        self.settings.table(),
-                        self.load_rules()
-                    )
-                };
-                if let Some(what) = rules::missing(&self.settings, &table) {
-                    return Err(complaint(what));
-                }
-                match rules::outdated(&table).map(complaint) {
-                    None => Ok(Finding::Right),
-                    Some(what) if *is_required => Err(what),
-                    Some(what) => Ok(Finding::Warning(what)),
-                }
-            }
-            Step::Remember if is_missing(output) => Ok(Finding::NoTable(self.missing())),
-            Step::Remember => table().map(|table| Finding::Moved(table.moved)),
-            Step::NobodyIsMoved if table()?.moved.is_anybody() => {
-                Err("the sets are not empty after they were emptied".to_owned())
-            }
-            Step::AreMoved(moved) => {
-                let now = table()?.moved.index();
-                if let Some(address) = moved.witnesses().find(|address| !now.has(*address)) {
-                    return Err(format!(
-                        "{address} is not in the set, where it was just put"
-                    ));
-                }
-                match moved.excepted().find(|address| now.has(*address)) {
-                    Some(address) => Err(format!("{address} is moved, and was not to be")),
-                    None => Ok(Finding::Right),
-                }
-            }
-            Step::HasRoom => {
-                let mut numbers = output.stdout.lines().map(|line| line.parse().ok());
-                Ok(Finding::Room {
-                    used: numbers.next().flatten(),
-                    limit: numbers.next().flatten(),
-                })
-            }
-            Step::Change(_) if !is_well => Err(format!(
-                "nft cannot change the sets: {}",
-                output.complaint()
-            )),
-            Step::Kill(..) if !is_well => {
-                Err(format!("ss cannot end connections: {}", output.complaint()))
-            }
-            // Ending them was carried out; only the proof is missing.
-            Step::AreGone(..) if !is_well => Ok(Finding::Warning(format!(
-                "cannot see whether connections are left: {}",
-                output.complaint()
-            ))),
-            Step::Connected(_) | Step::LabelsLoaded if !is_well => Err(format!(
-                "ss cannot list connections: {}",
-                output.complaint()
-            )),
-            Step::Counts => {
-                let counts = table()?.counts;
-                let labels = [
-                    &self.settings.label_maintenance,
-                    &self.settings.label_normal,
-                ];
-                Ok(Finding::Counts(
-                    labels.map(|label| counts.get(label).copied()),
-                ))
-            }
-            Step::AreGone(Side::Live, moved) => {
-                let moved = moved.index();
-                Ok(self.count(&output.stdout, |peer| moved.has(peer)))
-            }
-            // Connections of new exceptions stay: the rules reset each at its next packet.
-            Step::AreGone(Side::Maintenance, moved) => {
-                let entries = moved.without_exceptions().index();
-                Ok(self.count(&output.stdout, |peer| !entries.has(peer)))
-            }
-            Step::Connected(_) => Ok(self.count(&output.stdout, |_| true)),
-            Step::PathIsOpen { .. }
-            | Step::NobodyIsMoved
-            | Step::AreNotMoved(_)
-            | Step::Change(_)
-            | Step::Kill(..)
-            | Step::FilterRuns
-            | Step::Redirects { .. }
-            | Step::LabelsLoaded
-            | Step::Responder { .. }
-            | Step::Live(_)
-            | Step::AnyLive { .. } => Ok(Finding::Right),
-        }
-    }
-
-    /// What nft tells of the table.
-    fn read(&self, output: &Output) -> Result<output::Table, String> {
-        let table = self.settings.table();
-        if output.status == Some(0) {
-            return output::table(&output.stdout)
-                .ok_or_else(|| format!("nft does not tell of table \"inet {table}\" in a way that is understood; it must be 1.0 or newer"));
-        }
-        if is_missing(output) {
-            return Err(self.missing());
-        }
-        Err(format!(
-            "nft cannot list table \"inet {table}\": {}",
-            output.complaint()
-        ))
-    }
-
-    fn missing(&self) -> String {
-        format!(
-            "there is no table \"inet {}\"; {}",
-            self.settings.table(),
-            self.load_rules()
-        )
-    }
-
-    /// What to do where the rules are missing.
-    fn load_rules(&self) -> String {
-        format!(
-            "load its rules: \"maintd rules --backend nft | {} -f -\", and at each boot from a file",
-            self.nft.display()
-        )
+        open.count().try_into().unwrap_or(u64::MAX)
     }
 }
 
-/// Reads a text as everything that nft and ss print.
+/// Reads a text with every parser of the output of nft and ss, for fuzzing.
 pub(crate) fn read_everything(text: &str) {
     output::table(text);
     output::open_sockets(text).count();
     firewall::read_everything(text);
-}
-
-/// nft says that there is no such table.
-fn is_missing(output: &Output) -> bool {
-    output.status != Some(0) && output.stderr.contains("No such file or directory")
 }

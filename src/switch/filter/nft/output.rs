@@ -1,4 +1,4 @@
-//! What nft(8) and ss(8) print, as values. What cannot be read is left out: nothing here trusts its input.
+//! Parses the output of nft(8) and ss(8). Parts that cannot be parsed are skipped: the input is not trusted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,36 +6,36 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use crate::config::network::{Family, Network};
-use crate::switch::filter::means::Count;
-use crate::switch::filter::nft::{CLIENTS, EXCEPT};
-use crate::switch::plan::Moved;
+use crate::switch::clients::ClientSet;
+use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
+use crate::switch::filter::packet_filter::Count;
 
-/// Our table.
+/// maintd's own table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
+pub(crate) struct MaintdTable {
     /// The members of the sets.
-    pub(crate) moved: Moved,
-    /// The sets that are there.
+    pub(crate) clients: ClientSet,
+    /// The names of the sets.
     pub(crate) sets: Vec<String>,
-    /// The chains that are there.
+    /// The names of the chains.
     pub(crate) chains: Vec<String>,
-    /// The redirects that rules make: of which family, from which port and to which.
+    /// The redirections of the rules: family, from port, to port.
     pub(crate) redirects: Vec<(Family, u16, u16)>,
-    /// What the host sends to itself is left alone.
+    /// A rule accepts the host's packets to itself before conntrack.
     pub(crate) exempts_loopback: bool,
-    /// What named counters have counted.
+    /// The named counters.
     pub(crate) counts: BTreeMap<String, Count>,
 }
 
 /// `nft -j list table`.
-pub(crate) fn table(json: &str) -> Option<Table> {
+pub(crate) fn table(json: &str) -> Option<MaintdTable> {
     let json: Value = serde_json::from_str(json).ok()?;
-    let mut table = Table::default();
+    let mut table = MaintdTable::default();
     for item in json.get("nftables")?.as_array()? {
         if let Some(set) = item.get("set") {
-            table.take_set(set)?;
+            table.add_set(set)?;
         } else if let Some(counter) = item.get("counter") {
-            table.take_counter(counter);
+            table.add_counter(counter);
         } else if let Some(chain) = item.get("chain") {
             let name = chain.get("name").and_then(Value::as_str);
             table.chains.extend(name.map(str::to_owned));
@@ -44,24 +44,24 @@ pub(crate) fn table(json: &str) -> Option<Table> {
             table.exempts_loopback |= exempts_loopback(rule);
         }
     }
-    if !table.moved.is_anybody() {
-        // What an earlier change has left.
-        table.moved.except.clear();
+    if table.clients.is_empty() {
+        // Exceptions of an earlier change.
+        table.clients.except.clear();
     }
     Some(table)
 }
 
-impl Table {
-    /// Nothing where one of our sets has a member that cannot be read: nobody may be overlooked.
-    fn take_set(&mut self, set: &Value) -> Option<()> {
+impl MaintdTable {
+    /// `None` if a member of the sets cannot be parsed, because none may be missed.
+    fn add_set(&mut self, set: &Value) -> Option<()> {
         let Some(name) = set.get("name").and_then(Value::as_str) else {
             return Some(());
         };
         self.sets.push(name.to_owned());
         let networks = if CLIENTS.contains(&name) {
-            &mut self.moved.entries
+            &mut self.clients.entries
         } else if EXCEPT.contains(&name) {
-            &mut self.moved.except
+            &mut self.clients.except
         } else {
             return Some(());
         };
@@ -76,7 +76,7 @@ impl Table {
         Some(())
     }
 
-    fn take_counter(&mut self, counter: &Value) {
+    fn add_counter(&mut self, counter: &Value) {
         let number = |name: &str| counter.get(name).and_then(Value::as_u64).unwrap_or(0);
         if let Some(name) = counter.get("name").and_then(Value::as_str) {
             let count = Count {
@@ -88,11 +88,11 @@ impl Table {
     }
 }
 
-/// An element of a set: an address, a prefix, or a range; with a comment or the like it stands one deeper.
+/// An element of a set: an address, a prefix or a range, which a comment or a timeout wraps in another `elem`.
 pub(crate) fn element(element: &Value) -> Option<Vec<Network>> {
     let element = element
         .get("elem")
-        .and_then(|deeper| deeper.get("val"))
+        .and_then(|inner| inner.get("val"))
         .unwrap_or(element);
     let address = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
     if let Some(address) = address(element) {
@@ -109,7 +109,7 @@ pub(crate) fn element(element: &Value) -> Option<Vec<Network>> {
     (Family::of(first) == Family::of(last)).then(|| Network::of_range(first, last))
 }
 
-/// Who is redirected by a rule, from which port to which.
+/// The redirection of a rule: family, from port, to port.
 fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     let expressions = rule.get("expr")?.as_array()?;
     let port = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
@@ -133,15 +133,15 @@ fn redirect(rule: &Value) -> Option<(Family, u16, u16)> {
     Some((family, from, to))
 }
 
-/// It accepts what comes over the loopback interface before the kernel looks for its connection.
+/// The rule accepts packets over the loopback interface before conntrack.
 fn exempts_loopback(rule: &Value) -> bool {
     let expressions = rule.get("expr").and_then(Value::as_array);
     let Some([condition, verdict]) = expressions.map(Vec::as_slice) else {
         return false;
     };
     let condition = condition.get("match");
-    let is = |name: &str, wanted: &Value| {
-        condition.and_then(|condition| condition.get(name)) == Some(wanted)
+    let is = |name: &str, value: &Value| {
+        condition.and_then(|condition| condition.get(name)) == Some(value)
     };
     rule.get("chain").and_then(Value::as_str) == Some("raw")
         && verdict.get("accept").is_some()
@@ -150,8 +150,8 @@ fn exempts_loopback(rule: &Value) -> bool {
         && is("right", &json!("lo"))
 }
 
-/// `ss -Htn`: the peers of the connections that are open; nothing for one that cannot be read. One that only closes serves
-/// nobody, and older kernels cannot end it once its program has closed it.
+/// `ss -Htn`: the peers of open connections; `None` for one that cannot be parsed. A closing connection is not counted: it
+/// sends no answer, and older kernels cannot end it after its program has closed it.
 pub(crate) fn open_sockets(text: &str) -> impl Iterator<Item = Option<IpAddr>> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -160,8 +160,7 @@ pub(crate) fn open_sockets(text: &str) -> impl Iterator<Item = Option<IpAddr>> {
     })
 }
 
-/// `192.0.2.1:80`, `[2001:db8::1]:80`, `[::ffff:192.0.2.1]:80` where one socket serves both families, or
-/// `[fe80::1]%eth0:80`.
+/// `192.0.2.1:80`, `[2001:db8::1]:80`, `[fe80::1]%eth0:80`, or `[::ffff:192.0.2.1]:80` if one socket serves both families.
 fn peer(text: &str) -> Option<IpAddr> {
     let (host, _) = text.rsplit_once(':')?;
     let host = host.split('%').next()?.trim_matches(['[', ']']);
@@ -170,12 +169,17 @@ fn peer(text: &str) -> Option<IpAddr> {
         .map(|address: IpAddr| address.to_canonical())
 }
 
+/// The stderr of nft for a missing table.
+pub(crate) fn is_missing(stderr: &str) -> bool {
+    stderr.contains("No such file or directory")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_read_as_nft_tells_of_it() {
+    fn a_table_is_parsed() {
         let json = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "maintd"}},
             {"counter": {"family": "inet", "name": "www-normal", "table": "maintd", "packets": 12, "bytes": 3456}},
             {"set": {"name": "clients4", "table": "maintd", "elem": [{"prefix": {"addr": "0.0.0.0", "len": 0}}]}},
@@ -194,9 +198,9 @@ mod tests {
         let table = table(json).unwrap();
         let texts =
             |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(&table.moved.entries), ["0.0.0.0/0", "::/0"]);
+        assert_eq!(texts(&table.clients.entries), ["0.0.0.0/0", "::/0"]);
         assert_eq!(
-            texts(&table.moved.except),
+            texts(&table.clients.except),
             ["10.0.0.0/8", "192.0.2.10", "192.0.2.20/31"]
         );
         assert_eq!(table.sets, ["clients4", "clients6", "except4", "except6"]);
@@ -208,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_table() {
+    fn invalid_json_is_no_table() {
         for json in ["", "{", "[]", "{}", r#"{"nftables": 1}"#] {
             assert_eq!(table(json), None, "{json}");
         }
         let odd = r#"{"nftables": [1, {"set": 1}, {"set": {"name": "other", "elem": ["x"]}}, {"rule": {}}]}"#;
-        assert!(!table(odd).unwrap().moved.is_anybody());
+        assert!(table(odd).unwrap().clients.is_empty());
         let by_hand = r#"{"nftables": [{"set": {"name": "clients4", "elem": [{"elem": {"val": {"prefix": {"addr": "0.0.0.0", "len": 0}}, "comment": "by hand"}}]}}]}"#;
-        assert!(table(by_hand).unwrap().moved.is_anybody());
+        assert!(!table(by_hand).unwrap().clients.is_empty());
         for member in [
             "1",
             r#"{"prefix": 1}"#,
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_to_be_forgotten_is_not_open() {
+    fn time_wait_is_not_open() {
         let text = "ESTAB     0      0      192.0.2.1:80  198.51.100.7:50000 \nTIME-WAIT 0      0      192.0.2.1:80  198.51.100.7:50001 \nSYN-RECV  0      0      192.0.2.1:80  198.51.100.7:50002 \n";
         assert_eq!(open_sockets(text).count(), 2);
         assert_eq!(open_sockets("").count(), 0);

@@ -1,23 +1,23 @@
-//! The rules that the switch needs, as nft(8) reads them.
+//! Generates the rules that the switch needs, for nft(8).
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use crate::config::network::{Family, Network};
 use crate::config::switch::{Redirect, SwitchConfig};
-use crate::switch::filter::nft::output::Table;
-use crate::switch::filter::nft::{CLIENTS, EXCEPT, number};
-use crate::switch::plan::Moved;
+use crate::switch::clients::ClientSet;
+use crate::switch::filter::nft::output::MaintdTable;
+use crate::switch::filter::nft::sets::{self, CLIENTS, EXCEPT};
 
-/// The zone of conntrack for those who are moved; any that nobody else has will do.
+/// The conntrack zone of redirected clients: any that no other rule uses.
 const ZONE: u16 = 503;
 
-/// Who is moved, as the quotations in ICMP errors have it: a chain that is filled when the sets are.
+/// The chain that finds redirected clients in the packets that ICMP errors quote. It is filled together with the sets.
 pub(crate) const QUOTED: &str = "quoted";
 
 const BOTH: [Family; 2] = [Family::Inet, Family::Inet6];
 
-/// The family as nft's expressions have it.
+/// The family in nft's expressions.
 const fn protocol(family: Family) -> &'static str {
     match family {
         Family::Inet => "ip",
@@ -25,7 +25,7 @@ const fn protocol(family: Family) -> &'static str {
     }
 }
 
-/// The rules. Loaded again they leave the sets and counters as they are, so that a reload ends no maintenance.
+/// The rules. Loading them again keeps the sets and counters, so that a reload does not end a maintenance.
 pub(crate) fn rules(settings: &SwitchConfig) -> String {
     let table = settings.table();
     let mut text = format!("table inet {table} {{\n");
@@ -34,7 +34,7 @@ pub(crate) fn rules(settings: &SwitchConfig) -> String {
             Family::Inet => "ipv4_addr",
             Family::Inet6 => "ipv6_addr",
         };
-        for set in [CLIENTS[number(family)], EXCEPT[number(family)]] {
+        for set in [CLIENTS[sets::index(family)], EXCEPT[sets::index(family)]] {
             text.push_str(&format!(
                 "\tset {set} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n"
             ));
@@ -70,17 +70,17 @@ fn chain(text: &mut String, name: &str, rules: &[String]) {
     text.push_str("\t}\n");
 }
 
-/// What is done with those who are moved, of each family.
+/// One rule for each family that does `action` with redirected clients.
 ///
-/// The order is of importance, for a packet that is looked at during a change is asked by one look at the old sets and by
-/// the next at the new ones. An exception must be there, then, as soon as the first look sees those who are moved; and as
-/// long: when nobody is moved any more, the exceptions stay (see [`crate::switch::filter::nft::Nft::change`]).
-fn moved(families: &[Family], what: &str) -> Vec<String> {
+/// The order of the lookups matters: during a change the first may read the old sets and the second the new ones. The
+/// exceptions must exist whenever the first lookup can match; so they stay in their sets when the last client is removed
+/// (see [`crate::switch::filter::nft::Nft::replace`]).
+fn redirected(families: &[Family], action: &str) -> Vec<String> {
     let rule = |family: &Family| {
-        let (protocol, number) = (protocol(*family), number(*family));
+        let (protocol, index) = (protocol(*family), sets::index(*family));
         format!(
-            "{protocol} saddr @{} {protocol} saddr != @{} {what}",
-            CLIENTS[number], EXCEPT[number]
+            "{protocol} saddr @{} {protocol} saddr != @{} {action}",
+            CLIENTS[index], EXCEPT[index]
         )
     };
     families.iter().map(rule).collect()
@@ -92,18 +92,17 @@ fn ports(settings: &SwitchConfig, port: fn(&Redirect) -> u16) -> String {
     format!("{{ {} }}", ports.join(", "))
 }
 
-/// The kernel keeps account of those who are moved apart from all others: of visitors of this host, and not of those who
-/// only pass through it.
+/// Puts redirected clients of this host, not forwarded ones, into their own conntrack zone.
 ///
-/// Otherwise it would know where a connection went before the change: of one that the server has reset for 10 s
-/// (`nf_conntrack_tcp_timeout_close`), in which a new one from the same port of the same client goes there too. Answers are
-/// found in the zone of all others, where the server's port tells them apart.
+/// Otherwise conntrack knows where a connection went before the change: for 10 s after the server has reset it
+/// (`nf_conntrack_tcp_timeout_close`) a new one from the same port of the same client goes there too. Answers are in the
+/// default zone, where the server's port distinguishes them.
 ///
-/// A router that an answer is too long for comes from anywhere (RFC 1191, RFC 8201): which zone it speaks of is told by
-/// whom the answer was for. It quotes the answer's IP header, without options, behind the 8 bytes of its own.
+/// The ICMP error about an answer that is too long comes from any router (RFC 1191, RFC 8201); its zone depends on the
+/// client that the answer was for. The error quotes the answer's IP header, without options, after 8 bytes of its own.
 ///
-/// What the host sends to itself is left alone, as are the checks of `off`. conntrack mostly knows it already and its zone
-/// stays, but not where another rule exempts it from conntrack (`notrack`): it would be redirected here.
+/// The host's packets to itself are exempt, such as the probes of `off`. Mostly conntrack knows them already and their zone
+/// stays, but not if another rule exempts them from conntrack (`notrack`): then they would be redirected here.
 fn raw(settings: &SwitchConfig) -> Vec<String> {
     let ports = ports(settings, |redirect| redirect.from);
     let mut rules = vec![
@@ -113,32 +112,35 @@ fn raw(settings: &SwitchConfig) -> Vec<String> {
         ),
         format!("icmpv6 type packet-too-big @th,112,8 6 @th,384,16 {ports} goto {QUOTED}"),
     ];
-    let what = format!("fib daddr type local tcp dport {ports} ct original zone set {ZONE}");
-    rules.extend(moved(&settings.families, &what));
+    let action = format!("fib daddr type local tcp dport {ports} ct original zone set {ZONE}");
+    rules.extend(redirected(&settings.families, &action));
     rules
 }
 
-/// The commands that have [`QUOTED`] speak of exactly these. A set cannot be asked for a part of a quotation.
-pub(crate) fn quoted(table: &str, moved: &Moved) -> String {
+/// The commands that fill [`QUOTED`] for exactly these clients. A set cannot be looked up by a part of a quoted packet.
+pub(crate) fn quoted(table: &str, clients: &ClientSet) -> String {
     let mut text = format!("flush chain inet {table} {QUOTED}\n");
     let zone = format!("ct original zone set {ZONE}");
-    for (networks, what) in [(&moved.except, "accept"), (&moved.entries, zone.as_str())] {
+    for (networks, action) in [
+        (&clients.except, "accept"),
+        (&clients.entries, zone.as_str()),
+    ] {
         let mut networks = networks.clone();
         networks.sort_by_key(|network| (network.family(), Reverse(network.bits())));
         let kind = |network: &Network| (network.family(), network.bits());
         for alike in networks.chunk_by(|one, other| kind(one) == kind(other)) {
-            let quotation = quotation(alike);
+            let condition = quoted_address(alike);
             text.push_str(&format!(
-                "add rule inet {table} {QUOTED} {quotation}{what}\n"
+                "add rule inet {table} {QUOTED} {condition}{action}\n"
             ));
         }
     }
     text
 }
 
-/// The test whether an answer that is quoted was for one of these networks, which are of one family and length: one rule for
-/// all, so that ten thousand exceptions are not ten thousand rules for each ICMP error.
-fn quotation(networks: &[Network]) -> String {
+/// The condition that a quoted answer was for one of these networks, which have one family and length: one rule for all, so
+/// that ten thousand exceptions are not ten thousand rules for each ICMP error.
+fn quoted_address(networks: &[Network]) -> String {
     let Some(one) = networks.first() else {
         return String::new();
     };
@@ -160,7 +162,7 @@ fn quotation(networks: &[Network]) -> String {
         .map(|prefix| format!("{prefix:#x}"))
         .collect();
     match prefixes.as_slice() {
-        // No bit counts.
+        // A prefix of 0 bits matches every address.
         [] => format!("meta l4proto {kind} "),
         [prefix] => format!("meta l4proto {kind} @th,{offset},{bits} {prefix} "),
         several => {
@@ -170,8 +172,8 @@ fn quotation(networks: &[Network]) -> String {
     }
 }
 
-/// Who is in the zone is redirected. Nobody is looked for in the sets again: it could be another answer, during a change,
-/// and a connection that is redirected in the wrong zone, or is not in the right one, would be lost.
+/// Redirects the connections in the zone. The sets are not looked up again: during a change the result could differ, and a
+/// connection would be lost that is redirected in the wrong zone, or not redirected in the right one.
 fn prerouting(settings: &SwitchConfig) -> Vec<String> {
     let rule = |family: &Family, redirect: &Redirect| {
         let protocol = match family {
@@ -194,8 +196,8 @@ fn prerouting(settings: &SwitchConfig) -> Vec<String> {
         .collect()
 }
 
-/// Visitors are counted on the side where they belong, and their connections end on the other one; who comes to the
-/// responder's ports unasked is dropped; HTTP/3 is refused to those who are moved, so that browsers come by TCP.
+/// Counts clients on the side where they belong and ends their connections on the other one; drops direct connections to
+/// the responder's ports; rejects HTTP/3 of redirected clients, so that browsers use TCP.
 fn input(settings: &SwitchConfig) -> Vec<String> {
     let families = &settings.families;
     let live = format!("tcp dport {}", ports(settings, |redirect| redirect.from));
@@ -203,24 +205,23 @@ fn input(settings: &SwitchConfig) -> Vec<String> {
     let page = format!("tcp dport {}", ports(settings, |redirect| redirect.to));
     let on_page = format!("counter name \"{}\" accept", settings.label_maintenance);
     let mut rules = vec!["iif \"lo\" accept".to_owned()];
-    rules.extend(moved(families, &format!("{live} goto elsewhere")));
+    rules.extend(redirected(families, &format!("{live} goto elsewhere")));
     rules.push(format!("{live} {on_live}"));
     rules.push(format!("{page} ct status ! dnat drop"));
-    rules.extend(moved(families, &format!("{page} {on_page}")));
+    rules.extend(redirected(families, &format!("{page} {on_page}")));
     rules.push(format!("{page} goto elsewhere"));
     if settings
         .redirects
         .iter()
         .any(|redirect| redirect.from == 443)
     {
-        rules.extend(moved(families, "udp dport 443 reject"));
+        rules.extend(redirected(families, "udp dport 443 reject"));
     }
     rules
 }
 
-/// For visitors who have come to the wrong side. Their connections end. One that only begins was sent there before the
-/// change, and comes here after it: a reset would be a refusal to the visitor, but after a drop the visitor's system tries
-/// again by itself, a second later.
+/// For clients on the wrong side: ends their connections. A SYN was redirected before the change and arrives after it. A
+/// reset would refuse the connection; after a drop the client's system sends it again, a second later.
 fn elsewhere() -> [String; 2] {
     [
         "tcp flags & (syn | ack) == syn drop",
@@ -229,8 +230,8 @@ fn elsewhere() -> [String; 2] {
     .map(str::to_owned)
 }
 
-/// What of the rules a table lacks.
-pub(crate) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> {
+/// The first part of the rules that a table lacks.
+pub(crate) fn missing(settings: &SwitchConfig, table: &MaintdTable) -> Option<String> {
     let mut sets = CLIENTS.iter().chain(&EXCEPT);
     if let Some(set) = sets.find(|set| !table.sets.iter().any(|other| other == *set)) {
         return Some(format!("has no set \"{set}\""));
@@ -238,11 +239,11 @@ pub(crate) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> 
     if !table.chains.iter().any(|chain| chain == QUOTED) {
         return Some(format!("has no chain \"{QUOTED}\""));
     }
-    let wanted = settings.families.iter().flat_map(|family| {
+    let required = settings.families.iter().flat_map(|family| {
         let redirects = settings.redirects.iter();
         redirects.map(|redirect| (*family, redirect.from, redirect.to))
     });
-    let missing = wanted
+    let missing = required
         .into_iter()
         .find(|one| !table.redirects.contains(one));
     missing.map(|(family, from, to)| {
@@ -253,9 +254,9 @@ pub(crate) fn missing(settings: &SwitchConfig, table: &Table) -> Option<String> 
     })
 }
 
-/// What the rules of an older maintd lack. They move visitors, but what the host sends to itself is redirected where another
-/// rule exempts it from conntrack, and then `off` does not find the live site.
-pub(crate) fn outdated(table: &Table) -> Option<String> {
+/// What the rules of an older maintd lack. They redirect clients, but also the host's packets to itself if another rule
+/// exempts those from conntrack, and then `off` cannot connect to the live site.
+pub(crate) fn outdated(table: &MaintdTable) -> Option<String> {
     (!table.exempts_loopback).then(|| {
         "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"".to_owned()
     })
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_say_who_goes_where() {
+    fn rules_redirect_count_and_reset() {
         let text = rules(&settings());
         for line in [
             "\t\tip saddr @clients4 ip saddr != @except4 fib daddr type local tcp dport { 80, 443 } ct original zone set 503",
@@ -298,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn quotations_are_told_apart_by_the_bits_that_count() {
+    fn quoted_packets_are_matched_by_prefix() {
         let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
         let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
         let except = networks(&["192.0.2.7", "192.0.2.8/29", "192.0.2.1", "2001:db8::7"]);
-        let text = quoted("maintd", &Moved { entries, except });
+        let text = quoted("maintd", &ClientSet { entries, except });
         let expected = [
             "flush chain inet maintd quoted",
             "add rule inet maintd quoted meta l4proto icmp @th,192,32 { 0xc0000207, 0xc0000201 } accept",
@@ -316,8 +317,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        let mut table = Table {
+    fn missing_parts_are_named() {
+        let mut table = MaintdTable {
             sets: CLIENTS
                 .iter()
                 .chain(&EXCEPT)
@@ -330,7 +331,7 @@ mod tests {
                 (Family::Inet6, 443, 8443),
             ],
             chains: vec![QUOTED.to_owned()],
-            ..Table::default()
+            ..MaintdTable::default()
         };
         assert_eq!(missing(&settings(), &table), None);
         table.redirects.pop();

@@ -1,37 +1,40 @@
-//! Filters of ss(8) for connections by their clients' networks.
+//! Filters of ss(8) that select connections by their clients' networks.
 
 use crate::config::network::{Family, Network};
-use crate::switch::plan::without_covered;
+use crate::switch::clients::without_covered;
 
-/// How many networks of a kind one filter names at most. The kernel takes a compiled filter of 64 KiB (a netlink attribute),
-/// and an argument of a command holds 128 KiB: a few thousand networks.
-const MANY: usize = 400;
+/// The most networks of a kind in one filter. A compiled filter has at most 64 KiB (a netlink attribute), and an argument of
+/// a command 128 KiB: a few thousand networks.
+const MAX_NETWORKS: usize = 400;
 
 /// The clients of one filter, all of one family.
 ///
-/// ss(8) hands a filter to the kernel and applies it once more itself, and there (as of iproute2 6.1) it compares only the
-/// bits of addresses: `not dst 32.1.13.184` leaves out clients of 2001:db8::/32. So no filter names both families.
+/// ss(8) passes a filter to the kernel and applies it again itself, where (as of iproute2 6.1) it compares only the bits of
+/// addresses: `not dst 32.1.13.184` excludes clients of 2001:db8::/32. So no filter names both families.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
-    /// They are in one of these.
+struct SocketFilter {
+    /// In one of these.
     include: Vec<Network>,
-    /// They are in one of these too, which cover a range of addresses; without any, wherever they are.
+    /// And in one of these, which together are a range of addresses; if empty, in any range.
     range: Vec<Network>,
-    /// They are in none of these.
+    /// And in none of these.
     exclude: Vec<Network>,
 }
 
 /// The filters that together match the connections of clients in `include` and not in `exclude`, each connection once.
 pub(crate) fn filters(include: &[Network], exclude: &[Network]) -> Vec<String> {
-    parts(include, exclude).iter().map(Part::filter).collect()
+    socket_filters(include, exclude)
+        .iter()
+        .map(SocketFilter::expression)
+        .collect()
 }
 
-fn parts(include: &[Network], exclude: &[Network]) -> Vec<Part> {
+fn socket_filters(include: &[Network], exclude: &[Network]) -> Vec<SocketFilter> {
     let include = without_covered(include.to_vec());
     let exclude = without_covered(exclude.to_vec());
-    let mut parts = Vec::new();
+    let mut filters = Vec::new();
     let families = include.chunk_by(|one, other| one.family() == other.family());
-    for include in families.flat_map(|family| family.chunks(MANY)) {
+    for include in families.flat_map(|family| family.chunks(MAX_NETWORKS)) {
         let (Some(one), Some(other)) = (include.first(), include.last()) else {
             continue;
         };
@@ -42,30 +45,30 @@ fn parts(include: &[Network], exclude: &[Network]) -> Vec<Part> {
         let overlapping: Vec<Network> = exclude.iter().filter(overlaps).copied().collect();
         let mut left = overlapping.as_slice();
         let mut range = Vec::new();
-        // The range is cut where an excluded network begins, which belongs to both halves: neither matches it.
-        while let Some(cut) = left.get(MANY) {
-            parts.push(Part {
+        // The range is cut where an excluded network begins. Both halves exclude that network.
+        while let Some(cut) = left.get(MAX_NETWORKS) {
+            filters.push(SocketFilter {
                 include: include.to_vec(),
                 range: Network::of_range(first, cut.first()),
-                exclude: left[..=MANY].to_vec(),
+                exclude: left[..=MAX_NETWORKS].to_vec(),
             });
             first = cut.first();
             range = Network::of_range(first, last);
-            left = &left[MANY..];
+            left = &left[MAX_NETWORKS..];
         }
-        parts.push(Part {
+        filters.push(SocketFilter {
             include: include.to_vec(),
             range,
             exclude: left.to_vec(),
         });
     }
-    parts
+    filters
 }
 
-impl Part {
-    fn filter(&self) -> String {
+impl SocketFilter {
+    fn expression(&self) -> String {
         let mut terms = vec![any(&self.include)];
-        // To the kernel the clients of IPv4 are in ::ffff:0:0/96 where one socket serves both families.
+        // If one socket serves both families, the kernel has IPv4 clients in ::ffff:0:0/96.
         if self.include.iter().any(|one| one.family() == Family::Inet6) {
             terms.push("not dst [::ffff:0:0/96]".to_owned());
         }
@@ -101,17 +104,17 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    fn everybody() -> Vec<Network> {
+    fn all_clients() -> Vec<Network> {
         [Family::Inet, Family::Inet6]
             .map(Family::everybody)
             .to_vec()
     }
 
     #[test]
-    fn each_family_has_a_filter_of_its_own() {
+    fn each_family_has_its_own_filter() {
         let except = networks(&["192.0.2.7", "2001:db8::/64"]);
         assert_eq!(
-            filters(&everybody(), &except),
+            filters(&all_clients(), &except),
             [
                 "dst 0.0.0.0/0 and not dst 192.0.2.7",
                 "dst [::/0] and not dst [::ffff:0:0/96] and not dst [2001:db8::/64]"
@@ -125,13 +128,13 @@ mod tests {
         assert_eq!(filters(&[], &except), [""; 0]);
     }
 
-    /// A number that looks random, and is the same in each run.
+    /// A pseudo-random number, the same in each run.
     fn scattered(number: u32) -> u32 {
         number.wrapping_mul(2_654_435_761)
     }
 
     #[test]
-    fn many_networks_are_several_filters_of_which_one_matches_what_is_not_excluded() {
+    fn many_networks_make_several_filters_of_which_one_matches() {
         let single = |address: IpAddr| Network::single(address);
         let v4 = |number: u32| IpAddr::from(scattered(number).to_be_bytes());
         let v6 = |number: u32| {
@@ -149,24 +152,24 @@ mod tests {
             ]))
             .collect();
         let has = |networks: &[Network], address| networks.iter().any(|one| one.has(address));
-        let matching = |parts: &[Part], address: IpAddr| {
-            let matches = |part: &&Part| {
-                (part.range.is_empty() || has(&part.range, address))
-                    && has(&part.include, address)
-                    && !has(&part.exclude, address)
+        let matching = |filters: &[SocketFilter], address: IpAddr| {
+            let matches = |filter: &&SocketFilter| {
+                (filter.range.is_empty() || has(&filter.range, address))
+                    && has(&filter.include, address)
+                    && !has(&filter.exclude, address)
             };
-            parts.iter().filter(matches).count()
+            filters.iter().filter(matches).count()
         };
         let some: Vec<Network> = (2500..3500).map(v4).map(single).collect();
-        for include in [everybody(), some] {
-            let parts = parts(&include, &exclude);
-            let size = |part: &Part| part.include.len().max(part.exclude.len());
-            assert!(parts.iter().map(size).max() <= Some(MANY + 1));
-            assert!(parts.len() <= 2 + (include.len() + exclude.len()) / MANY);
+        for include in [all_clients(), some] {
+            let filters = socket_filters(&include, &exclude);
+            let size = |filter: &SocketFilter| filter.include.len().max(filter.exclude.len());
+            assert!(filters.iter().map(size).max() <= Some(MAX_NETWORKS + 1));
+            assert!(filters.len() <= 2 + (include.len() + exclude.len()) / MAX_NETWORKS);
             for number in (2400..3600).step_by(7) {
                 for address in [v4(number), v6(number)] {
                     let expected = has(&include, address) && !has(&exclude, address);
-                    let found = matching(&parts, address);
+                    let found = matching(&filters, address);
                     assert_eq!(found, usize::from(expected), "{address}");
                 }
             }
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_fits_into_an_argument_and_an_attribute() {
+    fn a_filter_fits_into_an_argument_and_a_netlink_attribute() {
         let longest = |number: u16| {
             let address = IpAddr::from([
                 0x2001, 0xdb8, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, number,
@@ -184,7 +187,7 @@ mod tests {
         let exclude: Vec<Network> = (0..2000)
             .map(|number| longest(0x8000 + 2 * number))
             .collect();
-        for filter in filters(&everybody(), &exclude) {
+        for filter in filters(&all_clients(), &exclude) {
             assert!(filter.len() < 128 * 1024);
             // A condition of IPv6 takes 28 bytes at most and a jump 4 (linux/inet_diag.h).
             assert!(filter.matches("dst").count() * 32 < 64 * 1024);

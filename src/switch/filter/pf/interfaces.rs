@@ -1,10 +1,10 @@
-//! This host's interfaces, as ifconfig(8) lists them, and the one of the default route, as route(8) prints it.
+//! This host's interfaces, from ifconfig(8), and the interface of the default route, from route(8).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::network::Family;
 use crate::switch::command::Call;
-use crate::switch::filter::means::Tools;
+use crate::switch::tools::Tools;
 
 /// The interface of the default route with its first address of each family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct DefaultInterface {
 }
 
 impl DefaultInterface {
-    /// That of IPv4, or of IPv6 where only that has a default route; nothing where neither has one.
+    /// The one of IPv4, or else of IPv6; `None` without a default route.
     pub(crate) fn find(tools: &Tools) -> Option<Self> {
         let name = [Family::Inet, Family::Inet6].iter().find_map(|family| {
             let family = format!("-{}", family.name());
@@ -42,7 +42,7 @@ pub(crate) fn list(tools: &Tools) -> Call {
     Call::new(&tools.ifconfig, ["-a"])
 }
 
-/// What a command prints, where it succeeds.
+/// The output of a command; `None` if it fails.
 fn succeeded(call: &Call) -> Option<String> {
     let output = call.run().ok()?;
     (output.status == Some(0)).then_some(output.stdout)
@@ -56,16 +56,15 @@ fn interface_of_route(text: &str) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-/// `ifconfig -a`: the name of an interface stands at the start of a line, `em0: flags=8843<UP,...> mtu 1500`.
+/// `ifconfig -a`: the interface name in `em0: flags=8843<UP,...> mtu 1500`.
 fn interface_of_line(line: &str) -> Option<&str> {
     let (name, rest) = line.split_once(": ")?;
     let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
     (is_name && rest.starts_with("flags=")).then_some(name)
 }
 
-/// `ifconfig -a`: the names that a rule can have behind `on`, which are those of interfaces and of their groups
-/// (`<TAB>groups: egress`). Every interface is in the group `all`, which is not listed; `any` stands for all interfaces
-/// (pf.conf(5)).
+/// `ifconfig -a`: the names that a rule can have after `on`: interfaces and groups (`<TAB>groups: egress`). `all` and `any`
+/// are not listed and match every interface (pf.conf(5)).
 pub(crate) fn names(text: &str) -> Vec<&str> {
     let own = text.lines().filter_map(interface_of_line);
     let groups = text
@@ -79,35 +78,35 @@ pub(crate) fn names(text: &str) -> Vec<&str> {
     names
 }
 
-/// `ifconfig -a`: the addresses of an interface at which others reach it, those that last before temporary ones.
+/// `ifconfig -a`: the global addresses of an interface, permanent before temporary ones.
 fn addresses(text: &str, interface: &str) -> Vec<IpAddr> {
-    let mut is_it = false;
+    let mut is_interface = false;
     let mut addresses = Vec::new();
     for line in text.lines() {
         if let Some(name) = interface_of_line(line) {
-            is_it = name == interface;
+            is_interface = name == interface;
         }
         let mut words = line.split_whitespace();
         let is_address = matches!(words.next(), Some("inet" | "inet6"));
-        // A link-local address has its scope behind it, and is none for visitors.
+        // A link-local address does not parse because of its scope, and is not for clients.
         let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok()) else {
             continue;
         };
-        if is_it && is_address {
-            let is_passing = words.any(|word| {
+        if is_interface && is_address {
+            let is_temporary = words.any(|word| {
                 matches!(
                     word,
                     "temporary" | "deprecated" | "tentative" | "detached" | "duplicated"
                 )
             });
-            addresses.push((is_passing, address));
+            addresses.push((is_temporary, address));
         }
     }
-    addresses.sort_by_key(|(is_passing, _)| *is_passing);
+    addresses.sort_by_key(|(is_temporary, _)| *is_temporary);
     addresses.into_iter().map(|(_, address)| address).collect()
 }
 
-/// Reads a text as what these commands print, for fuzzing.
+/// Reads a text with every parser of this module, for fuzzing.
 pub(crate) fn read_everything(text: &str) {
     names(text);
     addresses(text, "em0");

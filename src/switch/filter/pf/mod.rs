@@ -1,4 +1,4 @@
-//! pf(4): visitors are the members of a table, their connections are told apart by the labels of the rules.
+//! pf(4): redirected clients are the members of a table; states are selected by the labels of the rules that made them.
 
 mod interfaces;
 mod output;
@@ -9,11 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::network::Family;
 use crate::config::switch::SwitchConfig;
-use crate::switch::command::{Call, Output};
-use crate::switch::filter::means::{Finding, Means, Tools};
+use crate::switch::clients::ClientSet;
+use crate::switch::command::{Call, CommandOutput};
+use crate::switch::error::{LOAD_PF_RULES, SwitchError};
+use crate::switch::filter::packet_filter::{Count, LoadedRedirects, PacketFilter, StateUsage};
 use crate::switch::filter::pf::interfaces::DefaultInterface;
-use crate::switch::filter::pf::output::{Rule, State};
-use crate::switch::plan::{Moved, Side, Step};
+use crate::switch::filter::pf::output::{PfRule, PfState};
+use crate::switch::host::Host;
+use crate::switch::plan::Side;
+use crate::switch::tools::Tools;
 
 pub use crate::switch::filter::pf::rules::Syntax;
 
@@ -22,7 +26,7 @@ const NO_MATCH: i32 = 2;
 /// `-T show`: there is no such table.
 const NO_TABLE: i32 = 255;
 
-/// The rules that the switch needs, with this host's interface and addresses where pf has no other names for them.
+/// The rules that the switch needs, with this host's interface and addresses on FreeBSD.
 pub(crate) fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> String {
     let default = tools
         .pf_of_freebsd
@@ -36,8 +40,205 @@ pub(crate) fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> S
 pub(crate) struct Pf {
     settings: SwitchConfig,
     tools: Tools,
-    /// This host's own addresses: what only passes through it is no visitor of its site.
+    /// This host's own addresses: forwarded connections are not the site's.
     own: Vec<IpAddr>,
+}
+
+impl PacketFilter for Pf {
+    fn check_enabled(&self, host: &mut dyn Host) -> Result<StateUsage, SwitchError> {
+        let info = query(host, &self.pfctl(&["-s", "info"]))?;
+        match output::is_enabled(&info) {
+            Some(true) => Ok(StateUsage {
+                used: output::states_in_use(&info),
+                limit: None,
+            }),
+            Some(false) => Err(SwitchError::PfDisabled {
+                is_freebsd: self.tools.pf_of_freebsd,
+            }),
+            None => Err(SwitchError::PfStatusUnknown),
+        }
+    }
+
+    fn check_rules(&self, host: &mut dyn Host, _: bool) -> Result<Option<String>, SwitchError> {
+        let tables = query(host, &self.pfctl(&["-vs", "Tables"]))?;
+        let table = self.settings.table().to_owned();
+        match output::is_referenced(&tables, &table) {
+            Some(true) => Ok(None),
+            Some(false) => Err(SwitchError::UnusedPfTable { table }),
+            None => Err(SwitchError::NoPfTable { table }),
+        }
+    }
+
+    fn check_selectors(&self, host: &mut dyn Host) -> Result<(), SwitchError> {
+        let counts = query(host, &self.list_labels())?;
+        let mut labels = self.labels().into_iter();
+        match labels.find(|label| output::count_of(&counts, label).is_none()) {
+            Some(label) => Err(SwitchError::NoPfLabel {
+                label: label.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn state_usage(&self, host: &mut dyn Host) -> StateUsage {
+        let memory = query(host, &self.pfctl(&["-s", "memory"])).ok();
+        StateUsage {
+            used: None,
+            limit: memory.and_then(|memory| output::state_limit(&memory)),
+        }
+    }
+
+    /// Where the interfaces cannot be listed, that is a warning.
+    fn redirects(
+        &self,
+        host: &mut dyn Host,
+        is_required: bool,
+    ) -> Result<LoadedRedirects, SwitchError> {
+        let mut warnings = Vec::new();
+        let mut text = String::new();
+        let calls = self.list_rules();
+        let outputs: Vec<CommandOutput> = calls
+            .iter()
+            .map(|call| host.run(call).unwrap_or_else(CommandOutput::not_run))
+            .collect();
+        for (call, output) in calls.iter().zip(outputs) {
+            text.push_str(&output.stdout);
+            if output.is_success() {
+                continue;
+            }
+            let error = output.failure_of(call);
+            if call.program != self.tools.ifconfig {
+                return Err(error);
+            }
+            warnings.push(format!(
+                "cannot check that the interfaces of the rules exist: {error}"
+            ));
+        }
+        self.parse_redirects(&text, is_required, warnings)
+    }
+
+    fn clients(&self, host: &mut dyn Host) -> Result<Option<ClientSet>, SwitchError> {
+        let call = self.table(&["show"]);
+        let output = host.run(&call)?;
+        if output.status == Some(NO_TABLE) {
+            return Ok(None);
+        }
+        if !output.is_success() {
+            return Err(output.failure_of(&call));
+        }
+        let unreadable = || SwitchError::UnreadableEntries {
+            table: self.settings.table().to_owned(),
+        };
+        let clients = output::entries(&output.stdout);
+        clients.map(Some).ok_or_else(unreadable)
+    }
+
+    fn replace_clients(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError> {
+        let output = host.run(&self.replace(clients))?;
+        if output.is_success() {
+            Ok(())
+        } else if self.tools.pf_of_freebsd && output::is_change_forbidden(&output.stderr) {
+            Err(SwitchError::ChangeForbidden {
+                table: self.settings.table().to_owned(),
+                complaint: output.complaint(),
+            })
+        } else {
+            Err(output.failure_to(format!("pfctl cannot change {}", self.table_name())))
+        }
+    }
+
+    fn verify_redirected(
+        &self,
+        host: &mut dyn Host,
+        clients: &ClientSet,
+    ) -> Result<(), SwitchError> {
+        let members = self.members_among(host, clients.redirected_samples())?;
+        let mut samples = clients.redirected_samples();
+        match samples.find(|address| !members.contains(address)) {
+            Some(address) => Err(SwitchError::NotRedirected {
+                address,
+                set: self.table_name(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn verify_excepted(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError> {
+        let members = self.members_among(host, clients.excepted_samples())?;
+        let mut samples = clients.excepted_samples();
+        match samples.find(|address| members.contains(address)) {
+            Some(address) => Err(SwitchError::NotExcepted {
+                address,
+                set: self.table_name(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn verify_empty(&self, host: &mut dyn Host) -> Result<(), SwitchError> {
+        let table = self.settings.table().to_owned();
+        match output::entries(&query(host, &self.table(&["show"]))?) {
+            None => Err(SwitchError::UnreadableEntries { table }),
+            Some(clients) if clients.is_empty() => Ok(()),
+            Some(_) => Err(SwitchError::NotEmpty {
+                set: self.table_name(),
+            }),
+        }
+    }
+
+    fn kill(&self, host: &mut dyn Host, side: Side, _: &ClientSet) -> Result<(), SwitchError> {
+        let output = host.run(&self.kill_label(side))?;
+        let label = self.label(side).to_owned();
+        if output.is_success() {
+            Ok(())
+        } else if output::is_kill_forbidden(&output.stderr) {
+            Err(SwitchError::KillForbidden {
+                label,
+                complaint: output.complaint(),
+            })
+        } else {
+            Err(output.failure_to(format!("pfctl cannot kill the states of label \"{label}\"")))
+        }
+    }
+
+    fn misplaced_connections(
+        &self,
+        host: &mut dyn Host,
+        side: Side,
+        clients: &ClientSet,
+    ) -> Result<u64, SwitchError> {
+        let states = query(host, &self.list_states())?;
+        let clients = clients.index();
+        // This host's own connections do not pass the interface of the rules, so they are never redirected.
+        let is_misplaced = |state: &PfState| match side {
+            Side::Live => clients.has(state.peer.ip()) && !self.is_own(state.peer),
+            Side::Maintenance => !clients.has(state.peer.ip()),
+        };
+        Ok(self.count(side, &states, is_misplaced))
+    }
+
+    fn connections(&self, host: &mut dyn Host, side: Side) -> Result<u64, SwitchError> {
+        let states = query(host, &self.list_states())?;
+        Ok(self.count(side, &states, |_| true))
+    }
+
+    fn counts(&self, host: &mut dyn Host) -> [Option<Count>; 2] {
+        let counts = query(host, &self.list_labels()).unwrap_or_default();
+        self.labels().map(|label| output::count_of(&counts, label))
+    }
+}
+
+/// What a command prints.
+///
+/// # Errors
+/// It fails.
+fn query(host: &mut dyn Host, call: &Call) -> Result<String, SwitchError> {
+    let output = host.run(call)?;
+    if output.is_success() {
+        Ok(output.stdout)
+    } else {
+        Err(output.failure_of(call))
+    }
 }
 
 impl Pf {
@@ -49,24 +250,28 @@ impl Pf {
         }
     }
 
-    fn call(&self, arguments: &[&str]) -> Call {
+    fn pfctl(&self, arguments: &[&str]) -> Call {
         Call::new(&self.tools.pfctl, arguments.iter().copied())
+    }
+
+    fn table_name(&self) -> String {
+        format!("table <{}>", self.settings.table())
     }
 
     /// A command for the table.
     fn table(&self, arguments: &[&str]) -> Call {
-        self.call(&[&["-t", self.settings.table(), "-T"], arguments].concat())
+        self.pfctl(&[&["-t", self.settings.table(), "-T"], arguments].concat())
     }
 
-    /// What makes exactly these the table's members.
-    fn change(&self, moved: &Moved) -> Call {
-        if !moved.is_anybody() {
+    /// Makes exactly these the table's members.
+    fn replace(&self, clients: &ClientSet) -> Call {
+        if clients.is_empty() {
             return self.table(&["flush"]);
         }
-        let entries = moved.entries.iter().map(|entry| format!("{entry}\n"));
-        let except = moved.except.iter().map(|entry| format!("!{entry}\n"));
-        // A rule of doas.conf(5) can name these arguments, for who is moved is not among them.
-        self.call(&[
+        let entries = clients.entries.iter().map(|entry| format!("{entry}\n"));
+        let except = clients.except.iter().map(|entry| format!("!{entry}\n"));
+        // The addresses are not among the arguments, so that a rule of doas.conf(5) can name all arguments.
+        self.pfctl(&[
             "-q",
             "-t",
             self.settings.table(),
@@ -78,274 +283,60 @@ impl Pf {
         .with_input(entries.chain(except).collect())
     }
 
-    fn label(&self, side: Side) -> &str {
-        match side {
-            Side::Live => &self.settings.label_normal,
-            Side::Maintenance => &self.settings.label_maintenance,
+    /// Lists the addresses that are in the table, because of `-v`, all in one call.
+    fn test(&self, addresses: impl Iterator<Item = IpAddr>) -> Option<Call> {
+        let input: String = addresses.map(|address| format!("{address}\n")).collect();
+        let call = self.pfctl(&["-v", "-t", self.settings.table(), "-T", "test", "-f", "-"]);
+        (!input.is_empty()).then(|| call.with_input(input))
+    }
+
+    /// The addresses that are in the table.
+    fn members_among(
+        &self,
+        host: &mut dyn Host,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Result<HashSet<IpAddr>, SwitchError> {
+        let addresses: Vec<IpAddr> = addresses.collect();
+        let Some(call) = self.test(addresses.iter().copied()) else {
+            return Ok(HashSet::new());
+        };
+        let output = host.run(&call)?;
+        match output.status {
+            Some(0) => Ok(addresses.into_iter().collect()),
+            Some(NO_MATCH) => Ok(output::matching(&output.stdout).collect()),
+            Some(_) | None => {
+                Err(output.failure_to(format!("pfctl cannot test {}", self.table_name())))
+            }
         }
     }
 
-    /// What lists the rules, and the interfaces that they can name.
+    fn kill_label(&self, side: Side) -> Call {
+        self.pfctl(&["-k", "label", "-k", self.label(side)])
+    }
+
+    fn list_labels(&self) -> Call {
+        self.pfctl(&["-s", "labels"])
+    }
+
+    fn list_states(&self) -> Call {
+        self.pfctl(&["-s", "states"])
+    }
+
+    /// Lists the rules, and the interfaces that they can name.
     fn list_rules(&self) -> Vec<Call> {
-        let mut calls = vec![self.call(&["-s", "rules"])];
+        let mut calls = vec![self.pfctl(&["-s", "rules"])];
         if self.tools.pf_of_freebsd {
-            calls.push(self.call(&["-s", "nat"]));
+            calls.push(self.pfctl(&["-s", "nat"]));
         }
         calls.push(interfaces::list(&self.tools));
         calls
     }
 
-    pub(crate) fn means(&self, step: &Step) -> Means {
-        Means::Call(match step {
-            Step::FilterRuns => self.call(&["-s", "info"]),
-            Step::RulesLoaded { .. } => self.call(&["-vs", "Tables"]),
-            Step::LabelsLoaded | Step::Counts => self.call(&["-s", "labels"]),
-            Step::HasRoom => self.call(&["-s", "memory"]),
-            Step::Remember | Step::NobodyIsMoved => self.table(&["show"]),
-            Step::Redirects { .. } => return Means::Calls(self.list_rules()),
-            Step::Change(moved) => self.change(moved),
-            Step::AreMoved(moved) => return self.test(moved.witnesses()),
-            Step::AreNotMoved(moved) => return self.test(moved.excepted()),
-            Step::Kill(side, _) => self.call(&["-k", "label", "-k", self.label(*side)]),
-            Step::AreGone(..) | Step::Connected(_) => self.call(&["-s", "states"]),
-            Step::Responder {
-                server,
-                is_required,
-            } => {
-                return Means::AskForPage {
-                    server: *server,
-                    is_required: *is_required,
-                };
-            }
-            Step::Live(server) => return Means::Connect(*server),
-            // Its rules are in one list with all others.
-            Step::PathIsOpen { .. } => return Means::Nothing,
-            Step::AnyLive {
-                places,
-                is_required,
-            } => {
-                return Means::ConnectToAny {
-                    servers: places.clone(),
-                    is_required: *is_required,
-                };
-            }
-        })
-    }
-
-    pub(crate) fn judge(&self, step: &Step, output: &Output) -> Result<Finding, String> {
-        let table = self.settings.table();
-        if let Step::AreMoved(moved) = step {
-            let found = self.tested(output, moved.witnesses())?;
-            return match moved.witnesses().find(|address| !found.contains(address)) {
-                Some(address) => Err(format!(
-                    "{address} is not in table <{table}>, where it was just put"
-                )),
-                None => Ok(Finding::Right),
-            };
+    fn label(&self, side: Side) -> &str {
+        match side {
+            Side::Live => &self.settings.label_normal,
+            Side::Maintenance => &self.settings.label_maintenance,
         }
-        if let Step::AreNotMoved(moved) = step {
-            let found = self.tested(output, moved.excepted())?;
-            return match moved.excepted().find(|address| found.contains(address)) {
-                Some(address) => Err(format!(
-                    "{address} is in table <{table}>, and was not to be"
-                )),
-                None => Ok(Finding::Right),
-            };
-        }
-        if output.status == Some(0) {
-            self.read(step, &output.stdout)
-        } else {
-            self.failed(step, output)
-        }
-    }
-
-    /// Judges the loaded rules by the interfaces of this host. Where these cannot be listed, that is a warning.
-    pub(crate) fn judge_several(&self, step: &Step, outputs: &[Output]) -> Result<Finding, String> {
-        let mut warnings = Vec::new();
-        for (call, output) in self.list_rules().into_iter().zip(outputs) {
-            if output.status == Some(0) {
-                continue;
-            }
-            let what = output.failure_of(&call);
-            if call.program != self.tools.ifconfig {
-                return Err(what);
-            }
-            warnings.push(format!(
-                "cannot check that the interfaces of the rules exist: {what}"
-            ));
-        }
-        let texts: Vec<&str> = outputs
-            .iter()
-            .map(|output| output.stdout.as_str())
-            .collect();
-        let is_required = !matches!(step, Step::Redirects { is_required: false });
-        self.redirects(&texts.concat(), is_required, warnings)
-    }
-
-    /// Which of these addresses are in the table: all in one call, and listed because of `-v`.
-    fn test(&self, addresses: impl Iterator<Item = IpAddr>) -> Means {
-        let input: String = addresses.map(|address| format!("{address}\n")).collect();
-        if input.is_empty() {
-            return Means::Nothing;
-        }
-        let call = self.call(&["-v", "-t", self.settings.table(), "-T", "test", "-f", "-"]);
-        Means::Call(call.with_input(input))
-    }
-
-    /// `-v -T test`: those of these addresses that are in the table.
-    fn tested(
-        &self,
-        output: &Output,
-        addresses: impl Iterator<Item = IpAddr>,
-    ) -> Result<HashSet<IpAddr>, String> {
-        match output.status {
-            Some(0) => Ok(addresses.collect()),
-            Some(NO_MATCH) => Ok(output::matching(&output.stdout).collect()),
-            _ => Err(format!(
-                "pfctl cannot test table <{}>: {}",
-                self.settings.table(),
-                output.complaint()
-            )),
-        }
-    }
-
-    /// The command of a step, for a message.
-    fn shown(&self, step: &Step) -> String {
-        match self.means(step) {
-            Means::Call(call) => format!("pfctl {}", call.arguments.join(" ")),
-            Means::Calls(_)
-            | Means::AskForPage { .. }
-            | Means::Connect(_)
-            | Means::ConnectToAny { .. }
-            | Means::Files(_)
-            | Means::Nothing => "pfctl".to_owned(),
-        }
-    }
-
-    /// What a command means that has failed.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest fail alike")]
-    fn failed(&self, step: &Step, output: &Output) -> Result<Finding, String> {
-        let complaint = output.complaint();
-        let table = self.settings.table();
-        match step {
-            Step::Remember if output.status == Some(NO_TABLE) => Ok(Finding::NoTable(format!(
-                "pf has no table <{table}>; {LOAD_RULES}"
-            ))),
-            // That it is full is no reason to stop, so neither is that nobody knows.
-            Step::HasRoom => Ok(Finding::Room {
-                used: None,
-                limit: None,
-            }),
-            // The kill itself was carried out; only the proof is missing.
-            Step::AreGone(..) => Ok(Finding::Warning(format!(
-                "cannot see whether connections are left: {complaint}"
-            ))),
-            Step::Change(_) => {
-                // What FreeBSD's pfctl says at securelevel 2, where it may not.
-                let refusals = ["Anchor does not exist", "Operation not supported by device"];
-                let is_secure = self.tools.pf_of_freebsd
-                    && refusals.iter().any(|text| complaint.contains(text));
-                let why = if is_secure {
-                    ", which a securelevel of 2 or more forbids (see \"sysctl kern.securelevel\")"
-                } else {
-                    ""
-                };
-                Err(format!(
-                    "pfctl cannot change table <{table}>: {complaint}{why}"
-                ))
-            }
-            Step::Kill(side, _) => Err(format!(
-                "pfctl cannot kill the states of label \"{}\": {complaint}",
-                self.label(*side)
-            )),
-            _ => Err(format!(
-                "pfctl fails: {complaint}; run \"{}\" by hand to see why",
-                self.shown(step)
-            )),
-        }
-    }
-
-    /// What a command means that has succeeded.
-    fn read(&self, step: &Step, text: &str) -> Result<Finding, String> {
-        let table = self.settings.table();
-        match step {
-            Step::FilterRuns => match output::is_enabled(text) {
-                Some(true) => Ok(Finding::Room {
-                    used: output::states_in_use(text),
-                    limit: None,
-                }),
-                Some(false) => {
-                    let more = if self.tools.pf_of_freebsd {
-                        " (at securelevel 3 pfctl says so of a pf that is enabled too)"
-                    } else {
-                        ""
-                    };
-                    Err(format!(
-                        "pf is disabled, so nobody is moved; run \"pfctl -e\"{more}"
-                    ))
-                }
-                None => Err(
-                    "pfctl does not tell whether pf is enabled; run \"pfctl -s info\" to see why"
-                        .to_owned(),
-                ),
-            },
-            Step::RulesLoaded { .. } => match output::is_referenced(text, table) {
-                Some(true) => Ok(Finding::Right),
-                Some(false) => Err(format!(
-                    "no rule uses table <{table}>, so nobody is moved; {LOAD_RULES}"
-                )),
-                None => Err(format!("pf has no table <{table}>; {LOAD_RULES}")),
-            },
-            Step::LabelsLoaded => self.labels_loaded(text),
-            Step::HasRoom => Ok(Finding::Room {
-                used: None,
-                limit: output::state_limit(text),
-            }),
-            Step::Remember | Step::NobodyIsMoved => match output::entries(text) {
-                None => Err(format!(
-                    "table <{table}> has entries that are not understood; look at \"pfctl -t {table} -T show\""
-                )),
-                Some(moved) if *step == Step::NobodyIsMoved && moved.is_anybody() => {
-                    Err(format!("table <{table}> is not empty after it was emptied"))
-                }
-                Some(_) if *step == Step::NobodyIsMoved => Ok(Finding::Right),
-                Some(moved) => Ok(Finding::Moved(moved)),
-            },
-            Step::AreGone(side, moved) => {
-                let moved = moved.index();
-                // What this host asks of itself does not come in by the interface of the rules, and so is not moved.
-                let belongs_elsewhere = |state: &State| match side {
-                    Side::Live => moved.has(state.peer.ip()) && !self.is_own(state.peer),
-                    Side::Maintenance => !moved.has(state.peer.ip()),
-                };
-                Ok(self.count(*side, text, belongs_elsewhere))
-            }
-            Step::Connected(side) => Ok(self.count(*side, text, |_| true)),
-            Step::Counts => Ok(Finding::Counts(
-                self.labels().map(|label| output::count_of(text, label)),
-            )),
-            Step::Change(_)
-            | Step::Kill(..)
-            | Step::AreMoved(_)
-            | Step::AreNotMoved(_)
-            | Step::PathIsOpen { .. }
-            | Step::Redirects { .. }
-            | Step::Responder { .. }
-            | Step::Live(_)
-            | Step::AnyLive { .. } => Ok(Finding::Right),
-        }
-    }
-
-    /// `-s labels`: both labels are there.
-    fn labels_loaded(&self, text: &str) -> Result<Finding, String> {
-        for label in self.labels() {
-            if output::count_of(text, label).is_none() {
-                return Err(format!(
-                    "no rule has the label \"{label}\", so connections could not be told apart; {LOAD_RULES}"
-                ));
-            }
-        }
-        Ok(Finding::Right)
     }
 
     const fn labels(&self) -> [&String; 2] {
@@ -355,94 +346,94 @@ impl Pf {
         ]
     }
 
-    /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the rules of the table redirect, and their interfaces exist. The
-    /// flag of `-s Tables` is not enough: FreeBSD shows it for up to 35 s after the rules have gone. Nor does pf itself
-    /// mind a name that no interface has: such a rule matches nothing.
-    fn redirects(
+    /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the table's rules redirect, and their interfaces exist. The flag
+    /// of `-s Tables` does not show that: FreeBSD keeps it for up to 35 s after the rules were removed. pf accepts the name
+    /// of a missing interface; such a rule matches nothing.
+    fn parse_redirects(
         &self,
         text: &str,
         is_required: bool,
         mut warnings: Vec<String>,
-    ) -> Result<Finding, String> {
+    ) -> Result<LoadedRedirects, SwitchError> {
         let table = self.settings.table();
         let names = interfaces::names(text);
-        let is_ours = |rule: &Rule<'_>| {
+        let is_ours = |rule: &PfRule<'_>| {
             let mut labels = self.labels().into_iter();
             rule.from == Some(table) || labels.any(|label| rule.labels.contains(&label.as_str()))
         };
-        let rules = || output::rules(text).filter(is_ours);
-        let here: Vec<Rule<'_>> = rules()
-            .filter(|rule| rule.absent(&names).is_none())
-            .collect();
-        for rule in rules() {
+        let rules: Vec<PfRule<'_>> = output::rules(text).filter(is_ours).collect();
+        for rule in &rules {
             let Some(name) = rule.absent(&names) else {
                 continue;
             };
-            let mut what = format!(
-                "the rules are for the interface \"{name}\", which this host does not have"
-            );
-            let is_needed = !here.iter().any(|other| other.stands_for(&rule));
-            if is_needed {
-                what += ", so visitors stay on the live site; put the interface that they come in by into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\"";
-            }
+            let mut present = rules.iter().filter(|rule| rule.absent(&names).is_none());
+            let is_needed = !present.any(|other| other.replaces(rule));
+            let error = SwitchError::NoPfInterface {
+                name: name.to_owned(),
+                is_needed,
+            };
             if is_needed && is_required {
-                return Err(what);
+                return Err(error);
             }
-            if !warnings.contains(&what) {
-                warnings.push(what);
+            let warning = error.to_string();
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
             }
         }
-        let loaded: Vec<Rule<'_>> = rules().collect();
-        let moving = || {
-            let of_table = loaded.iter().filter(|rule| rule.from == Some(table));
-            of_table.filter_map(|rule| rule.redirect.as_ref())
-        };
-        if moving().next().is_none() {
-            return Err(format!(
-                "no rule redirects the addresses of table <{table}>, so nobody is moved; {LOAD_RULES}"
-            ));
+        let redirects: Vec<&Vec<SocketAddr>> = rules
+            .iter()
+            .filter(|rule| rule.from == Some(table))
+            .filter_map(|rule| rule.redirect.as_ref())
+            .collect();
+        if redirects.is_empty() {
+            return Err(SwitchError::NoPfRedirect {
+                table: table.to_owned(),
+            });
         }
         let is_switched =
             |target: &&SocketAddr| self.settings.families.contains(&Family::of(target.ip()));
-        let targets = moving().flatten().filter(is_switched);
-        let mut targets: Vec<SocketAddr> = targets.copied().collect();
+        let mut targets: Vec<SocketAddr> = redirects
+            .iter()
+            .copied()
+            .flatten()
+            .filter(is_switched)
+            .copied()
+            .collect();
         targets.sort_unstable();
         targets.dedup();
         let is_lost = |target: &&SocketAddr| target.is_ipv6() && target.ip().is_loopback();
         if self.tools.pf_of_freebsd
             && let Some(target) = targets.iter().find(is_lost)
         {
-            return Err(format!(
-                "the rules redirect to {target}, where visitors never arrive on FreeBSD; redirect to an address of the interface, as \"maintd rules\" prints it"
-            ));
+            return Err(SwitchError::PfLoopbackTarget { target: *target });
         }
-        if moving().any(Vec::is_empty) {
+        if redirects.iter().any(|targets| targets.is_empty()) {
             warnings.push(
-                "rules redirect to what is not an address with a port, so the responder is not asked there".to_owned(),
+                "a rule redirects to a target that is not an address with a port, so the responder is not checked there".to_owned(),
             );
         } else {
-            warnings.extend(self.left_out(&targets));
+            warnings.extend(self.missing_redirects(&targets));
         }
-        Ok(Finding::Redirects { targets, warnings })
+        Ok(LoadedRedirects { targets, warnings })
     }
 
-    /// A warning where not each port of each family that visitors can come by is redirected to one of these.
-    fn left_out(&self, targets: &[SocketAddr]) -> Option<String> {
+    /// A warning unless each port of each family that this host has an address of is redirected to one of `targets`.
+    fn missing_redirects(&self, targets: &[SocketAddr]) -> Option<String> {
         let has_address =
             |family: &&Family| self.own.iter().any(|own| Family::of(*own) == **family);
         let families = self.settings.families.iter().filter(has_address);
-        let wanted = families.flat_map(|family| {
+        let required = families.flat_map(|family| {
             let redirects = self.settings.redirects.iter();
             redirects.map(|redirect| (*family, redirect.to))
         });
-        let is_there = |(family, port): &(Family, u16)| {
+        let is_loaded = |(family, port): &(Family, u16)| {
             let mut targets = targets.iter();
             targets.any(|target| Family::of(target.ip()) == *family && target.port() == *port)
         };
-        let (there, wanted) = (wanted.clone().filter(is_there).count(), wanted.count());
-        (there < wanted).then(|| {
+        let (loaded, required) = (required.clone().filter(is_loaded).count(), required.count());
+        (loaded < required).then(|| {
             format!(
-                "only {there} of {wanted} rules move visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_RULES}"
+                "only {loaded} of {required} rules redirect visitors, one for each port of IPv4 and of IPv6, so some may stay on the live site; {LOAD_PF_RULES}"
             )
         })
     }
@@ -451,10 +442,10 @@ impl Pf {
         self.own.contains(&address.ip()) || address.ip().is_loopback()
     }
 
-    /// The connections on a side that are `wanted`, among all states.
-    fn count(&self, side: Side, states: &str, wanted: impl Fn(&State) -> bool) -> Finding {
+    /// The number of open connections on a side that match `filter`.
+    fn count(&self, side: Side, states: &str, filter: impl Fn(&PfState) -> bool) -> u64 {
         let redirects = || self.settings.redirects.iter();
-        let is_on_side = |state: &State| match (side, state.redirected_from) {
+        let is_on_side = |state: &PfState| match (side, state.redirected_from) {
             (Side::Live, None) => {
                 self.is_own(state.to)
                     && redirects().any(|redirect| redirect.from == state.to.port())
@@ -468,12 +459,12 @@ impl Pf {
             (Side::Live, Some(_)) | (Side::Maintenance, None) => false,
         };
         let counted = output::states(states)
-            .filter(|state| is_on_side(state) && !state.is_over && wanted(state));
-        Finding::Connections(counted.count().try_into().unwrap_or(u64::MAX))
+            .filter(|state| is_on_side(state) && !state.is_closed && filter(state));
+        counted.count().try_into().unwrap_or(u64::MAX)
     }
 }
 
-/// Reads a text as everything that pfctl prints.
+/// Reads a text with every parser of pfctl's output, for fuzzing.
 pub(crate) fn read_everything(text: &str) {
     interfaces::read_everything(text);
     output::is_enabled(text);
@@ -483,17 +474,13 @@ pub(crate) fn read_everything(text: &str) {
     output::count_of(text, "www-normal");
     output::states(text).count();
     output::rules(text).count();
-    // What has been read is written as pfctl would, and reads the same.
-    let Some(moved) = output::entries(text) else {
+    // Entries that are printed as pfctl would must be read the same.
+    let Some(clients) = output::entries(text) else {
         return;
     };
-    let shown = moved.entries.iter().map(|entry| format!("   {entry}\n"));
+    let shown = clients.entries.iter().map(|entry| format!("   {entry}\n"));
     let shown: String = shown
-        .chain(moved.except.iter().map(|entry| format!("  !{entry}\n")))
+        .chain(clients.except.iter().map(|entry| format!("  !{entry}\n")))
         .collect();
-    assert_eq!(output::entries(&shown), Some(moved));
+    assert_eq!(output::entries(&shown), Some(clients));
 }
-
-/// What to do where the rules are missing.
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";

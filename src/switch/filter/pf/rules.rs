@@ -1,4 +1,4 @@
-//! The rules that the switch needs, as pf.conf(5) has them.
+//! Generates the rules that the switch needs, for pf.conf(5).
 
 use std::net::IpAddr;
 
@@ -6,29 +6,29 @@ use crate::config::network::Family;
 use crate::config::switch::{Redirect, SwitchConfig};
 use crate::switch::filter::pf::interfaces::DefaultInterface;
 
-/// Which pf reads the rules.
+/// The syntax of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Syntax {
-    /// OpenBSD's, which FreeBSD 15 takes too
+    /// OpenBSD, and FreeBSD from 15
     Openbsd,
-    /// FreeBSD's up to 14
+    /// FreeBSD up to 14
     Freebsd14,
 }
 
-/// The label of what refuses HTTP/3 to those who are moved, so that browsers come by TCP.
+/// The label of the rule that rejects HTTP/3 of redirected clients, so that browsers use TCP.
 const LABEL_QUIC: &str = "www-quic";
-/// The label of what answers a visitor whose state was killed.
+/// The label of the rules that reset connections whose state was killed.
 const LABEL_STALE: &str = "www-stale";
-/// Short, or the states of visitors long gone fill the table in a flood.
+/// Short timeouts, or the states of closed connections fill the table in a flood.
 const KEEP_STATE: &str = "keep state (tcp.finwait 5, tcp.closed 2)";
 
-/// What stands in the rules where the default interface is not known. No interface has this name, so `on` refuses them.
+/// The placeholder for an unknown default interface. No interface has this name, so `on` reports it.
 const NO_INTERFACE: &str = "INTERFACE";
-/// Addresses for documentation (RFC 5737 3, RFC 3849 2), where the host's own are not known.
+/// Placeholders for the host's unknown addresses: for documentation (RFC 5737 3, RFC 3849 2).
 const NO_INET: &str = "192.0.2.1";
 const NO_INET6: &str = "2001:db8::1";
 
-/// The rules for a host, whose `default` interface is filled in where pf has no group "egress".
+/// The rules for a host. `default` is its default interface, used if pf has no group "egress".
 pub(crate) fn rules(
     settings: &SwitchConfig,
     syntax: Syntax,
@@ -64,15 +64,15 @@ const fn own_address(family: Family) -> &'static str {
     }
 }
 
-/// What FreeBSD's rules name of the host, as macros with the comments that they need.
+/// The macros of FreeBSD's rules for the host's interface and addresses, with comments.
 struct Names {
     lines: Vec<String>,
-    /// Without the families that the interface has no address of.
+    /// Without the families of which the interface has no address.
     settings: SwitchConfig,
 }
 
 impl Names {
-    /// `to_own` are the families that are redirected to the interface's own address, the others to loopback.
+    /// The families of `to_own` are redirected to the interface's own address, the others to loopback.
     fn new(settings: &SwitchConfig, default: Option<DefaultInterface>, to_own: &[Family]) -> Self {
         let mut lines = Vec::new();
         let address = |default: &DefaultInterface, family: Family| match family {
@@ -85,7 +85,7 @@ impl Names {
         };
         let default = default.filter(is_known).unwrap_or_else(|| {
             lines.push(format!(
-                "# The default interface is not known: replace {NO_INTERFACE} and the addresses below by those that visitors come in by."
+                "# The default interface is not known: replace {NO_INTERFACE} and the addresses below with those that visitors connect to."
             ));
             DefaultInterface {
                 name: NO_INTERFACE.to_owned(),
@@ -131,7 +131,7 @@ impl Names {
     }
 }
 
-/// Each redirect of each family, with both padded so that rules stand in columns.
+/// Each redirect of each family, with family and port padded to columns.
 fn each(settings: &SwitchConfig) -> Vec<(String, String, Family, Redirect)> {
     let width = |lengths: Vec<usize>| lengths.into_iter().max().unwrap_or(0);
     let family_width = width(
@@ -162,7 +162,7 @@ fn each(settings: &SwitchConfig) -> Vec<(String, String, Family, Redirect)> {
     pairs.collect()
 }
 
-/// The visitors' ports as a list.
+/// The live site's ports as a list.
 fn ports(settings: &SwitchConfig) -> String {
     let ports: Vec<String> = settings
         .redirects
@@ -172,7 +172,7 @@ fn ports(settings: &SwitchConfig) -> String {
     format!("{{ {} }}", ports.join(" "))
 }
 
-/// HTTP/3 comes to the port of HTTPS alone.
+/// The live site may have HTTP/3, which uses the port of HTTPS.
 fn has_quic(settings: &SwitchConfig) -> bool {
     settings
         .redirects
@@ -180,8 +180,8 @@ fn has_quic(settings: &SwitchConfig) -> bool {
         .any(|redirect| redirect.from == 443)
 }
 
-/// Visitors are sent to loopback. On FreeBSD, that is with `names`, nothing from outside can be redirected to ::1, so IPv6
-/// goes to an address of the interface.
+/// Clients are redirected to loopback. On FreeBSD (with `names`) packets from outside cannot be redirected to `::1`, so IPv6
+/// is redirected to an address of the interface.
 fn openbsd(settings: &SwitchConfig, names: Option<&Names>) -> String {
     let label_maintenance = &settings.label_maintenance;
     let table = settings.table();
@@ -206,11 +206,11 @@ fn openbsd(settings: &SwitchConfig, names: Option<&Names>) -> String {
     rules.join("\n")
 }
 
-/// Translation and filtering are rules apart, and a label stands on the filtering one, which sees the translated address.
+/// Translation and filtering are separate rules; the filter rule has the label, and matches the translated address.
 ///
-/// A connection that visitors have with the live site must be reset at its next packet, and rdr translates that packet
-/// too, though it opens no connection. So it is let through (`flags any`), to an address of the interface, where no such
-/// connection is known: the host resets it. With loopback as the target it hangs (seen on FreeBSD 15.1).
+/// A client's connection with the live site must be reset at its next packet. rdr translates that packet too, although it
+/// opens no connection. So it is passed (`flags any`) to an address of the interface, where the host has no such connection
+/// and resets it. With loopback as the target it hangs (seen on FreeBSD 15.1).
 fn freebsd14(names: &Names) -> String {
     let settings = &names.settings;
     let label_maintenance = &settings.label_maintenance;
@@ -236,8 +236,8 @@ fn freebsd14(names: &Names) -> String {
     rules.join("\n")
 }
 
-/// The rules below those that move visitors: no HTTP/3 for visitors that are moved, the live site for all others, and a
-/// reset for what belongs to no connection.
+/// The rules below the redirections: reject HTTP/3 of redirected clients, pass all others to the live site, and reset packets
+/// that belong to no state.
 fn live_rules(settings: &SwitchConfig, interface: &str, ports: &str) -> Vec<String> {
     let (table, label_normal) = (settings.table(), &settings.label_normal);
     let mut rules = Vec::new();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_rules_are_those_that_openbsd_was_seen_to_take() {
+    fn the_default_rules_are_those_that_openbsd_accepted() {
         let expected = r#"table <maintenance> persist counters
 pass in quick on egress inet  proto tcp from <maintenance> to (egress) port 80  keep state (tcp.finwait 5, tcp.closed 2) rdr-to 127.0.0.1 port 8080 label "www-maintenance"
 pass in quick on egress inet  proto tcp from <maintenance> to (egress) port 443 keep state (tcp.finwait 5, tcp.closed 2) rdr-to 127.0.0.1 port 8443 label "www-maintenance"
@@ -286,7 +286,7 @@ block return out quick on egress proto tcp from (egress) port { 80 443 } label "
     }
 
     #[test]
-    fn other_settings_make_other_rules() {
+    fn rules_follow_the_settings() {
         let settings = SwitchConfig {
             table: Some("down".to_owned()),
             label_maintenance: "m".to_owned(),
@@ -316,7 +316,7 @@ block return out quick on egress proto tcp from (egress) port { 8000 } label "ww
     }
 
     #[test]
-    fn freebsd_up_to_14_translates_to_the_interfaces_address_and_lets_old_connections_reach_it() {
+    fn freebsd_up_to_14_translates_to_the_interfaces_address_and_passes_old_connections() {
         let expected = r#"# maintd must listen on 203.0.113.5 and 2001:db8:1::5, or on every address, at port 8080 and at port 8443.
 ext_if = "em0"
 ext_ip4 = "203.0.113.5"
@@ -343,7 +343,7 @@ block return out quick on $ext_if proto tcp from ($ext_if) port { 80 443 } label
     }
 
     #[test]
-    fn freebsd_15_has_the_interface_in_place_of_egress_and_its_address_in_place_of_loopback() {
+    fn freebsd_15_names_the_interface_and_its_ipv6_address() {
         let text = rules(
             &settings(),
             Syntax::Openbsd,
@@ -362,7 +362,7 @@ pass in quick on $ext_if inet  proto tcp from <maintenance> to ($ext_if) port 80
     }
 
     #[test]
-    fn a_family_that_the_interface_has_no_address_of_is_left_out() {
+    fn a_family_without_an_address_is_left_out() {
         let text = rules(&settings(), Syntax::Freebsd14, true, em0(None));
         assert!(
             text.starts_with("# em0 has no IPv6 address: no rules for IPv6.\n# maintd must listen on 203.0.113.5, "),
@@ -375,7 +375,7 @@ pass in quick on $ext_if inet  proto tcp from <maintenance> to ($ext_if) port 80
     }
 
     #[test]
-    fn without_a_default_interface_the_rules_say_what_to_replace() {
+    fn without_a_default_interface_the_rules_have_placeholders() {
         let without_address = em0(None).map(|default| DefaultInterface {
             inet: None,
             ..default
@@ -387,7 +387,7 @@ pass in quick on $ext_if inet  proto tcp from <maintenance> to ($ext_if) port 80
         ] {
             let text = rules(&settings(), syntax, true, default);
             assert!(
-                text.starts_with("# The default interface is not known: replace INTERFACE and the addresses below by those that visitors come in by.\n"),
+                text.starts_with("# The default interface is not known: replace INTERFACE and the addresses below with those that visitors connect to.\n"),
                 "{text}"
             );
             assert!(text.contains("\next_if = \"INTERFACE\"\n"), "{text}");
