@@ -11,7 +11,7 @@ use crate::config::load::load;
 use crate::config::network::Network;
 use crate::config::switch::Backend;
 use crate::error::Error;
-use crate::switch::run::Ending;
+use crate::switch::run::{self, Ending};
 use crate::switch::{self, OnRequest, Switch, Syntax, Tools, status};
 
 /// The flags of all these commands.
@@ -194,9 +194,9 @@ impl Run {
         let request = self.flags.request(Vec::new());
         let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
         if self.flags.dry_run {
-            return print(&switch::run::dry_run(&switch, &request, &self.command)?);
+            return print(&run::dry_run(&switch, &request, &self.command)?);
         }
-        let Ending { status, error } = switch::run::run(&mut switch, &request, &self.command)?;
+        let Ending { status, error } = run::run(&mut switch, &request, &self.command)?;
         if let Some(error) = error {
             log::error!("{error}");
         }

@@ -126,20 +126,6 @@ pub(crate) struct Location {
     pub(crate) steps: Vec<Step>,
 }
 
-impl Location {
-    pub(crate) fn new(pattern: Pattern) -> Self {
-        Self {
-            pattern,
-            root: None,
-            alias: None,
-            index: None,
-            fields: AnswerFields::default(),
-            returns: None,
-            steps: Vec::new(),
-        }
-    }
-}
-
 /// The paths of a location.
 #[derive(Debug)]
 pub(crate) enum Pattern {

@@ -5,6 +5,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::config::nginx::block::{Location, Pattern, Server, Step, parse_index, parse_return};
 use crate::config::nginx::context::Context;
 use crate::config::nginx::diagnostics::Diagnostics;
+use crate::config::nginx::header::AnswerFields;
 use crate::config::nginx::names::{OWN_OF_SERVERS, report_unused};
 use crate::config::nginx::syntax::{ConfigError, Directive};
 use crate::config::nginx::value;
@@ -18,7 +19,15 @@ pub(crate) fn add_location(
 ) -> Result<(), ConfigError> {
     let pattern = parse_pattern(directive, &mut context.diagnostics);
     let what = "location without a path; write location /PATH { ... }";
-    let mut location = Location::new(pattern.ok_or_else(|| directive.name.message(what))?);
+    let mut location = Location {
+        pattern: pattern.ok_or_else(|| directive.name.message(what))?,
+        root: None,
+        alias: None,
+        index: None,
+        fields: AnswerFields::default(),
+        returns: None,
+        steps: Vec::new(),
+    };
     let first_inner = server.locations.len();
     let block = context.diagnostics.ok(value::block(directive));
     for directive in block.unwrap_or_default() {

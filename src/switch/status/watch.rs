@@ -117,9 +117,9 @@ fn list(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn describe(socket: &Path, error: ControlError) -> String {
+fn describe(socket: &Path, failure: ControlError) -> String {
     let socket = socket.display();
-    match error {
+    match failure {
         ControlError::NoDaemon(cause) => {
             format!("no daemon at \"{socket}\": {cause}; waiting for one")
         }
