@@ -1,4 +1,4 @@
-//! No descriptor is free: no spinning, and service again as soon as one is.
+//! Descriptor exhaustion: no busy loop, and service as soon as one is free.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,9 +11,9 @@ use crate::{
     Crowd, GET_AND_CLOSE, alone, assert_answers, idle_percent, is_closed, limits, start, tcp_from,
 };
 
-/// The limit is under what the server has open, and there is no connection that could make room.
+/// The limit is below the number of open descriptors, and no connection can be evicted.
 #[test]
-fn out_of_descriptors_it_rests_and_then_serves_those_who_waited() {
+fn out_of_descriptors_it_pauses_and_then_serves_waiting_clients() {
     let _alone = alone();
     let (mut server, _page) = start();
     assert_answers(&server, Port::Clear);
@@ -51,13 +51,13 @@ fn out_of_descriptors_it_rests_and_then_serves_those_who_waited() {
         assert_eq!(client.join().unwrap(), 503);
     }
     let waited = freed.elapsed();
-    // A failure limit: the promise of a second is not for a busy machine to keep.
+    // A failure limit: a loaded machine may take longer than the specified second.
     assert!(waited < Duration::from_secs(5), "{waited:?}");
     assert_answers(&server, Port::Clear);
     assert_answers(&server, Port::Tls);
 }
 
-/// Somebody can make room: the one who has been idle longest, and nobody else.
+/// The connection that has been idle longest is evicted, and no other.
 #[test]
 fn out_of_descriptors_the_idlest_makes_room() {
     let _alone = alone();
@@ -74,7 +74,7 @@ fn out_of_descriptors_the_idlest_makes_room() {
         for _ in 0..5 {
             assert_answers(&server, port);
         }
-        // One each at most: a newcomer that has gone leaves its room to the next.
+        // One each at most: a new connection that has ended frees its descriptor for the next.
         let closed: Vec<usize> = (0..crowd.held.len())
             .filter(|&number| is_closed(&crowd.held[number].0))
             .collect();

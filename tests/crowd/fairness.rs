@@ -1,4 +1,4 @@
-//! One client that asks without end, and a storm of others, starve nobody.
+//! Fairness: neither one busy client nor many short connections starve the other clients.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use crate::{
     tls_settings, try_tcp_from,
 };
 
-/// What disturbs, until it is told to end, and how much of it there was.
+/// Generates load until it is stopped; returns how much there was.
 #[derive(Default)]
 struct Disturbance {
     ended: AtomicBool,
@@ -39,8 +39,8 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// While `disturb` goes on, a client is answered on one connection and on new ones, on both ports.
-/// How soon is not measured; a client that waits longer than its patience fails.
+/// While `disturb` runs, a client is answered on one connection and on new ones, on both ports.
+/// The delay is not measured; a client fails at its read timeout.
 fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) + Sync) {
     let _alone = alone();
     let (server, _page) = start();
@@ -61,7 +61,7 @@ fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) 
                 assert_answers(&server, port);
             }
             assert!(disturbance.goes_on(), "nothing disturbs any more");
-            assert!(Instant::now() < limit, "whoever disturbs is starved itself");
+            assert!(Instant::now() < limit, "the busy client is starved itself");
         }
     });
 }
@@ -84,14 +84,14 @@ fn pipeline(address: SocketAddr, disturbance: &Disturbance) {
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
                 disturbance.add(length);
             }
-            // Ends the writer too, which the server would let write on for a while.
+            // Ends the writer too, which the server drains for a while.
             let _ = reader.shutdown(Shutdown::Both);
         });
     }
 }
 
 #[test]
-fn busy_client_starves_nobody() {
+fn busy_client_does_not_starve_others() {
     // Bytes of answers: more than the share of one connection.
     assert_answered_during(1_000_000, |server, disturbance| {
         pipeline(server.http, disturbance);
@@ -99,7 +99,7 @@ fn busy_client_starves_nobody() {
 }
 
 #[test]
-fn busy_tls_client_starves_nobody() {
+fn busy_tls_client_does_not_starve_others() {
     let settings = tls_settings(rustls::ALL_VERSIONS);
     assert_answered_during(100_000, move |server, disturbance| {
         let _end = EndOnDrop(disturbance);
@@ -122,7 +122,7 @@ fn busy_tls_client_starves_nobody() {
 
 /// Connections by the hundred, each of which asks, and as many as the backlog holds well.
 #[test]
-fn storm_of_connects_starves_nobody() {
+fn storm_of_connects_does_not_starve_others() {
     const THREADS: usize = 4;
     const WAITING: usize = 200;
     assert_answered_during(5_000, |server, disturbance| {
@@ -153,7 +153,7 @@ fn storm_of_connects_starves_nobody() {
 
 /// Connections on both ports as fast as they can be made, all given up before their answer.
 #[test]
-fn storm_of_aborted_connects_starves_nobody() {
+fn storm_of_aborted_connects_does_not_starve_others() {
     assert_answered_during(2_000, |server, disturbance| {
         let _end = EndOnDrop(disturbance);
         thread::scope(|scope| {
@@ -163,7 +163,7 @@ fn storm_of_aborted_connects_starves_nobody() {
                         if !disturbance.goes_on() {
                             return;
                         }
-                        // A storm may run out of ports; that is its own affair.
+                        // The load may run out of ports, which is no failure.
                         if let Ok(mut socket) = try_tcp_from(number, address)
                             && socket.write_all(GET_AND_CLOSE.as_bytes()).is_ok()
                         {
@@ -176,8 +176,8 @@ fn storm_of_aborted_connects_starves_nobody() {
     });
 }
 
-/// Connections that have come at once, while the server could not look, and after which nothing
-/// more comes to wake it: an edge does not repeat, and yet nobody is left waiting.
+/// Connections made while the worker is stopped, after which nothing
+/// more arrives: an edge-triggered event does not repeat, and yet all of them are answered.
 #[test]
 fn burst_on_a_sleeping_server_is_answered_to_the_last() {
     // Under the smallest backlog that systems cut ours to.

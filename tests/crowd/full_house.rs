@@ -1,4 +1,4 @@
-//! As many connections as there are descriptors for, and more: the new are served, the idle go.
+//! More connections than descriptors: new ones are served, idle ones are evicted.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::{
 /// The server's descriptors; the connections that it holds are fewer.
 const DESCRIPTORS: u64 = 64;
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Idle,
@@ -20,7 +20,7 @@ enum Kind {
     HalfHandshake,
 }
 
-/// Connections in the order in which they were opened, and the numbers of those that the server
+/// Connections in the order in which they were opened, and the numbers of the ones that the server
 /// has closed, in the order in which it did.
 struct House {
     server: Server,
@@ -54,7 +54,7 @@ impl House {
             Kind::HalfHead => {
                 let mut guest = tcp_from(number, self.server.http);
                 guest.write_all(HALF_HEAD.as_bytes()).unwrap();
-                // Accepted in the order of their coming: once this is answered, that is in.
+                // Connections are accepted in their order: once this one is answered, the earlier one is accepted.
                 assert_answers(&self.server, Port::Clear);
                 guest
             }
@@ -70,7 +70,7 @@ impl House {
         self.guests.push((kind, guest));
     }
 
-    /// Looks for connections that have been closed since; in the order in which they were opened.
+    /// Finds connections that were closed since the last call, in the order in which they were opened.
     fn look(&mut self) {
         for (number, (_, guest)) in self.guests.iter().enumerate() {
             if !self.closed.contains(&number) && is_closed(guest) {
@@ -91,7 +91,7 @@ impl House {
         all.filter(|&&number| self.guests[number].0 == kind).count()
     }
 
-    /// Those that have been closed are the first ones of `order`.
+    /// Exactly the first ones of `order` have been closed.
     #[track_caller]
     fn assert_closed_in_order(&self, order: &[usize]) {
         assert_eq!(self.closed, order[..self.closed.len()]);
@@ -121,13 +121,13 @@ fn read_answer(guest: &mut TcpStream) {
     }
 }
 
-/// Whoever loses least goes first, however new: the idle before half-read heads, those before
+/// Evicted first are the connections that lose least, however new: idle ones, then partial heads, then
 /// half handshakes, and among equals the oldest.
 #[test]
-fn idle_go_before_half_heads_and_those_before_half_handshakes() {
+fn idle_are_evicted_before_partial_heads_before_partial_handshakes() {
     let _alone = alone();
     let mut house = House::new();
-    // The last to go come first, so that age alone would close them first.
+    // The last to be evicted are opened first, so that age alone would evict them first.
     for kind in [Kind::HalfHandshake, Kind::HalfHead, Kind::Idle] {
         for _ in 0..8 {
             house.admit(kind);
@@ -136,22 +136,22 @@ fn idle_go_before_half_heads_and_those_before_half_handshakes() {
     house.look();
     assert_eq!(house.closed, [0; 0], "closed although there is room");
 
-    // Half heads press in until some of them have gone.
+    // Partial heads are added until some of them are evicted.
     while house.closed(Kind::HalfHead) < 12 {
         house.admit(Kind::HalfHead);
         house.look();
-        assert!(house.guests.len() < 200, "nobody makes room");
+        assert!(house.guests.len() < 200, "no connection is evicted");
     }
     let idle = house.numbers(Kind::Idle);
     house.assert_closed_in_order(&[idle.clone(), house.numbers(Kind::HalfHead)].concat());
     assert_eq!(house.closed(Kind::Idle), 8);
     assert_eq!(house.closed(Kind::HalfHandshake), 0);
 
-    // Half handshakes press in, until nobody else is there.
+    // Partial handshakes are added until only they are left.
     while house.closed(Kind::HalfHandshake) < 12 {
         house.admit(Kind::HalfHandshake);
         house.look();
-        assert!(house.guests.len() < 300, "nobody makes room");
+        assert!(house.guests.len() < 300, "no connection is evicted");
     }
     let order = [
         idle,
@@ -161,14 +161,14 @@ fn idle_go_before_half_heads_and_those_before_half_handshakes() {
     house.assert_closed_in_order(&order.concat());
 }
 
-/// Many times as many as there is room for, of all kinds: every request is answered, by those that
-/// come and go and by those that stay.
+/// Many times more connections of all kinds than the limit: every request is answered, on connections that
+/// come and go and on kept ones.
 #[test]
 fn every_new_request_is_answered() {
     let _alone = alone();
     let mut house = House::new();
     for number in 0..400 {
-        // An idle one is answered before it is idle; the others bring one that is answered along.
+        // An idle one is answered before it is idle; the others come with an answered one.
         let kind = match number % 3 {
             0 => Kind::Idle,
             1 => Kind::HalfHead,

@@ -19,7 +19,7 @@ fn idle_connections_are_held_while_new_ones_are_answered() {
         assert_answers(&server, Port::Clear);
         assert_answers(&server, Port::Tls);
     }
-    // Not in the client's imagination alone.
+    // The server holds them too, not only the client.
     assert!(process::open_descriptors(server.worker()) > IDLE);
     crowd.assert_all_held();
     assert!(server.is_running());

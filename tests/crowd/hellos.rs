@@ -1,4 +1,4 @@
-//! Handshakes that have only begun.
+//! Partial TLS handshakes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -37,7 +37,7 @@ fn half_client_hellos_cost_little_and_can_still_be_completed() {
 
     let mut halves = hold(&server, half, MOST_BYTES);
 
-    // The one that is farthest from its deadline goes on, byte by byte.
+    // The one that is farthest from its deadline continues, byte by byte.
     let mut socket = halves.pop().unwrap();
     for byte in rest {
         socket.write_all(&[*byte]).unwrap();
@@ -81,7 +81,7 @@ fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
             socket
         })
         .collect();
-    // Accepted in the order of their coming, so these come after all of them.
+    // Connections are accepted in their order, so these come last.
     assert_answers(server, Port::Tls);
     assert_answers(server, Port::Clear);
     let after = process::resident_bytes(server.worker());

@@ -26,8 +26,8 @@ pub(crate) fn ticks_a_second() -> u64 {
     u64::try_from(ticks).unwrap()
 }
 
-/// The number that a process's next descriptor will have. Those above it may be in use, inherited
-/// from whoever started the tests.
+/// The number that a process's next descriptor will have. Higher ones may be in use, inherited
+/// from the parent process.
 pub(crate) fn next_descriptor(pid: u32) -> u64 {
     (0..)
         .find(|number| fs::symlink_metadata(proc(pid, &format!("fd/{number}"))).is_err())

@@ -32,7 +32,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::client::{Tls, connect};
-use common::{Port, Server};
+use common::{Port, Server, count_skipped};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
@@ -43,7 +43,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 const HALF_HEAD: &str = "GET / HTTP/1.1\r\nHost: exam";
 
-/// The longest silence that a client here bears; a failure limit only.
+/// The read timeout of a client; a failure limit only.
 const PATIENCE: Duration = Duration::from_secs(9);
 
 /// A connection is used again before it has been idle for so long: the server, with its keep-alive
@@ -53,18 +53,18 @@ const FRESH: Duration = Duration::from_secs(4);
 /// The loopback addresses that connections come from, so that their ports do not run out.
 const SOURCES: usize = 16;
 
-/// What runs at a time: the tests of this file measure, and share this process's descriptors.
+/// Serializes the tests: they measure, and share this process's descriptors.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A test that failed before has left nothing behind.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this process may have so many descriptors, and a child of it as well; says aloud if not.
+/// Whether this process may have so many descriptors, and a child of it as well; counts the test as skipped if not.
 fn descriptors_suffice(needed: u64) -> bool {
     let suffice = limits::raise_descriptor_limit(needed);
     if !suffice {
-        eprintln!("SKIPPED: the hard descriptor limit is under {needed}");
+        count_skipped(&format!("the hard descriptor limit is under {needed}"));
     }
     suffice
 }
@@ -138,19 +138,19 @@ fn assert_answers(server: &Server, port: Port) {
     assert_eq!(client.last_answer().status, 503, "{port:?}");
 }
 
-/// Whether the server has closed a connection on which it owes nothing.
+/// Whether the server has closed a connection without a pending answer.
 fn is_closed(socket: &TcpStream) -> bool {
     socket.set_nonblocking(true).unwrap();
     let peeked = socket.peek(&mut [0]);
     socket.set_nonblocking(false).unwrap();
     match peeked {
         Ok(0) => true,
-        Ok(_) => panic!("bytes that nobody has asked for"),
+        Ok(_) => panic!("unexpected bytes"),
         Err(error) => error.kind() != ErrorKind::WouldBlock,
     }
 }
 
-/// The share of one processor, in percent, that a process takes while nobody asks anything of it.
+/// The CPU time of an idle worker, in percent of one processor.
 fn idle_percent(server: &Server) -> u64 {
     let before = limits::cpu_ticks(server.worker());
     thread::sleep(Duration::from_secs(1));
@@ -168,13 +168,13 @@ struct Crowd<S> {
 }
 
 impl<S: Read + Write> Crowd<S> {
-    /// Nobody yet; `open` makes the connection of a number.
+    /// Without connections; `open` makes the connection of a number.
     fn new(open: impl Fn(usize) -> S + 'static) -> Self {
         let mut first = open(0);
         first.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
         let mut answer = Vec::new();
         first.read_to_end(&mut answer).unwrap();
-        // The answer to those that stay is the same but for this line.
+        // The answer on kept connections is the same but for this line.
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         let answer = answer.replace("Connection: close\r\n", "").into_bytes();
@@ -200,7 +200,7 @@ impl<S: Read + Write> Crowd<S> {
         }
     }
 
-    /// Asks those anew that have not been asked for long.
+    /// Sends a request on the connections that have been idle for long.
     fn refresh(&mut self) {
         while let Some((_, last)) = self.held.front()
             && last.elapsed() > FRESH
@@ -211,7 +211,7 @@ impl<S: Read + Write> Crowd<S> {
         }
     }
 
-    /// Asks every one once more: nobody has been closed.
+    /// Sends a request on every connection: none has been closed.
     fn assert_all_held(&mut self) {
         for _ in 0..self.held.len().div_ceil(100) {
             let size = 100.min(self.held.len());

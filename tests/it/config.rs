@@ -50,7 +50,7 @@ impl Site {
         self.directory.path()
     }
 
-    /// Writes a file, with what stands for paths filled in, and returns where it is.
+    /// Writes a file with its placeholders filled in, and returns its path.
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let [_, chain, _, key] = self.certificate.flags();
         let text = text.replace("CERT", chain).replace("KEY", key);
@@ -59,7 +59,7 @@ impl Site {
         path
     }
 
-    /// Starts `maintd serve -c` with a configuration that has one clear and one TLS listener.
+    /// Starts `maintd serve -c` with a configuration that has one plaintext and one TLS listener.
     fn start(&self, text: &str) -> Server {
         let path = self.write("test.conf", text);
         let mut command = maintd();
@@ -81,7 +81,7 @@ impl Site {
         )
     }
 
-    /// What is wrong with a configuration, as `check` tells it.
+    /// The errors of a configuration, as `check` prints them.
     fn faults(&self, text: &str) -> Vec<String> {
         let (status, lines) = self.check(text);
         assert_eq!(status, Some(1), "{lines:#?}");
@@ -368,9 +368,9 @@ fn flags_win_over_the_file() {
     assert_eq!(answer.header("Retry-After"), Some("9"));
 }
 
-/// Eleven faults of one file, in one run.
+/// Eleven errors of one file, in one run.
 #[test]
-fn every_fault_of_a_file_is_told_at_its_place() {
+fn every_error_of_a_file_is_reported_at_its_position() {
     let site = Site::new();
     let text = "worker_procesess 2;\nhttp {\n  server {\n    listen 80 sssl;\n    listen nope:80;\n    \
         server_name a ~^www;\n    keepalive_timeout ten;\n    location / { proxy_pass http://127.0.0.1; }\n    \
@@ -431,7 +431,7 @@ server { return 503; error_page 503 /e/m.html; server_name c;
             expected("6:10", "\"${host}\""),
         ]
     );
-    // A location that has no part in the page.
+    // A location without effect on the page.
     let (status, lines) = site.check(
         "server { root www; return 503; error_page 503 /maintenance.html; location /a { alias /www/$host; } }",
     );
@@ -483,7 +483,7 @@ fn retry_after_and_cors_origin_of_a_location_are_faults() {
 }
 
 #[test]
-fn what_would_change_the_answer_is_a_fault() {
+fn directives_that_would_change_the_answer_are_errors() {
     let site = Site::new();
     for (lines, reported) in [
         (
@@ -529,7 +529,7 @@ fn what_would_change_the_answer_is_a_fault() {
 }
 
 #[test]
-fn what_the_processes_are_given_takes_values() {
+fn process_directives_take_values() {
     let site = Site::new();
     let text = "user;\nuser a b c;\nchroot;\nworker_rlimit_nofile 0;\nserver { listen 127.0.0.1:0; return 503; }";
     let expected = [
@@ -565,7 +565,7 @@ fn a_faulty_file_starts_nothing() {
     }
 }
 
-/// `check` looks at what the file names, and tells all of that too.
+/// `check` reads the files that the configuration names, and reports their errors too.
 #[test]
 fn check_reads_certificates_and_the_page() {
     let site = Site::new();
@@ -618,7 +618,7 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
     assert_eq!(references.count(), 2, "{lines:#?}");
 }
 
-/// As nginx has it, and not a timeout of nothing.
+/// As in nginx, and not a timeout of zero.
 #[test]
 fn a_keepalive_timeout_of_nought_closes_after_each_answer() {
     let site = Site::new();
@@ -630,8 +630,8 @@ fn a_keepalive_timeout_of_nought_closes_after_each_answer() {
     }
 }
 
-/// A client that sends on after its last answer is read from until it has been silent for one time, or until the other one
-/// has passed in all.
+/// Input after the last answer is drained until the client is silent for `lingering_timeout`, or until `lingering_time` is
+/// over.
 #[test]
 fn a_client_is_read_from_after_its_last_answer_as_the_file_says() {
     let site = Site::new();
@@ -643,7 +643,7 @@ fn a_client_is_read_from_after_its_last_answer_as_the_file_says() {
         let mut client = connect(&server, Port::Clear);
         client.send("POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000000\r\n\r\n");
         assert_eq!(client.last_answer().status, 503);
-        // A byte that arrives after the close is answered by a reset, at which the next one fails.
+        // A byte after the close gets a reset, and the next write fails.
         let mut bytes = 0;
         while client.try_send("x").is_ok() {
             bytes += 1;
@@ -670,9 +670,9 @@ fn as_many_workers_answer_as_the_file_says() {
     }
 }
 
-/// What is wrong between servers is told at the place of the later one.
+/// Errors between servers are reported at the position of the later one.
 #[test]
-fn faults_between_servers_are_told_at_their_places() {
+fn errors_between_servers_are_reported_at_their_positions() {
     let site = Site::new();
     let text = "ssl_certificate CERT; ssl_certificate_key KEY;
 server {
@@ -736,7 +736,7 @@ fn certificates_and_keys_that_lack_each_other_are_reported_at_their_own_lines() 
                 ssl_certificate CERT;\n  ssl_certificate CERT;\n  return 503;\n}\n",
             vec![format!("5:3: {certificate}"), format!("6:3: {certificate}")],
         ),
-        // What http says is reported once, and a server's own line in place of it.
+        // A line of `http` is reported once, and a server's own line in its place.
         (
             "http {\n  ssl_certificate CERT;\n  server { listen 127.0.0.1:81; return 503; }\n  \
                 server { listen 127.0.0.1:82; return 503; }\n  \
@@ -758,7 +758,7 @@ fn certificates_and_keys_that_lack_each_other_are_reported_at_their_own_lines() 
 }
 
 #[test]
-fn what_is_almost_a_placeholder_in_a_text_is_a_warning_at_its_place() {
+fn a_near_placeholder_in_a_text_is_a_warning_at_its_position() {
     let site = Site::new();
     let text = "server {
     return 503 \"{{messge}} and
@@ -789,7 +789,7 @@ server { return 503 \"{{ host }}\"; error_page 503 /maintenance.html; root www; 
 }
 
 #[test]
-fn what_servers_have_to_share_is_remarked_on() {
+fn settings_that_servers_share_are_warned_about() {
     let site = Site::new();
     let (status, lines) = site.check(
         "server { listen 127.0.0.1:81; listen 127.0.0.1:82 ssl; server_name a A; ssl_certificate CERT; ssl_certificate_key KEY; return 503 a; }

@@ -1,4 +1,4 @@
-//! The form, language and coding of the answer, for what clients really send; and who may read it from another origin.
+//! The form, language and coding of the answer, for what clients really send; and which origins may read it.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const PAGE: &str = "<!DOCTYPE html><html lang=en><title>Soon</title>";
 const GERMAN: &str = "<!DOCTYPE html><html lang=de><title>Bald</title>";
 
-/// Pages long enough to be compressed, with what lies beside them.
+/// Pages long enough to be compressed, with the files next to them.
 fn directory() -> TempDir {
     let directory = TempDir::new().unwrap();
     let long = |page: &str| page.to_owned() + &"<p>Back soon</p>\n".repeat(100);
@@ -61,7 +61,7 @@ enum Got {
 }
 use Got::{German, Json, Nothing, Page, Plain};
 
-/// Who asks, with the fields that matter, and what is to come of it.
+/// A client, the fields that it sends, and the expected answer.
 const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
     (
         "Chrome, navigation",
@@ -495,7 +495,7 @@ fn every_client_gets_the_form_that_it_can_use() {
                     answer.header("Content-Encoding")
                 ));
             }
-            // HEAD is told the same.
+            // HEAD gets the same.
             client.send(format!("HEAD / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
             let head = client.answer_to_head();
             assert_eq!(
@@ -513,7 +513,7 @@ fn every_client_gets_the_form_that_it_can_use() {
 }
 
 #[test]
-fn a_site_without_anything_beside_its_page_has_what_is_embedded() {
+fn a_site_with_only_a_page_has_the_embedded_forms() {
     let server = Server::start(&["--retry-after", "77"]);
     let mut client = connect(&server, Port::Clear);
     client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
@@ -592,7 +592,7 @@ fn an_origin_that_is_named_may_ask_and_read() {
 }
 
 #[test]
-fn all_origins_may_where_it_says_so() {
+fn all_origins_are_allowed_if_configured() {
     let directory = directory();
     let (server, _other) = configured(&directory, "cors_origin *;");
     let mut client = connect(&server, Port::Clear);
@@ -622,7 +622,7 @@ fn check(text: &str) -> (String, String) {
 }
 
 #[test]
-fn a_wrong_origin_is_told_with_its_place() {
+fn an_invalid_origin_is_reported_with_its_position() {
     for (arguments, place, what) in [
         ("", "2:1", "cors_origin without an origin"),
         (
@@ -640,20 +640,20 @@ fn a_wrong_origin_is_told_with_its_place() {
     ] {
         let text =
             format!("server {{ listen 127.0.0.1:0; return 503;\ncors_origin{arguments};\n}}");
-        let (told, file) = check(&text);
+        let (stderr, file) = check(&text);
         let expected = format!("{file}:{place}: {what}");
-        assert!(told.contains(&expected), "{expected}\n{told}");
+        assert!(stderr.contains(&expected), "{expected}\n{stderr}");
     }
-    let (told, _) = check(
+    let (stderr, _) = check(
         "server { listen 127.0.0.1:0; return 503; add_header Access-Control-Allow-Origin *; cors_origin *; }",
     );
     assert!(
-        told.contains("add_header Access-Control-Allow-Origin is ignored: cors_origin sets it"),
-        "{told}"
+        stderr.contains("add_header Access-Control-Allow-Origin is ignored: cors_origin sets it"),
+        "{stderr}"
     );
 }
 
-/// Pages of administrators are often templates of other programs.
+/// Pages are often templates of other programs.
 #[test]
 fn braces_of_other_programs_do_not_stop_the_start() {
     let directory = TempDir::new().unwrap();
@@ -670,18 +670,18 @@ fn braces_of_other_programs_do_not_stop_the_start() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let path = directory.path().join("page.html").display().to_string();
     for expected in [
         ":1:18: \"{{ message }}\" stays as it is; where maintd is to fill it, write {{message}}",
         ":1:69: a section of \"until\" has no end and stays as it is; add {{/until}}",
     ] {
         assert!(
-            told.contains(&format!("maintd: warning: {path}{expected}\n")),
-            "{told}"
+            stderr.contains(&format!("maintd: warning: {path}{expected}\n")),
+            "{stderr}"
         );
     }
-    assert_eq!(told.matches("warning").count(), 2, "{told}");
+    assert_eq!(stderr.matches("warning").count(), 2, "{stderr}");
 }
 
 #[test]
@@ -710,18 +710,18 @@ fn placeholders_off_fills_nothing() {
         let output = maintd().arg("check").arg("-c").arg(&path).output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    let told = check();
-    assert!(!told.contains("stays as it is"), "{told}");
+    let stderr = check();
+    assert!(!stderr.contains("stays as it is"), "{stderr}");
     fs::write(&path, text("maybe")).unwrap();
-    let told = check();
+    let stderr = check();
     assert!(
-        told.contains(":1:14: wrong value \"maybe\" for placeholders; give on or off"),
-        "{told}"
+        stderr.contains(":1:14: wrong value \"maybe\" for placeholders; give on or off"),
+        "{stderr}"
     );
     fs::write(&path, "server { return 503; placeholders off; }").unwrap();
-    let told = check();
+    let stderr = check();
     assert!(
-        told.contains("placeholders belongs at the top level; move it out of server"),
-        "{told}"
+        stderr.contains("placeholders belongs at the top level; move it out of server"),
+        "{stderr}"
     );
 }

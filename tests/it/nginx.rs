@@ -1,4 +1,4 @@
-//! The replaced nginx beside maintd: the same file, the same requests, and exactly the differences that are meant.
+//! nginx and maintd with the same file and the same requests: exactly the intended differences.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::common::certificates::p256;
 use crate::common::client::Tls;
-use crate::common::nginx::{Nginx, free_port};
-use crate::common::{Server, maintd, require_tool};
+use crate::common::nginx::Nginx;
+use crate::common::{Server, free_address, maintd, require_tool};
 use tempfile::TempDir;
 
 /// The recipe as it is known, with names, paths and ports filled in.
-fn recipe(directory: &Path, clear: u16, secure: u16, certificate: &[&str; 4]) -> String {
+pub(crate) fn recipe(directory: &Path, clear: u16, secure: u16, certificate: &[&str; 4]) -> String {
     let [_, chain, _, key] = certificate;
     format!(
         "server {{
@@ -110,7 +110,7 @@ fn ask_tls(address: SocketAddr, request: &[u8]) -> Outcome {
     ask(rustls::StreamOwned::new(session, socket), request)
 }
 
-/// A request, what nginx makes of it, and what maintd does.
+/// A request, the result with nginx, and the result with maintd.
 struct Case {
     name: &'static str,
     request: Vec<u8>,
@@ -122,7 +122,7 @@ fn simple(line: &str, fields: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\nHost: example.org\r\n{fields}\r\n").into_bytes()
 }
 
-/// What both answer in the same way.
+/// Requests that both answer in the same way.
 fn same() -> Vec<Case> {
     let long = |length: usize| "x".repeat(length);
     let with_body = [simple("GET /", "Content-Length: 5\r\n"), b"hello".to_vec()].concat();
@@ -215,7 +215,7 @@ fn same() -> Vec<Case> {
     kept.into_iter().chain(closed).map(both).collect()
 }
 
-/// The differences that are meant, and no other.
+/// The intended differences, and no other.
 fn different() -> Vec<Case> {
     use Kept::{Closes, Stays};
     let page = Outcome(503, Stays);
@@ -224,7 +224,7 @@ fn different() -> Vec<Case> {
     let post = [simple("POST /", "Content-Length: 3\r\n"), b"x=1".to_vec()].concat();
     let expect = "Expect: 100-continue\r\nContent-Length: 0\r\n";
     [
-        // nginx says "method not allowed" with a page of its own.
+        // nginx answers "method not allowed" with its own page.
         ("POST", Outcome(405, Stays), page, post),
         (
             "POST, empty",
@@ -303,7 +303,7 @@ fn different() -> Vec<Case> {
 }
 
 #[test]
-fn the_same_file_answers_the_same_but_for_what_is_meant() {
+fn the_same_file_gets_the_same_answers_except_for_intended_differences() {
     if !require_tool("nginx") {
         return;
     }
@@ -316,7 +316,7 @@ fn the_same_file_answers_the_same_but_for_what_is_meant() {
     )
     .unwrap();
     let certificate = p256(&["example.org"]);
-    let (clear, secure) = (free_port(), free_port());
+    let (clear, secure) = (free_address().port(), free_address().port());
     let file = directory.path().join("recipe.conf");
     fs::write(
         &file,
@@ -360,9 +360,9 @@ fn the_same_file_answers_the_same_but_for_what_is_meant() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Where the page is, as `server` blocks have it: each is asked on a port of its own.
+/// Server blocks with the page in different forms, each on its own port.
 const PAGES: [(&str, &str); 21] = [
-    // The location that returns 503 has no part in where the page of another is.
+    // The location that returns 503 does not affect the page of another location.
     (
         "location / { root DIR/a; return 503; } error_page 503 @m; location @m { root DIR/b; rewrite ^(.*)$ /page.html break; }",
         "b/page",
@@ -452,7 +452,7 @@ const PAGES: [(&str, &str); 21] = [
     ),
 ];
 
-/// What nginx and maintd answer to the same request by the same file, which has a server for each form.
+/// The answers of nginx and maintd to the same request by the same file, which has a server for each form.
 fn answers<'a>(forms: impl Iterator<Item = &'a str>) -> Vec<(&'a str, String, String)> {
     let forms: Vec<&str> = forms.collect();
     let directory = TempDir::new().unwrap();
@@ -463,7 +463,7 @@ fn answers<'a>(forms: impl Iterator<Item = &'a str>) -> Vec<(&'a str, String, St
         fs::write(path, page).unwrap();
     }
     fs::write(directory.path().join("a/plain"), "a/plain").unwrap();
-    let ports: Vec<u16> = forms.iter().map(|_| free_port()).collect();
+    let ports: Vec<u16> = forms.iter().map(|_| free_address().port()).collect();
     let servers = forms.iter().zip(&ports).map(|(lines, port)| {
         let lines = lines.replace("DIR", directory.path().to_str().unwrap());
         format!("server {{ listen 127.0.0.1:{port}; {lines} }}\n")
@@ -515,7 +515,7 @@ fn the_page_is_where_nginx_finds_it() {
 /// Servers and the fields that come from their `add_header`, `charset` and `default_type`. Each `add_header` has `always`,
 /// without which nginx sends it with no 503.
 const FIELDS: [(&str, &[&str]); 17] = [
-    // Locations that have no part in the answer.
+    // Locations without effect on the answer.
     (
         r#"root DIR/a; charset utf-8; error_page 503 @m; location / { return 503; } location @m { root DIR/b; rewrite ^ /page.html break; }
             location ~* \.(css|js)$ { add_header Cache-Control "public, max-age=31536000" always; }"#,
@@ -555,7 +555,7 @@ const FIELDS: [(&str, &[&str]); 17] = [
         "root DIR/a; charset utf-8; error_page 503 /page.html; location / { return 503; } location /p { add_header X-Outer o always; location = /page.html { charset koi8-r; } location = /p/other { add_header X-Other o always; } }",
         &["Content-Type: text/html; charset=koi8-r", "X-Outer: o"],
     ),
-    // The location that serves the file, not those that lead to it.
+    // The location that serves the file, not the ones that redirect to it.
     (
         "root DIR/a; charset utf-8; error_page 503 @m; location / { return 503; } location @m { add_header X-Named n always; charset koi8-r; rewrite ^ /page.html last; } location = /page.html { add_header X-Page p always; }",
         &["Content-Type: text/html; charset=utf-8", "X-Page: p"],
@@ -595,7 +595,7 @@ const FIELDS: [(&str, &[&str]); 17] = [
     ),
 ];
 
-/// The fields of an answer but for those that each program adds itself.
+/// The fields of an answer, without the ones that each program adds itself.
 fn configured_fields(answer: &str) -> Vec<&str> {
     let own = [
         "Server: ",

@@ -1,5 +1,5 @@
-//! What is packed beside the program is held against the program: the manual knows every flag and directive and no other,
-//! the completions are those of the command line, the configurations are right.
+//! The files of packaging/ agree with the program: the manual has every flag and directive and no other, the completions
+//! are generated, the configurations are valid.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(packaging(file)).unwrap()
 }
 
-/// `MAINTD_BLESS=1 cargo test --test it packaging::` writes them anew.
+/// `MAINTD_BLESS=1 cargo test --test it packaging::` writes them again.
 #[test]
 fn completions_are_those_of_the_command_line() {
     for (shell, file) in [
@@ -79,7 +79,7 @@ fn bash_completes_commands_and_flags() {
     );
 }
 
-/// The completions in a real fish, which tells what a candidate is for behind a tab.
+/// The completions in a real fish, which prints the description of a candidate behind a tab.
 #[test]
 fn fish_completes_commands_and_flags() {
     if !require_tool("fish") {
@@ -108,18 +108,18 @@ fn fish_completes_commands_and_flags() {
     );
 }
 
-/// What the manual tells is what the program knows.
+/// The manual names exactly what the program has.
 #[track_caller]
-fn assert_same(told: &BTreeSet<String>, known: &BTreeSet<String>) {
-    let missing: Vec<_> = known.difference(told).collect();
-    let superfluous: Vec<_> = told.difference(known).collect();
+fn assert_same(documented: &BTreeSet<String>, known: &BTreeSet<String>) {
+    let missing: Vec<_> = known.difference(documented).collect();
+    let superfluous: Vec<_> = documented.difference(known).collect();
     assert!(
         missing.is_empty() && superfluous.is_empty(),
         "not in the manual: {missing:?}; not in the program: {superfluous:?}"
     );
 }
 
-/// The flags of a command of the definition, in all of their forms, without those of every program.
+/// The flags of a command of the definition, in all of their forms, without `--help` and `--version`.
 fn flags(command: &clap::Command) -> BTreeSet<String> {
     let mut command = command.clone();
     command.build();
@@ -185,7 +185,7 @@ fn synopsis_has_every_command_with_its_flags() {
             block.starts_with(&format!(".Cm {name}\n")),
             "{name}: {block}"
         );
-        let told = flags_of_lines(block.lines());
+        let documented = flags_of_lines(block.lines());
         for flag in command.get_arguments() {
             if flag.is_positional() || flag.is_global_set() || flag.get_id() == "help" {
                 continue;
@@ -194,16 +194,16 @@ fn synopsis_has_every_command_with_its_flags() {
             let long = flag.get_long().map(|long| format!("--{long}"));
             let forms = [short, long];
             assert!(
-                forms.iter().flatten().any(|form| told.contains(form)),
+                forms.iter().flatten().any(|form| documented.contains(form)),
                 "{name} {forms:?} is not in the SYNOPSIS"
             );
         }
         let known = flags(command);
-        assert!(told.is_subset(&known), "{name}: {told:?}");
+        assert!(documented.is_subset(&known), "{name}: {documented:?}");
     }
 }
 
-/// The directives that mean something here: all but those of nginx of which only that is said, and those that cannot be.
+/// The directives that have an effect here: all but the ones of nginx that are ignored or refused.
 fn honoured() -> BTreeSet<String> {
     let names = include_str!("../../src/config/nginx/directives.txt").lines();
     let names: Vec<_> = names.chain(nginx::OWN).collect();
@@ -216,13 +216,13 @@ fn honoured() -> BTreeSet<String> {
         ("server {", "}"),
         ("server { location / {", "} }"),
     ] {
-        // A directive a line, so that a message's line tells of which it is.
+        // One directive a line, so that the line of a message identifies it.
         let text = format!("{before}\n{};\n{after}\n", names.join(";\n"));
         fs::write(&path, text).unwrap();
         let checked = nginx::read(&path).unwrap();
         for (number, name) in (2..).zip(&names) {
-            let mut told = checked.errors.iter().chain(&checked.remarks);
-            let nothing = told.any(|message| {
+            let mut documented = checked.errors.iter().chain(&checked.remarks);
+            let nothing = documented.any(|message| {
                 message.position.line == number
                     && (message.what == format!("{name} is ignored")
                         || message.what.starts_with(&format!("{name} is not possible"))
@@ -243,13 +243,13 @@ fn honoured() -> BTreeSet<String> {
 fn manual_knows_every_directive_and_no_other() {
     let page = read("man/maintd.conf.5");
     let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
-    let told: BTreeSet<_> = items
+    let documented: BTreeSet<_> = items
         .filter_map(|item| item.split(' ').next().map(str::to_owned))
         .collect();
-    assert_same(&told, &honoured());
+    assert_same(&documented, &honoured());
 }
 
-/// Those of "switch" have a list of their own, as the message has it that names them.
+/// The directives of "switch" have their own list, in the order of the message that names them.
 #[test]
 fn manual_knows_every_directive_of_the_switch_and_no_other() {
     let directory = TempDir::new().unwrap();
@@ -267,13 +267,13 @@ fn manual_knows_every_directive_of_the_switch_and_no_other() {
     let items = section
         .lines()
         .filter_map(|line| line.strip_prefix(".It Cm "));
-    let told = items
+    let documented = items
         .filter_map(|item| item.split(' ').next().map(str::to_owned))
         .collect();
-    assert_same(&told, &known);
+    assert_same(&documented, &known);
 }
 
-/// The members of the JSON that "status" prints are those that the manual lists.
+/// The manual lists the members of the JSON that "status" prints.
 #[test]
 fn manual_knows_every_member_of_the_status() {
     let page = read("man/maintd.8");
@@ -282,12 +282,12 @@ fn manual_knows_every_member_of_the_status() {
     let items = section
         .lines()
         .filter_map(|line| line.strip_prefix(".It Cm "));
-    let mut told: BTreeSet<String> = items
+    let mut documented: BTreeSet<String> = items
         .filter_map(|item| item.split_once(" No ("))
         .flat_map(|(names, _)| names.split(" , ").map(str::to_owned))
         .collect();
-    // Told in a sentence.
-    told.extend(["used", "limit"].map(str::to_owned));
+    // These stand in a sentence.
+    documented.extend(["used", "limit"].map(str::to_owned));
     let json = include_str!("../../src/switch/status/json.rs");
     let json = json.split("#[cfg(test)]").next().unwrap();
     // The member "daemon" is the daemon's own.
@@ -302,10 +302,10 @@ fn manual_knows_every_member_of_the_status() {
         .filter(|(_, behind)| behind.starts_with(':'))
         .map(|(name, _)| name.to_owned())
         .collect();
-    assert_same(&told, &known);
+    assert_same(&documented, &known);
 }
 
-/// The configurations that are packed, with paths filled in for the files that a test has.
+/// The shipped configurations, with the paths of the test's files.
 #[test]
 fn packed_configurations_are_right() {
     let certificate = crate::common::certificates::p256(&["example.org", "www.example.org"]);

@@ -1,5 +1,4 @@
-//! The page: sealed against whatever happens to its file, whole at every client however slow, and
-//! of the type that its name tells.
+//! The page: unaffected by changes to its file, complete at slow clients, and of the type of its file name.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,7 +19,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 const MIB: usize = 1024 * 1024;
 
-/// The longest silence that a client here bears; a failure limit only.
+/// The read timeout of a client; a failure limit only.
 const PATIENCE: Duration = Duration::from_secs(9);
 
 /// A page in a file of its own.
@@ -71,8 +70,8 @@ fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// While clients on both ports ask for the page without a pause, its file is mistreated in every
-/// way; they must not notice. More than one page of memory, and more than one write.
+/// While clients on both ports request the page, its file is changed in several ways, without effect on them. The page is
+/// longer than a page of memory and than one write.
 fn mistreat_under_load(steps: &[fn(&Page)]) {
     let page = Page::new(noise(256 * 1024));
     let mut server = page.server();
@@ -168,7 +167,7 @@ fn page_replaced_under_load() {
     ]);
 }
 
-/// A client with a small window, that reads little at once and dawdles now and then.
+/// A client with a small window that reads little at once and pauses at times.
 struct Dawdler<S> {
     stream: S,
     reads: usize,
@@ -276,7 +275,7 @@ fn page_of_10_mib_whole_at_a_slow_client_tls() {
     assert_whole_at_a_slow_client(10 * MIB, Port::Tls);
 }
 
-/// The server writes and the client writes, and neither reads: somebody must give way. 2 MiB may
+/// The server writes and the client writes, and neither reads: a deadlock, unless one stops. 2 MiB may
 /// find room in the buffers of the system; 24 MiB do not.
 #[track_caller]
 fn assert_no_deadlock(port: Port) {
@@ -338,7 +337,7 @@ fn content_type_by_the_ending_of_the_file() {
     }
 }
 
-/// Without a window: what is announced of one is left out, and the rest is as it lies in www/.
+/// Without a window its parts are left out, and the rest equals the file in www/.
 #[test]
 fn embedded_page_is_that_of_www() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/www/maintenance.html");

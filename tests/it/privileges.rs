@@ -1,26 +1,24 @@
-//! What a worker has given up when it serves, as Linux tells it. Started as root, it is somebody else, in an empty directory.
+//! What a worker has given up when it serves, as `/proc` shows it. Started as root, it runs as another user, in an empty directory.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::common::certificates::p256;
 use crate::common::client::connect;
-use crate::common::{Port, Server, maintd, require_tool, skip};
+use crate::common::{Port, Server, maintd, process, require_tool, skip, wait_until};
 use tempfile::TempDir;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 
-/// Somebody whom no list of users has.
+/// A user id without an entry in passwd(5).
 const STRANGER: u32 = 2_000_012_345;
 
-/// Only root has something to give up.
+/// Only root has privileges to give up.
 fn is_root() -> bool {
-    // What belongs to this process says who it is.
+    // The owner of /proc/self is this process's user.
     fs::metadata("/proc/self").unwrap().uid() == 0 || skip("only root can become another user")
 }
 
@@ -105,13 +103,13 @@ fn a_worker_has_neither_root_nor_files() {
         assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
         assert!(fs::write(place.join("file"), "").is_err());
     }
-    // Not even a descriptor leads out.
+    // No descriptor leads out of the chroot.
     for entry in fs::read_dir(format!("/proc/{worker}/fd")).unwrap() {
         let path = entry.unwrap().path();
         assert!(!fs::metadata(&path).unwrap().is_dir(), "{path:?}");
     }
     assert_answers(&server);
-    // The supervisor is who it was.
+    // The supervisor keeps its user.
     assert_eq!(status(server.pid(), "Uid"), "0 0 0 0");
 }
 
@@ -121,7 +119,7 @@ fn every_worker_is_locked_in() {
         return;
     }
     let server = Server::start(&["--workers", "3"]);
-    let workers = crate::common::process::children(server.pid());
+    let workers = process::children(server.pid());
     assert_eq!(workers.len(), 3);
     for worker in workers {
         assert_is(worker, 65534, 65534);
@@ -209,9 +207,9 @@ fn users_and_directories_that_cannot_be_are_faults_at_their_place() {
         fs::write(at("test.conf"), text).unwrap();
         let mut command = maintd();
         command.arg("check").arg("-c").arg(at("test.conf"));
-        let told = refused(command);
+        let message = refused(command);
         let line = format!("maintd: {}:2:9: {what}", at("test.conf"));
-        assert!(told.contains(&line), "{told}");
+        assert!(message.contains(&line), "{message}");
     }
 
     let unknown = "there is no user \"no-such-user\"; create it, or give a number\n";
@@ -225,9 +223,9 @@ fn users_and_directories_that_cannot_be_are_faults_at_their_place() {
         fs::write(at("test.conf"), text).unwrap();
         let mut command = maintd();
         command.arg("check").arg("-c").arg(at("test.conf"));
-        let told = refused(command);
+        let message = refused(command);
         let line = format!("maintd: {}:1:6: {what}", at("test.conf"));
-        assert!(told.contains(&line), "{told}");
+        assert!(message.contains(&line), "{message}");
     }
 }
 
@@ -249,15 +247,15 @@ fn a_worker_that_cannot_be_locked_in_never_serves() {
             .arg("--")
             .arg(env!("CARGO_BIN_EXE_maintd"))
             .args(["serve", "--listen", "127.0.0.1:0"]);
-        let told = refused(command);
+        let message = refused(command);
         let expected = format!(
             "maintd: cannot confine a worker: it cannot {step}: operation not permitted; start as root with all of its capabilities, or as another user\n"
         );
-        assert!(told.starts_with(&expected), "{told}");
+        assert!(message.starts_with(&expected), "{message}");
     }
 }
 
-/// As under systemd, with the rights of packaging's unit.
+/// As under systemd, with the capabilities of the unit in packaging/.
 #[test]
 fn the_rights_to_change_user_and_root_directory_are_enough() {
     if !is_root() || !require_tool("setpriv") {
@@ -279,7 +277,7 @@ fn the_rights_to_change_user_and_root_directory_are_enough() {
     assert_answers(&server);
 }
 
-/// Who is not root keeps user and directory, and gives up the rest.
+/// Without root, user and directory stay, and the rest is given up.
 #[test]
 fn without_root_a_worker_is_filtered_all_the_same() {
     if !is_root() {
@@ -335,7 +333,7 @@ fn without_root_a_worker_is_filtered_all_the_same() {
     assert_eq!(client.last_answer().status, 503);
 }
 
-/// The supervisor stays root for this.
+/// A reload reads the key again as root.
 #[test]
 fn a_reload_picks_up_a_renewed_certificate_whose_key_is_roots_alone() {
     if !is_root() {
@@ -359,15 +357,15 @@ fn a_reload_picks_up_a_renewed_certificate_whose_key_is_roots_alone() {
     assert_eq!(key.uid(), 0);
     server.signal(libc::SIGHUP);
     server.wait_for_stderr("maintd: reloaded\n");
-    // An old worker may accept until it has heard of it.
-    let limit = Instant::now() + Duration::from_secs(20);
-    while shown(&server) != fs::read_to_string(&new.cert).unwrap() {
-        assert!(Instant::now() < limit, "the old certificate is still shown");
-    }
-    while crate::common::process::children(server.pid()).len() > 1 {
-        assert!(Instant::now() < limit, "the old worker is still there");
-        thread::sleep(Duration::from_millis(5));
-    }
+    // An old worker accepts until it has read its order.
+    wait_until(
+        || shown(&server) == fs::read_to_string(&new.cert).unwrap(),
+        "the old certificate is still shown",
+    );
+    wait_until(
+        || process::children(server.pid()).len() == 1,
+        "the old worker is still there",
+    );
     assert_is(server.worker(), 65534, 65534);
     assert_locked_in(server.worker());
 }

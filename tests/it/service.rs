@@ -1,5 +1,4 @@
-//! maintd under a service manager: the listening sockets that it is handed (sd_listen_fds(3)), and what it tells
-//! (sd_notify(3)).
+//! maintd under a service manager: socket activation (sd_listen_fds(3)) and notifications (sd_notify(3)).
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -9,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, Server, maintd, require_tool};
+use crate::common::{Client, Port, Server, count_skipped, maintd, require_tool};
 use tempfile::TempDir;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
@@ -59,13 +58,13 @@ fn assert_refused(mut command: Command, line: &str) {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The test holds on to them, as the service manager does, so that binding anew would fail.
+/// The test holds on to them, as the service manager does, so that binding again would fail.
 #[test]
 fn inherited_sockets_are_listened_on() {
     let (clear, http) = listener();
     let (tls, https) = listener();
     let args = ["serve", "--listen", &http, "--tls-listen", &https];
-    // Not in the order of the flags: the addresses tell which is which.
+    // Not in the order of the flags: sockets are matched by their addresses.
     let command = activated(copy(&tls), Some(copy(&clear)), "", &args);
     let server = Server::start_with_its_streams(command, 2);
     assert_eq!(
@@ -86,7 +85,7 @@ fn listeners_without_an_inherited_socket_are_bound() {
     assert_answers(connect(&server, Port::Clear));
 }
 
-/// The manager's names say what to speak where no flag and no file says so.
+/// The names of the sockets select the protocol where neither a flag nor the file does.
 #[test]
 fn without_a_configuration_inherited_sockets_take_the_place_of_the_defaults() {
     let (clear, http) = listener();
@@ -105,7 +104,7 @@ fn without_a_configuration_inherited_sockets_take_the_place_of_the_defaults() {
     assert_answers(connect(&server, Port::Tls));
 }
 
-/// The manager keeps its socket, so whoever came to it would wait for ever.
+/// The manager keeps its socket, so a connection to it would wait forever.
 #[test]
 fn reload_that_leaves_an_inherited_socket_without_a_listener_is_refused() {
     let directory = TempDir::new().unwrap();
@@ -160,7 +159,7 @@ fn file_of_an_inherited_unix_socket_is_left() {
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
     assert!(path.exists(), "the manager's socket file is gone");
-    // The next maintd finds visitors waiting on it.
+    // Connections wait on it for the next maintd.
     let mut waiting = Client::unix(&path);
     waiting.send(GET);
     let command = activated(socket.into(), None, "", &args);
@@ -177,7 +176,7 @@ fn inherited_socket_that_fits_no_listener_is_a_fault() {
          listen on {place} too or take it out of the socket unit and restart that and maintd"
     );
     assert_refused(activated(copy(&socket), None, "", &args), &line);
-    // The same place twice: the second stands for nothing.
+    // The same address twice: the second socket is unused.
     let args = ["serve", "--listen", &place];
     let command = activated(copy(&socket), Some(copy(&socket)), "", &args);
     assert_refused(command, &line);
@@ -186,7 +185,7 @@ fn inherited_socket_that_fits_no_listener_is_a_fault() {
 #[test]
 fn inherited_socket_for_both_families_is_a_fault() {
     let Ok(socket) = TcpListener::bind("[::]:0") else {
-        eprintln!("SKIPPED: this host has no IPv6");
+        count_skipped("no IPv6");
         return;
     };
     let place = socket.local_addr().unwrap().to_string();
@@ -224,7 +223,7 @@ fn sockets_for_another_process_are_left_alone() {
     assert_answers(connect(&Server::start_command(command, 1), Port::Clear));
 }
 
-/// systemd's own launcher, which starts maintd when the first visitor is there.
+/// systemd-socket-activate(1), which starts maintd at the first connection.
 #[test]
 fn systemd_socket_activate_starts_it() {
     if !require_tool("systemd-socket-activate") {
@@ -246,7 +245,7 @@ fn systemd_socket_activate_starts_it() {
     assert!(stderr.contains(&url), "{stderr}");
 }
 
-/// A service manager that is told of maintd.
+/// A service manager that receives maintd's notifications.
 struct Manager {
     socket: UnixDatagram,
     name: String,
@@ -284,7 +283,7 @@ impl Manager {
 }
 
 #[track_caller]
-fn assert_tells(manager: &Manager, signal: i32) {
+fn assert_notifies(manager: &Manager, signal: i32) {
     let next = || manager.next();
     let mut server = manager.start(&[]);
     assert_eq!(next(), "READY=1");
@@ -302,9 +301,9 @@ fn assert_tells(manager: &Manager, signal: i32) {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// Whoever waits for the reload's end must not wait for ever.
+/// A client that waits for the reload's end must not wait forever.
 #[test]
-fn the_service_manager_is_told_of_the_end_of_a_faulty_reload() {
+fn the_service_manager_is_notified_of_the_end_of_a_failed_reload() {
     let directory = TempDir::new().unwrap();
     let page = directory.path().join("page.html");
     fs::write(&page, "page").unwrap();
@@ -319,9 +318,9 @@ fn the_service_manager_is_told_of_the_end_of_a_faulty_reload() {
 }
 
 #[test]
-fn the_service_manager_is_told_what_goes_on() {
-    assert_tells(&Manager::new(), libc::SIGTERM);
-    assert_tells(&Manager::new(), libc::SIGQUIT);
+fn the_service_manager_is_notified_of_each_state() {
+    assert_notifies(&Manager::new(), libc::SIGTERM);
+    assert_notifies(&Manager::new(), libc::SIGQUIT);
 }
 
 #[cfg(target_os = "linux")]
@@ -336,13 +335,13 @@ fn the_service_manager_may_have_an_abstract_name() {
         name: format!("@{name}"),
         ..Manager::new()
     };
-    assert_tells(&manager, libc::SIGTERM);
+    assert_notifies(&manager, libc::SIGTERM);
 }
 
-/// It is served all the same.
+/// maintd serves all the same.
 #[test]
-fn a_service_manager_that_cannot_be_told_stops_nothing() {
-    for name in ["/nonexistent/notify", "@nobody-listens-here", "odd", ""] {
+fn an_unreachable_service_manager_stops_nothing() {
+    for name in ["/nonexistent/notify", "@no-listener-here", "odd", ""] {
         let mut command = maintd();
         command
             .args(["-v", "serve", "--listen", "127.0.0.1:0"])

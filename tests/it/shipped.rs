@@ -1,4 +1,4 @@
-//! The nginx.conf that systems ship, whole, with the recipe's `server` block in the place of their own sites.
+//! The complete nginx.conf of systems, with the recipe's `server` block in place of their own sites.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,30 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::common::certificates::{CertificateFiles, p256};
 use crate::common::client::connect;
 use crate::common::{Port, Server, maintd, skip};
+use crate::nginx::recipe;
 use tempfile::TempDir;
 
-/// The recipe, with names and paths filled in, on ports that the system chooses.
-fn recipe(directory: &Path, certificate: &CertificateFiles) -> String {
-    let [_, chain, _, key] = certificate.flags();
-    format!(
-        "    server {{
-        listen 127.0.0.1:0;
-        listen 127.0.0.1:0 ssl;
-        server_name example.org;
-        ssl_certificate {chain};
-        ssl_certificate_key {key};
-        root {};
-        return 503;
-        error_page 503 @maintenance;
-        location @maintenance {{
-            rewrite ^(.*)$ /maintenance.html break;
-        }}
-    }}\n",
-        directory.display()
-    )
-}
-
-/// What OpenBSD's package says, without its comments and its site.
+/// The file of OpenBSD's package, without its comments and its site.
 const OPENBSD: &str = "worker_processes  1;
 
 worker_rlimit_nofile 1024;
@@ -71,7 +51,7 @@ impl Etc {
     }
 
     fn site(&self) -> String {
-        recipe(self.directory.path(), &self.certificate)
+        recipe(self.directory.path(), 0, 0, &self.certificate.flags())
     }
 
     fn write(&self, text: &str) -> PathBuf {
@@ -81,11 +61,11 @@ impl Etc {
     }
 }
 
-/// It is right as it is, and every request gets the page.
+/// The file is valid unchanged, and every request gets the page.
 fn assert_serves(file: &Path) {
     let checked = maintd().arg("check").arg("-c").arg(file).output().unwrap();
-    let told = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert_eq!(checked.status.code(), Some(0), "{told}");
+    let output = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(0), "{output}");
 
     let mut command = maintd();
     command.args(["serve", "-c"]).arg(file);
@@ -105,7 +85,7 @@ fn openbsd_s() {
     assert_serves(&etc.write(&OPENBSD.replace("SITE", &etc.site())));
 }
 
-/// The very file of Debian's package; only its process id and its logs go elsewhere, since they are the real nginx's.
+/// The file of Debian's package; only the paths of the pid file and the logs differ, which belong to the real nginx.
 #[test]
 fn debian_s() {
     const FILE: &str = "/etc/nginx/nginx.conf";

@@ -1,4 +1,4 @@
-//! The block `switch { }` and `state_dir`: what they mean, and what is wrong with them.
+//! The block `switch { }` and `state_dir`: their values, and their errors.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn config(text: &str) -> Config {
 }
 
 #[test]
-fn without_the_block_it_is_what_the_recipe_has() {
+fn without_the_block_the_defaults_are_those_of_the_recipe() {
     assert_eq!(config("").switch, SwitchConfig::default());
     assert_eq!(config("switch { }").switch, SwitchConfig::default());
     assert_eq!(config("").state_dir, Path::new("/var/db/maintd"));
@@ -72,9 +72,9 @@ fn every_directive_is_honoured() {
     assert_eq!(texts, ["inet6"]);
 }
 
-/// What is wrong with the directive of a block, and at which column of the second line.
+/// The error of a directive in the block, and its column in the second line.
 #[test]
-fn every_fault_is_told_at_its_place() {
+fn every_error_is_reported_at_its_position() {
     for (directive, column, expected) in [
         (
             "backend ipfw;",
@@ -193,7 +193,7 @@ fn the_block_is_one_and_at_the_top() {
     );
 }
 
-/// For a host whose responder is another maintd, or has no wishes.
+/// For a host whose responder is another maintd, or without settings.
 #[test]
 fn a_file_may_have_the_switch_alone() {
     let directory = TempDir::new().unwrap();

@@ -1,13 +1,13 @@
-//! Clients that keep maintd waiting: a worker in this process, with short timeouts set. What is tested is the end of each
-//! wait and its reason, never how long it took.
+//! Connection timeouts: a worker in this process with short timeouts. The tests assert the end of each wait and its reason,
+//! never its duration.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::Client;
 use crate::common::client::Tls;
+use crate::common::{Client, wait_until};
 use maintd::config::{BindAddr, Config, Endpoint, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::sites;
@@ -20,7 +20,7 @@ use mio::unix::pipe;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(100);
-/// Long enough that no test lives to see it.
+/// Longer than any test runs.
 const LONG: Duration = Duration::from_secs(600);
 
 /// All timeouts long, so that a test shortens the one that it is about.
@@ -92,11 +92,10 @@ impl InProcess {
 
     /// Waits until a connection was closed for `reason`, and for no other.
     fn wait_for(&self, reason: CloseReason) {
-        let limit = Instant::now() + Duration::from_secs(20);
-        while self.counters.closed(reason).get() == 0 {
-            assert!(Instant::now() < limit, "no {reason:?}: {:?}", self.counters);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(
+            || self.counters.closed(reason).get() != 0,
+            &format!("no {reason:?}"),
+        );
         for other in CloseReason::ALL {
             let expected = u64::from(other == reason);
             assert_eq!(self.counters.closed(other).get(), expected, "{other:?}");
@@ -115,7 +114,7 @@ impl Drop for InProcess {
 }
 
 #[test]
-fn a_client_that_says_nothing() {
+fn a_silent_client() {
     let worker = InProcess::start(
         Timeouts {
             head: SHORT,
@@ -128,7 +127,7 @@ fn a_client_that_says_nothing() {
 }
 
 #[test]
-fn a_client_that_says_nothing_over_tls() {
+fn a_silent_tls_client() {
     let worker = InProcess::start(
         Timeouts {
             head: SHORT,
@@ -194,7 +193,7 @@ fn a_client_that_keeps_its_connection_for_nothing() {
         };
         client.send(GET);
         assert_eq!(client.answer().status, 503);
-        // Over TLS with a `close_notify`, which this asserts too.
+        // Over TLS this asserts a `close_notify` too.
         client.assert_closed();
         worker.wait_for(CloseReason::KeepAliveTimeout);
     }
@@ -304,7 +303,7 @@ fn a_client_that_does_not_read() {
 /// A client that reads much more slowly than the system's send buffer makes room again, yet all the time.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_that_reads_slowly_is_not_taken_for_one_that_does_not() {
+fn a_slow_reader_does_not_time_out() {
     use std::io::{Read as _, Write as _};
     let page = vec![b'x'; 6 << 20];
     let worker = InProcess::start(

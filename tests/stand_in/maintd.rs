@@ -2,7 +2,7 @@
 //!
 //! `MAINTD_PFCTL`, `MAINTD_IFCONFIG`, `MAINTD_ROUTE`, `MAINTD_NFT` and `MAINTD_SS` name the stand-ins; with
 //! `MAINTD_PF_OF_FREEBSD` pf is FreeBSD's; with `MAINTD_NEED_ROOT` it requires root all the same.
-//! The host's addresses are 203.0.113.1 and 2001:db8:1::1, or those of the system where `MAINTD_OWN_ADDRESSES` is set.
+//! The host's addresses are 203.0.113.1 and 2001:db8:1::1, or the system's own where `MAINTD_OWN_ADDRESSES` is set.
 
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
                 "sudo" => BecomeRoot::Sudo,
                 _ => BecomeRoot::Su,
             }),
-        // That of the system may be somebody's.
+        // The system's default may be in use.
         control: PathBuf::from("/nonexistent"),
     })
 }

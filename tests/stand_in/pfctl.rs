@@ -1,7 +1,7 @@
-//! A stand-in for pfctl(8): pf's tables, rules' labels and states as a file beside the name that it is called by. Called as
+//! A stand-in for pfctl(8): pf's tables, rules' labels and states as a file next to the name that it is called by. Called as
 //! `ifconfig` or `route` it prints what stands in the same file.
 //!
-//! Texts, streams and exit statuses are those of pfctl on OpenBSD and on FreeBSD 15.1, where they were seen on running
+//! Texts, streams and exit statuses match pfctl on OpenBSD and on FreeBSD 15.1, where they were recorded on running
 //! kernels. `pf.json` holds what the kernel would hold:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! states   [{ "label": "www-normal", "line": "all tcp ..." }]
 //! returning  the same with "times": comes again after that many kills of its label
 //! faults   [{ "call": "-T replace", "from": 1, "to": 2, ... }], of the calls that contain these words the first two:
-//!          "status", "stdout", "stderr": that is all it does; "lies": it does nothing and says it has;
+//!          "status", "stdout", "stderr": that is all it does; "lies": it does nothing and reports success;
 //!          "dies": by a signal; "waits": makes the file "waiting" and goes on once there is a file "go"
 //! ```
 //!
@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// What the arguments say.
+/// The parsed arguments.
 #[derive(Default)]
 struct Options {
     quiet: bool,
@@ -60,9 +60,9 @@ struct Options {
     operands: Vec<String>,
 }
 
-/// What pfctl says: what was asked for, and messages.
+/// The output of pfctl: results, and messages.
 #[derive(Default)]
-struct Said {
+struct Output {
     stdout: String,
     stderr: String,
 }
@@ -72,7 +72,7 @@ struct Pf {
     directory: PathBuf,
     kernel: Value,
     input: String,
-    said: Said,
+    output: Output,
     quiet: bool,
 }
 
@@ -97,7 +97,7 @@ fn main() {
             .unwrap(),
         directory,
         input,
-        said: Said::default(),
+        output: Output::default(),
         quiet: false,
     };
     let status = pf
@@ -107,8 +107,8 @@ fn main() {
             "route" => pf.route(&args),
             _ => pf.run(args),
         });
-    print!("{}", pf.said.stdout);
-    eprint!("{}", pf.said.stderr);
+    print!("{}", pf.output.stdout);
+    eprint!("{}", pf.output.stderr);
     process::exit(status);
 }
 
@@ -185,8 +185,8 @@ impl Pf {
         if fault["lies"] == true {
             return Some(0);
         }
-        self.said.stdout = fault["stdout"].as_str().unwrap_or_default().to_owned();
-        self.said.stderr = fault["stderr"].as_str().unwrap_or_default().to_owned();
+        self.output.stdout = fault["stdout"].as_str().unwrap_or_default().to_owned();
+        self.output.stderr = fault["stderr"].as_str().unwrap_or_default().to_owned();
         Some(i32::try_from(fault["status"].as_i64().unwrap()).unwrap())
     }
 
@@ -226,20 +226,20 @@ impl Pf {
     }
 
     fn complain(&mut self, line: &str) {
-        self.said.stderr.push_str(line);
-        self.said.stderr.push('\n');
+        self.output.stderr.push_str(line);
+        self.output.stderr.push('\n');
     }
 
     /// A message that `-q` drops.
-    fn tell(&mut self, line: &str) {
+    fn report(&mut self, line: &str) {
         if !self.quiet {
             self.complain(line);
         }
     }
 
     fn print(&mut self, line: &str) {
-        self.said.stdout.push_str(line);
-        self.said.stdout.push('\n');
+        self.output.stdout.push_str(line);
+        self.output.stdout.push('\n');
     }
 
     fn save(&self) {
@@ -276,7 +276,7 @@ impl Pf {
         }
         self.kernel["states"].as_array_mut().unwrap().extend(again);
         self.save();
-        self.tell(&format!("killed {killed} states"));
+        self.report(&format!("killed {killed} states"));
         0
     }
 
@@ -333,7 +333,7 @@ impl Pf {
     /// `ifconfig -a`
     fn ifconfig(&mut self, args: &[String]) -> i32 {
         assert_eq!(args, ["-a"]);
-        self.said.stdout = self.kernel["interfaces"].as_str().unwrap().to_owned();
+        self.output.stdout = self.kernel["interfaces"].as_str().unwrap().to_owned();
         0
     }
 
@@ -344,12 +344,12 @@ impl Pf {
             return 1;
         };
         assert_eq!([&args[0], &args[1], &args[3]], ["-n", "get", "default"]);
-        self.said.stdout = text.to_owned();
+        self.output.stdout = text.to_owned();
         0
     }
 
     fn info(&self) -> Vec<String> {
-        // FreeBSD's does not see it at securelevel 3, and says so in no other way.
+        // FreeBSD's does not see it at securelevel 3, and reports it in no other way.
         let is_hidden = self.is_freebsd() && self.kernel["securelevel"].as_i64() > Some(2);
         let is_just_now = self.kernel["since"].is_null();
         let status = match self.kernel["enabled"] == true && !is_hidden {

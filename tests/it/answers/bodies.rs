@@ -67,7 +67,7 @@ fn a_body_over_64_kib_that_is_sent_is_not_answered(site: &Site) {
     site.closes(post(KEPT + SMUGGLED.len()) + &"x".repeat(KEPT) + SMUGGLED);
 }
 
-/// A client that reads before it sends its body must not wait for ever.
+/// A client that reads before it sends its body must not wait forever.
 fn the_answer_comes_before_the_body(site: &Site) {
     for length in [1, 1000, KEPT] {
         let mut client = site.client();

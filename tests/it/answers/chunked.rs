@@ -225,7 +225,7 @@ fn bare_carriage_returns(site: &Site) {
     site.closes_later(post("5\r\nhello\r\r\n0\r\n\r\n"));
 }
 
-/// They count as input too: nobody skips without end.
+/// They count as input too: a body is not skipped without limit.
 fn endless_extensions_and_trailers_close(site: &Site) {
     let long = "x".repeat(256 * 1024);
     site.closes_later(post(&format!("5;{long}\r\nhello\r\n0\r\n\r\n")));

@@ -11,7 +11,7 @@ on_both_ports! {
     still_sending_chunks,
     still_sending_after_connection_close,
     still_sending_while_reading_late,
-    a_reset_by_a_client_harms_nobody,
+    a_reset_by_a_client_does_not_affect_others,
     clients_at_once,
 }
 
@@ -92,7 +92,7 @@ fn still_sending_while_reading_late(site: &Site) {
 }
 
 /// Dropped with the answer unread, a client's socket sends RST.
-fn a_reset_by_a_client_harms_nobody(site: &Site) {
+fn a_reset_by_a_client_does_not_affect_others(site: &Site) {
     let mut witness = site.client();
     for part in [GET, "GET / HTTP/1.1\r\nHo", &GET.repeat(100)] {
         for _ in 0..20 {

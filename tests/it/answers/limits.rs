@@ -136,7 +136,7 @@ fn the_limit_is_for_each_head(site: &Site) {
     }
 }
 
-/// The last one says so and the connection ends: what follows is the client's to repeat.
+/// The last answer has `Connection: close`: the client repeats what follows.
 fn a_thousand_requests_a_connection(site: &Site) {
     let mut client = site.client();
     for number in 1..=1000 {

@@ -260,7 +260,7 @@ fn control_bytes_in_the_target(site: &Site) {
     }
 }
 
-/// RFC 9110 9.3.2: never a body for HEAD, although this one is at fault too.
+/// RFC 9110 9.3.2: never a body for HEAD, although this request is malformed too.
 fn the_refusal_of_head_has_no_body(site: &Site) {
     let mut client = site.client();
     client.send("HEAD / HTTP/1.1\r\n\r\n");

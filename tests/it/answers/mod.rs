@@ -88,7 +88,7 @@ impl Site {
         answer
     }
 
-    /// `request` gets the page, is told that the connection closes, and it closes: a second
+    /// `request` gets the page with `Connection: close`, and the connection closes: a second
     /// request in the same write is not answered.
     fn closes(&self, request: impl AsRef<[u8]>) -> Answer {
         let shown = shorten(request.as_ref());
@@ -102,7 +102,7 @@ impl Site {
     }
 
     /// `request` gets the page, and the connection is closed without a second answer. Whether
-    /// the answer says so is left open: it may have gone out before the fault came in.
+    /// the answer says so is left open: it may have been sent before the error arrived.
     fn closes_later(&self, request: impl AsRef<[u8]>) {
         let shown = shorten(request.as_ref());
         let mut client = self.client();

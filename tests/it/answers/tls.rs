@@ -33,7 +33,7 @@ fn named(name: &str) -> Tls {
 }
 
 #[test]
-fn cleartext_gets_400_that_says_so() {
+fn plaintext_gets_400_with_a_reason() {
     let site = site();
     for bytes in [
         GET.to_owned(),
@@ -54,7 +54,7 @@ fn cleartext_gets_400_that_says_so() {
 }
 
 #[test]
-fn cleartext_from_a_client_that_goes_on_sending() {
+fn plaintext_from_a_client_that_keeps_sending() {
     let site = site();
     let mut client = Client::tcp(site.server.https);
     client.send(request("POST", "Content-Length: 1000000\r\n"));
@@ -221,7 +221,7 @@ fn a_client_hello_over_several_records() {
     }
 }
 
-/// RFC 8446 6.2: a peer that is refused gets an alert that says why.
+/// RFC 8446 6.2: a peer that is refused gets an alert with the reason.
 #[test]
 fn a_client_hello_over_32_kib_gets_an_alert() {
     let site = site();
@@ -258,7 +258,7 @@ fn a_request_over_many_records() {
     assert_kept(&mut client);
 }
 
-/// `rest` and so every `assert_closed` over TLS fails without `close_notify`; this says it alone.
+/// `rest` and so every `assert_closed` over TLS fails without `close_notify`; this tests it alone.
 #[test]
 fn close_notify_on_every_kind_of_close() {
     let site = site();
@@ -309,7 +309,7 @@ fn a_close_notify_in_a_segment_of_its_own_is_not_reset() {
     }
 }
 
-/// Nonsense ends its own connection and nobody else's, whether or not an alert comes first.
+/// Garbage closes only its own connection, whether or not an alert is sent first.
 #[test]
 fn nonsense_instead_of_a_handshake() {
     let site = site();

@@ -1,6 +1,6 @@
-//! The embedded page in real browsers: how it looks, whether it is accessible, and how it loads the site that is back.
+//! The embedded page in real browsers: layout, accessibility, and the return to the site.
 //!
-//! `.ci/screenshots` has the pictures of the README made here, and axe-core fetched.
+//! `.ci/screenshots` runs this to make the pictures of the README, with axe-core from npm.
 
 mod chromium;
 mod firefox;
@@ -68,7 +68,7 @@ const VIEWS: [View; 4] = [
 ];
 
 #[test]
-fn it_looks_as_it_should_everywhere() {
+fn layout_is_right_in_every_view() {
     if !require_tool("chromium") {
         return;
     }
@@ -136,17 +136,18 @@ fn it_looks_as_it_should_everywhere() {
                 fs::write(path, taken["data"].as_str().unwrap()).unwrap();
             }
         }
-        let told = chromium.evaluate(&session, "document.querySelector('time')?.dateTime ?? ''");
+        let date_time =
+            chromium.evaluate(&session, "document.querySelector('time')?.dateTime ?? ''");
         let expected = if kind.is_empty() {
             ""
         } else {
             "2026-11-25T20:00:00.000Z"
         };
-        assert_eq!(told, expected);
+        assert_eq!(date_time, expected);
     }
 }
 
-/// A tab with the page of a server in the clear.
+/// A tab with the page of a plaintext server.
 fn tab(chromium: &mut Chromium, address: SocketAddr) -> String {
     let target = chromium.open(&format!("http://{address}/tab"));
     let session = chromium.attach(&target);
@@ -158,14 +159,14 @@ fn tab(chromium: &mut Chromium, address: SocketAddr) -> String {
 }
 
 #[test]
-fn it_goes_on_asking_whatever_is_done_to_the_clock() {
+fn polling_survives_changes_of_the_clock() {
     if !require_tool("chromium") {
         return;
     }
     let server = Server::start(&[]);
     let mut chromium = Chromium::start();
     let session = tab(&mut chromium, server.http);
-    // Set back by decades, it still asks; and whoever comes too soon after that leaves a next time to be asked.
+    // Set back by decades, it still polls; and an event too soon after that leaves the next poll scheduled.
     let counted =
         "Date.now = () => 0; performance.now = () => 1e6; asks = waits = 0; still = setTimeout;
         fetch = () => { asks++; return Promise.resolve({ status: 503 }); };
@@ -175,7 +176,7 @@ fn it_goes_on_asking_whatever_is_done_to_the_clock() {
 }
 
 #[test]
-fn an_end_that_is_past_is_not_told() {
+fn a_past_end_is_not_shown() {
     if !require_tool("chromium") {
         return;
     }

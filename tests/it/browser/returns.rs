@@ -16,12 +16,12 @@ use crate::browser::chromium::Chromium;
 use crate::browser::firefox::Firefox;
 use crate::browser::{announced, tab};
 use crate::common::certificates::{CertificateFiles, p256};
-use crate::common::nginx::{Nginx, free_port};
-use crate::common::{Server, require_tool};
+use crate::common::nginx::Nginx;
+use crate::common::{Server, free_address, require_tool};
 
 const TABS: usize = 20;
 
-/// The site that is back: nginx with HTTP/2, as most sites have it, and one line for each answer. The protocols are those
+/// The site that is back: nginx with HTTP/2, as most sites have it, and one line for each answer. The protocols are the ones
 /// of Debian's own nginx.conf; left out, nginx 1.22 has no TLS 1.3.
 fn site(address: SocketAddr, certificate: &CertificateFiles, log: &Path) -> String {
     let [_, chain, _, key] = certificate.flags();
@@ -90,13 +90,13 @@ fn open_tabs(chromium: &mut Chromium, port: u16) -> Vec<String> {
 /// The port of `maintd serve` is handed over to the site, as where that is stopped and nginx started again. Chromium goes
 /// from HTTP/1.1 to HTTP/2 with it, and offers nginx a ticket that maintd gave.
 #[test]
-fn it_comes_back_by_itself_once() {
+fn each_tab_loads_the_site_once() {
     if !require_tool("chromium") || !require_tool("nginx") {
         return;
     }
     // One for both, which is what a site has.
     let certificate = p256(&["localhost"]);
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = free_address();
     let listen = ["--tls-listen", &address.to_string()];
     let mut server = Server::start_raw(&[&listen[..], &certificate.flags()].concat());
     let mut chromium = Chromium::start();
@@ -214,11 +214,11 @@ fn back() -> String {
 }
 
 #[test]
-fn it_comes_back_where_the_site_redirects_to_another_origin() {
+fn the_site_is_loaded_through_a_redirect_to_another_origin() {
     if !require_tool("chromium") {
         return;
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = free_address();
     let mut server = Server::start_raw(&["--listen", &address.to_string()]);
     let mut chromium = Chromium::start();
     let session = tab(&mut chromium, address);
@@ -226,7 +226,7 @@ fn it_comes_back_where_the_site_redirects_to_another_origin() {
     server.signal(libc::SIGTERM);
     server.wait();
     // It allows no script of another origin to read it.
-    let elsewhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let elsewhere = free_address();
     let arrived = answer_in_turn(elsewhere, vec![back()]);
     let location = format!("Location: http://{elsewhere}/there\r\n");
     let redirect = answer("301 Moved Permanently", &location, "");
@@ -333,7 +333,7 @@ fn a_form_is_sent_once(browser: &mut Browser, page: &str, has_scripts: bool) {
         ("/order?a=1", "#there"),
         ("//order?", "#"),
     ] {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let action = format!("http://{address}{target}{fragment}");
         let form = answer("200 OK", "", &form(&action));
         let requests = answer_in_turn(address, vec![form, down(page), back()]);
@@ -441,7 +441,7 @@ fn an_error_of_the_server_is_not_the_site() {
         // A site that is back and allows only POST at this URL.
         (&["405"], &["HEAD"]),
     ] {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let mut answers = vec![down(&announced())];
         answers.extend(statuses.iter().map(|status| answer(status, "", "")));
         answers.push(back());

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::browser::chromium::Chromium;
 use crate::common::{Server, maintd, require_tool};
 
-/// A configuration in a directory of its own, with the page beside it where there is one.
+/// A configuration in its own directory, with a page in it if given.
 fn configured(lines: &str, page: Option<&[u8]>) -> (TempDir, PathBuf) {
     let directory = TempDir::new().unwrap();
     let error_page = if let Some(page) = page {
@@ -38,7 +38,7 @@ fn shown(chromium: &mut Chromium, file: &Path, expression: &str) -> Value {
     chromium.evaluate(&session, expression)
 }
 
-/// What `check` says of a policy is enough for the page to work, and without it the page does not.
+/// With the sources that `check` asks for the page works under a policy, and without them it does not.
 #[test]
 fn a_policy_with_the_sources_that_check_names_lets_the_page_work() {
     const OWN: &str = "<!DOCTYPE html><style>p { color: rgb(1, 2, 3) }</style>\r\n<p style='width: 77px'>\u{e9}\r\n\

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::clients::openssl::{assert_page, s_client};
-use crate::clients::{Said, Site, run};
+use crate::clients::{Site, run};
 use crate::common::certificates::{Delivery, p256};
-use crate::common::{maintd, require_tool};
+use crate::common::{Ended, maintd, require_tool};
 
-/// A certificate file and a key file beside what an authority delivered.
+/// A certificate file and a key file, with the files that an authority delivered.
 struct Files {
     delivery: Delivery,
     cert: PathBuf,
@@ -16,7 +16,7 @@ struct Files {
 }
 
 impl Files {
-    /// Those of the delivery itself; nothing where there is no openssl.
+    /// With the files as delivered; `None` without openssl.
     fn new() -> Option<Self> {
         if !require_tool("openssl") {
             return None;
@@ -43,44 +43,44 @@ impl Files {
         let site = Site::with_flags(&self.flags());
         let root = self.delivery.directory().join("root.pem");
         let root = root.to_str().unwrap();
-        let said = s_client(
+        let ended = s_client(
             &site,
             &["-CAfile", root, "-verify_return_error", "-showcerts"],
         );
-        assert_page(&said);
-        let lines = said.stdout.lines().map(str::trim_start);
+        assert_page(&ended);
+        let lines = ended.stdout.lines().map(str::trim_start);
         let subjects = lines.filter_map(|line| line.split_once(" s:"));
         subjects
             .map(|(_, subject)| subject.replace("CN = ", ""))
             .collect()
     }
 
-    /// Neither `serve` nor `check` takes it; both say this, in which `DIR` stands for the directory.
+    /// Both `serve` and `check` refuse it with this message, in which `DIR` stands for the directory.
     #[track_caller]
     fn assert_refused(&self, line: &str) {
         let directory = self.delivery.directory();
         let line = line.replace("DIR", directory.to_str().unwrap());
         for command in ["check", "serve"] {
-            let said = self.maintd(command);
-            assert_eq!(said.code, Some(1), "{}", said.all());
-            let last = said.stderr.lines().last().unwrap();
-            assert_eq!(last, format!("maintd: {line}"), "{}", said.all());
+            let ended = self.maintd(command);
+            assert_eq!(ended.status, Some(1), "{}", ended.all());
+            let last = ended.stderr.lines().last().unwrap();
+            assert_eq!(last, format!("maintd: {line}"), "{}", ended.all());
         }
     }
 
     /// What `check` warns of, without the name of the file.
     fn warnings(&self) -> Vec<String> {
-        let said = self.maintd("check");
-        assert_eq!(said.code, Some(0), "{}", said.all());
+        let ended = self.maintd("check");
+        assert_eq!(ended.status, Some(0), "{}", ended.all());
         let file = format!("maintd: warning: certificate \"{}\"", self.cert.display());
-        let warnings = said
+        let warnings = ended
             .stderr
             .lines()
             .filter_map(|line| line.strip_prefix(&file));
         warnings.map(str::to_owned).collect()
     }
 
-    fn maintd(&self, command: &str) -> Said {
+    fn maintd(&self, command: &str) -> Ended {
         let mut maintd = maintd();
         maintd.args([command, "--tls-listen", "127.0.0.1:0"]);
         run(maintd.args(self.flags()), "")
@@ -279,8 +279,8 @@ fn the_certificate_that_a_key_belongs_to_is_named() {
          not to the first; move that one to the top"
     ));
     // What is wrong is not the chain behind the first.
-    let said = files.maintd("check");
-    assert!(!said.stderr.contains("warning"), "{}", said.all());
+    let ended = files.maintd("check");
+    assert!(!ended.stderr.contains("warning"), "{}", ended.all());
 
     fs::write(&files.cert, files.delivery.fullchain()).unwrap();
     fs::copy(files.delivery.directory().join("root.key"), &files.key).unwrap();
@@ -297,7 +297,7 @@ fn the_certificate_that_a_key_belongs_to_is_named() {
         maintd.arg("--cert").arg(cert).arg("--key").arg(key);
     }
     fs::write(&files.key, &files.delivery.key).unwrap();
-    let said = run(&mut maintd, "");
+    let ended = run(&mut maintd, "");
     for (key, its, given) in [
         (&files.key, &files.cert, &other.cert),
         (&other.key, &other.cert, &files.cert),
@@ -306,7 +306,7 @@ fn the_certificate_that_a_key_belongs_to_is_named() {
         let line = format!(
             "maintd: key \"{key}\" belongs to certificate \"{its}\", not to \"{given}\"; give each certificate its own key\n"
         );
-        assert!(said.stderr.contains(&line), "{}", said.all());
+        assert!(ended.stderr.contains(&line), "{}", ended.all());
     }
 }
 
@@ -401,6 +401,6 @@ fn check_warns_of_an_ed25519_certificate_that_stands_alone() {
     let other = p256(&["a"]);
     let mut maintd = maintd();
     maintd.args(["check", "--tls-listen", "127.0.0.1:0"]);
-    let said = run(maintd.args(files.flags()).args(other.flags()), "");
-    assert!(!said.stderr.contains(warning), "{}", said.all());
+    let ended = run(maintd.args(files.flags()).args(other.flags()), "");
+    assert!(!ended.stderr.contains(warning), "{}", ended.all());
 }

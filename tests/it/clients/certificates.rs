@@ -24,11 +24,11 @@ fn assert_verified(files: &CertificateFiles, cipher_of_1_2: &str) {
         ("-tls1_2", cipher_of_1_2),
         ("-tls1_3", "TLS_AES_128_GCM_SHA256"),
     ] {
-        let said = s_client(&site, &[&verified[..], &[version]].concat());
-        assert_page(&said);
-        assert_cipher(&said, cipher);
+        let ended = s_client(&site, &[&verified[..], &[version]].concat());
+        assert_page(&ended);
+        assert_cipher(&ended, cipher);
         let code = "Verify return code: 0 (ok)";
-        assert!(said.all().contains(code), "{}", said.all());
+        assert!(ended.all().contains(code), "{}", ended.all());
     }
 
     if require_tool("curl") {
@@ -47,17 +47,17 @@ fn assert_verified(files: &CertificateFiles, cipher_of_1_2: &str) {
             ]);
             run(command.arg(&url), "")
         };
-        let said = curl(ca);
+        let ended = curl(ca);
         assert_eq!(
-            (said.code, said.stdout.as_str()),
+            (ended.status, ended.stdout.as_str()),
             (Some(0), PAGE),
             "{}",
-            said.all()
+            ended.all()
         );
         // The test of the test: another root does not do (60: the peer cannot be authenticated).
         let other = p256(&["other.example"]);
-        let said = curl(other.ca.to_str().unwrap());
-        assert_eq!(said.code, Some(60), "{}", said.all());
+        let ended = curl(other.ca.to_str().unwrap());
+        assert_eq!(ended.status, Some(60), "{}", ended.all());
     }
 }
 
@@ -85,9 +85,9 @@ fn chain_file() {
     assert_verified(&files, "ECDHE-ECDSA-AES128-GCM-SHA256");
 
     let site = Site::with_flags(&files.flags());
-    let said = s_client(&site, &["-showcerts"]);
-    let shown = said.stdout.matches("-----BEGIN CERTIFICATE-----").count();
-    assert_eq!(shown, 2, "{}", said.all());
+    let ended = s_client(&site, &["-showcerts"]);
+    let shown = ended.stdout.matches("-----BEGIN CERTIFICATE-----").count();
+    assert_eq!(shown, 2, "{}", ended.all());
 }
 
 /// RSA keys come in PKCS#1 too (`-----BEGIN RSA PRIVATE KEY-----`), P-256 keys in SEC1.
@@ -111,8 +111,8 @@ fn keys_in_the_older_formats() {
         if kind == "rsa" {
             convert.arg("-traditional");
         }
-        let said = run(&mut convert, "");
-        assert_eq!(said.code, Some(0), "{}", said.all());
+        let ended = run(&mut convert, "");
+        assert_eq!(ended.status, Some(0), "{}", ended.all());
         let text = std::fs::read_to_string(&old).unwrap();
         let label = format!("-----BEGIN {} PRIVATE KEY-----", kind.to_ascii_uppercase());
         assert!(text.starts_with(&label), "{kind}: not in the older format");
@@ -138,9 +138,9 @@ fn version_1_certificates() {
         let site = Site::with_flags(&files.flags());
         let ca = files.ca.to_str().unwrap();
         for (version, cipher) in [("-tls1_2", cipher), ("-tls1_3", "TLS_AES_128_GCM_SHA256")] {
-            let said = s_client(&site, &["-CAfile", ca, "-verify_return_error", version]);
-            assert_page(&said);
-            assert_cipher(&said, cipher);
+            let ended = s_client(&site, &["-CAfile", ca, "-verify_return_error", version]);
+            assert_page(&ended);
+            assert_cipher(&ended, cipher);
         }
         for version in [
             ["--tlsv1.2", "--tls-max", "1.2"],
@@ -149,12 +149,12 @@ fn version_1_certificates() {
             let mut command = Command::new("curl");
             command.args(["-q", "-sSk", "--noproxy", "*", "--max-time", "60"]);
             command.args(version).arg(site.url(Port::Tls, "/"));
-            let said = run(&mut command, "");
+            let ended = run(&mut command, "");
             assert_eq!(
-                (said.code, said.stdout.as_str()),
+                (ended.status, ended.stdout.as_str()),
                 (Some(0), PAGE),
                 "{}",
-                said.all()
+                ended.all()
             );
         }
     }

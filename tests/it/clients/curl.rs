@@ -2,24 +2,24 @@
 
 use std::process::Command;
 
-use crate::clients::{PAGE, PORTS, Said, Site, UPLOAD, run};
-use crate::common::{Port, require_tool};
+use crate::clients::{PAGE, PORTS, Site, UPLOAD, run};
+use crate::common::{Ended, Port, require_tool};
 
-/// curl without a proxy or a configuration file of whoever runs the tests. The certificate is
+/// curl without a proxy or a configuration file of the user. The certificate is
 /// not verified here (`certificates` does that), and a minute is a failure limit only.
-fn curl(args: &[&str]) -> Said {
+fn curl(args: &[&str]) -> Ended {
     let mut command = Command::new("curl");
     command.args(["-q", "-sS", "-k", "--noproxy", "*", "--max-time", "60"]);
     run(command.args(args), "")
 }
 
 /// curl with `-i`: exit status 0, the head of a 503, and the page whole.
-fn assert_page(said: &Said) {
-    assert_eq!(said.code, Some(0), "{}", said.all());
+fn assert_page(ended: &Ended) {
+    assert_eq!(ended.status, Some(0), "{}", ended.all());
     // An interim 100 would stand before it.
-    assert!(said.stdout.starts_with("HTTP/1.1 503 "), "{}", said.all());
-    let body = said.stdout.split_once("\r\n\r\n").unwrap().1;
-    assert_eq!(body, PAGE, "{}", said.all());
+    assert!(ended.stdout.starts_with("HTTP/1.1 503 "), "{}", ended.all());
+    let body = ended.stdout.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(body, PAGE, "{}", ended.all());
 }
 
 /// The test of one set of arguments, on both ports.
@@ -44,7 +44,7 @@ fn http_1_1() {
     page_with(&["--http1.1"]);
 }
 
-/// Over TLS curl offers h2 and http/1.1 as ALPN, in the clear it asks for an upgrade to h2c.
+/// Over TLS curl offers h2 and http/1.1 as ALPN, without TLS it asks for an upgrade to h2c.
 #[test]
 fn http_2_falls_back_to_1_1() {
     if require_tool("curl") && curl(&["-V"]).stdout.contains("HTTP2") {
@@ -60,13 +60,13 @@ fn head() {
     let site = Site::new();
     for port in PORTS {
         for version in ["-0", "--http1.1"] {
-            let said = curl(&["-I", version, &site.url(port, "/")]);
-            assert_eq!(said.code, Some(0), "{}", said.all());
-            assert!(said.stdout.starts_with("HTTP/1.1 503 "), "{}", said.all());
-            assert!(said.stdout.ends_with("\r\n\r\n"), "{}", said.all());
+            let ended = curl(&["-I", version, &site.url(port, "/")]);
+            assert_eq!(ended.status, Some(0), "{}", ended.all());
+            assert!(ended.stdout.starts_with("HTTP/1.1 503 "), "{}", ended.all());
+            assert!(ended.stdout.ends_with("\r\n\r\n"), "{}", ended.all());
             let length = format!("content-length: {}\r\n", PAGE.len());
-            let head = said.stdout.to_ascii_lowercase();
-            assert!(head.contains(&length), "{}", said.all());
+            let head = ended.stdout.to_ascii_lowercase();
+            assert!(head.contains(&length), "{}", ended.all());
         }
     }
 }
@@ -151,8 +151,8 @@ fn upload(args: &[&str], how: &str) {
     };
     for port in PORTS {
         let url = site.url(port, "/upload");
-        let said = curl(&[&["-i"], args, &[how, &file, &url]].concat());
-        assert_page(&said);
+        let ended = curl(&[&["-i"], args, &[how, &file, &url]].concat());
+        assert_page(&ended);
     }
 }
 
@@ -182,13 +182,13 @@ fn keep_alive() {
             for _ in 0..4 {
                 all.extend(["-o", "/dev/null", &url]);
             }
-            let said = curl(&all);
-            assert_eq!(said.stdout, "1\n0\n0\n0\n", "{}", said.all());
-            assert_eq!(said.code, Some(0), "{}", said.all());
+            let ended = curl(&all);
+            assert_eq!(ended.stdout, "1\n0\n0\n0\n", "{}", ended.all());
+            assert_eq!(ended.status, Some(0), "{}", ended.all());
             // "Re-using" in older versions.
-            let reused = said.stderr.replace("Re-using", "Reusing");
+            let reused = ended.stderr.replace("Re-using", "Reusing");
             let reused = reused.matches("Reusing existing").count();
-            assert_eq!(reused, 3, "{}", said.all());
+            assert_eq!(reused, 3, "{}", ended.all());
         }
     }
 }
@@ -225,7 +225,7 @@ fn unix_socket() {
     assert_page(&curl(&["-i", &site.url(Port::Clear, "/x")]));
 }
 
-/// What a person sees who types the wrong scheme.
+/// The answer to a URL with the wrong scheme.
 #[test]
 fn cleartext_on_the_tls_port() {
     if !require_tool("curl") {
@@ -233,8 +233,8 @@ fn cleartext_on_the_tls_port() {
     }
     let site = Site::new();
     let url = format!("http://{}/", site.server.https);
-    let said = curl(&["-i", &url]);
-    assert_eq!(said.code, Some(0), "{}", said.all());
-    assert!(said.stdout.starts_with("HTTP/1.1 400 "), "{}", said.all());
-    assert!(said.stdout.contains("HTTPS"), "{}", said.all());
+    let ended = curl(&["-i", &url]);
+    assert_eq!(ended.status, Some(0), "{}", ended.all());
+    assert!(ended.stdout.starts_with("HTTP/1.1 400 "), "{}", ended.all());
+    assert!(ended.stdout.contains("HTTPS"), "{}", ended.all());
 }

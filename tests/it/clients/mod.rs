@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::common::{Port, Server};
+use crate::common::{Ended, Port, Server};
 use tempfile::TempDir;
 
 /// Not ASCII alone, so that a length in characters is found out.
@@ -63,25 +63,8 @@ impl Site {
     }
 }
 
-/// What a tool has said, and how it ended.
-struct Said {
-    stdout: String,
-    stderr: String,
-    code: Option<i32>,
-}
-
-impl Said {
-    /// stdout and stderr, for tools that divide their words between both.
-    fn all(&self) -> String {
-        format!(
-            "{}\n{}\nexit status {:?}",
-            self.stdout, self.stderr, self.code
-        )
-    }
-}
-
 /// Runs a tool to its end with `input` as its stdin.
-fn run(command: &mut Command, input: &str) -> Said {
+fn run(command: &mut Command, input: &str) -> Ended {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -94,9 +77,5 @@ fn run(command: &mut Command, input: &str) -> Said {
     let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    Said {
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        code: output.status.code(),
-    }
+    Ended::from_output(output)
 }

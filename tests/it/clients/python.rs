@@ -37,8 +37,8 @@ fn an_upload_gets_the_page() {
             command
                 .args(["-c", SCRIPT, &site.url(port, "/")])
                 .args(chunked);
-            let said = run(&mut command, &"x".repeat(UPLOAD));
-            assert_eq!(said.stdout, format!("503\n{PAGE}"), "{}", said.all());
+            let ended = run(&mut command, &"x".repeat(UPLOAD));
+            assert_eq!(ended.stdout, format!("503\n{PAGE}"), "{}", ended.all());
         }
     }
 }

@@ -34,7 +34,7 @@ impl CertificateFiles {
         files
     }
 
-    /// The directory of the files, for more files beside them.
+    /// The directory of the files, for more files.
     pub(crate) fn directory(&self) -> PathBuf {
         self.directory.path().to_owned()
     }

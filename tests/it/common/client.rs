@@ -1,5 +1,5 @@
 //! A raw HTTP client over TCP, a Unix socket or TLS. It sends exactly the bytes that it is given,
-//! parses answers strictly, and tells a clean end of a connection from a reset.
+//! parses answers strictly, and distinguishes a clean end of a connection from a reset.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ use rustls::{
 
 use super::{Port, Server};
 
-/// The longest silence that a client bears. Shorter than the server's keep-alive timeout (10 s):
+/// The read timeout of a client. Shorter than the server's keep-alive timeout (10 s):
 /// a connection that should be closed at once and is only closed as idle fails its test.
 const PATIENCE: Duration = Duration::from_secs(9);
 
@@ -54,7 +54,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Whether the server says that it closes the connection after this answer.
+    /// Whether the answer has `Connection: close`.
     pub(crate) fn says_close(&self) -> bool {
         self.header("Connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -113,12 +113,12 @@ pub(crate) fn connect(server: &Server, port: Port) -> Client {
 }
 
 impl Client {
-    /// In the clear, to whatever listens there.
+    /// Plaintext, to this address.
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         Self::over(Stream::Tcp(tcp(address)))
     }
 
-    /// In the clear, to a Unix socket.
+    /// Plaintext, to a Unix socket.
     pub(crate) fn unix(path: &Path) -> Self {
         let socket = UnixStream::connect(path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -169,7 +169,7 @@ impl Client {
         }
     }
 
-    /// The TLS session; `None` in the clear.
+    /// The TLS session; `None` without TLS.
     pub(crate) fn session(&self) -> Option<&ClientConnection> {
         match &self.stream {
             Stream::Tcp(_) | Stream::Unix(_) => None,
@@ -182,7 +182,7 @@ impl Client {
         self.try_send(bytes).unwrap();
     }
 
-    /// Sends these bytes, or says why not.
+    /// Sends these bytes, or returns the error.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let stream: &mut dyn Write = match &mut self.stream {
             Stream::Tcp(socket) => socket,
@@ -228,13 +228,13 @@ impl Client {
         answer
     }
 
-    /// Reads the answer to HEAD: a head alone, whatever its Content-Length says.
+    /// Reads the answer to HEAD: a head alone, whatever its Content-Length.
     pub(crate) fn answer_to_head(&mut self) -> Answer {
         self.head().0
     }
 
     /// Everything up to the end of the connection, which must be a clean one: FIN, over TLS after
-    /// `close_notify` (RFC 8446 6.1: without it, a truncation cannot be told from the end).
+    /// `close_notify` (RFC 8446 6.1: without it, a truncation looks like the end).
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read_more() {}
         std::mem::take(&mut self.unread)

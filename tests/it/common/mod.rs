@@ -1,5 +1,4 @@
-//! What the integration tests share: the real binary as a child process, raw clients that tell a
-//! clean end from a reset, and throw-away certificates.
+//! What the integration tests share: the real binary as a child process, raw clients, and temporary certificates.
 
 pub(crate) mod certificates;
 pub(crate) mod client;
@@ -7,27 +6,29 @@ pub(crate) mod nginx;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 
+use std::collections::BTreeMap;
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client};
 
-/// How long a server may take to print its listening lines, or to exit: a failure limit only.
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long an event may take that a test waits for. It bounds failures only: the machine may be loaded.
+const LIMIT: Duration = Duration::from_secs(60);
 
 const LISTENING: &str = "maintd: listening on ";
 
 /// Which of the two listeners of a [`Server`] a client talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
-    /// `--listen`: HTTP in the clear.
+    /// `--listen`: plaintext HTTP.
     Clear,
     /// `--tls-listen`: HTTPS.
     Tls,
@@ -38,7 +39,7 @@ pub(crate) struct Server {
     child: Child,
     ended: bool,
     stderr: Arc<Stderr>,
-    /// What the listening lines said, in their order, e.g. `http://127.0.0.1:41234`.
+    /// The URLs of the listening lines in their order, e.g. `http://127.0.0.1:41234`.
     pub(crate) listening: Vec<String>,
     /// The first clear listener that is not a Unix socket (unspecified where there is none).
     pub(crate) http: SocketAddr,
@@ -81,7 +82,7 @@ impl Stderr {
     }
 }
 
-/// An address that is free now, and that no client of another test is given meanwhile: its port lies below those that the
+/// An address that is free now, and that no client of another test is given meanwhile: its port lies below the ones that the
 /// system hands out (32768 and above on Linux, 49152 on others; tests that need one port twice cannot use port 0).
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -136,7 +137,7 @@ impl Server {
         let filler = Arc::clone(&stderr);
         thread::spawn(move || filler.fill_from(pipe));
 
-        let text = stderr.wait_until(START_LIMIT, |text| urls(text).count() >= listeners);
+        let text = stderr.wait_until(LIMIT, |text| urls(text).count() >= listeners);
         let listening: Vec<String> = urls(&text).map(str::to_owned).collect();
         let server = Self {
             child,
@@ -163,6 +164,7 @@ impl Server {
     }
 
     /// The child's process id: the supervisor's.
+    #[cfg(target_os = "linux")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -180,13 +182,26 @@ impl Server {
         self.stderr.state.lock().unwrap().0.clone()
     }
 
-    /// Waits (20 s at most) until the child's stderr contains `text`; returns all of it.
+    /// Waits (60 s at most) until the child's stderr contains `text`; returns all of it.
     pub(crate) fn wait_for_stderr(&self, text: &str) -> String {
         let all = self
             .stderr
-            .wait_until(START_LIMIT, |stderr| stderr.contains(text));
+            .wait_until(LIMIT, |stderr| stderr.contains(text));
         assert!(all.contains(text), "no {text:?} in stderr:\n{all}");
         all
+    }
+
+    /// The number of its messages about a reload.
+    pub(crate) fn reloads(&self) -> usize {
+        self.stderr().matches("maintd: reloaded\n").count()
+    }
+
+    /// Reloads and waits until new workers have taken over.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        let before = self.reloads();
+        self.signal(libc::SIGHUP);
+        wait_until(|| self.reloads() > before, "it has not reloaded");
     }
 
     /// Sends a signal, e.g. `libc::SIGTERM`, to the child alone.
@@ -196,9 +211,9 @@ impl Server {
         send_signal(self.child.id(), signal);
     }
 
-    /// Waits (20 s at most) for the child's end.
+    /// Waits (60 s at most) for the child's end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let limit = Instant::now() + START_LIMIT;
+        let limit = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 self.ended = true;
@@ -221,13 +236,102 @@ impl Drop for Server {
         // Both fail harmlessly where the child has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let stderr = self.stderr.wait_until(START_LIMIT, |_| false);
+        let stderr = self.stderr.wait_until(LIMIT, |_| false);
         if thread::panicking() {
             eprintln!("maintd's stderr:\n{stderr}");
         } else {
             assert!(!died, "maintd died under the test; its stderr:\n{stderr}");
             assert!(!stderr.contains("panicked at"), "maintd:\n{stderr}");
         }
+    }
+}
+
+/// The exit status and the output of a command.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Waits, 60 s at most, for the end of a process that must end by itself.
+    #[track_caller]
+    pub(crate) fn of(mut child: Child) -> Self {
+        // Messages are much shorter than the buffer of a pipe, so nothing blocks.
+        let limit = Instant::now() + LIMIT;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > limit {
+                child.kill().unwrap();
+                panic!("it has not ended: {:?}", child.wait_with_output());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            status: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// For programs whose output may be any bytes.
+    pub(crate) fn from_output(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// stdout, stderr and the exit status, for tools that print results to both.
+    pub(crate) fn all(&self) -> String {
+        format!(
+            "{}\n{}\nexit status {:?}",
+            self.stdout, self.stderr, self.status
+        )
+    }
+
+    /// The one line on stderr, without its end; nothing else was printed.
+    #[track_caller]
+    pub(crate) fn line(&self) -> &str {
+        let line = self.stderr.strip_suffix('\n');
+        let line = line.unwrap_or_else(|| panic!("no whole line on stderr: {self:?}"));
+        assert!(!line.contains('\n'), "not one line: {self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        line
+    }
+}
+
+/// Runs a command with the default dispositions of the signals that end it. A shell starts `cargo test &` with SIGINT and
+/// SIGQUIT ignored, nohup(1) ignores SIGHUP, and execve(2) keeps that.
+pub(crate) fn default_signals(command: &mut Command) -> &mut Command {
+    let reset = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            // SAFETY: signal is async-signal-safe, as the time between fork and exec requires.
+            #[expect(unsafe_code, reason = "std sets no dispositions")]
+            let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+            if before == libc::SIG_ERR {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: `reset` calls nothing but signal.
+    #[expect(unsafe_code, reason = "std sets no dispositions")]
+    unsafe {
+        command.pre_exec(reset)
+    }
+}
+
+/// Waits, 60 s at most, until a condition is true.
+#[track_caller]
+pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool, failure: &str) {
+    let limit = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < limit, "{failure}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -254,22 +358,49 @@ fn first_address(listening: &[String], scheme: &str) -> SocketAddr {
         .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
-/// Whether `tool` is installed. Where CI=true a missing tool is a failure; elsewhere the test is
-/// to return at once, and the reason is printed.
+/// Whether `tool` is installed. If not, the test must return at once; it fails where CI=true.
 pub(crate) fn require_tool(tool: &str) -> bool {
-    find_tool(tool).is_some() || skip(&format!("{tool} is not installed"))
+    let is_installed = |path: OsString| env::split_paths(&path).any(|it| it.join(tool).is_file());
+    env::var_os("PATH").is_some_and(is_installed) || skip(&format!("{tool} is not installed"))
 }
 
-/// Says aloud that a test is skipped; fails it where CI=true. Always false.
+/// Counts a skipped test; fails it where CI=true. Always false.
 pub(crate) fn skip(reason: &str) -> bool {
     let ci = env::var("CI").as_deref() == Ok("true");
     assert!(!ci, "{reason}, and CI=true allows no skipped test");
-    eprintln!("SKIPPED: {reason}");
+    count_skipped(reason);
     false
 }
 
-fn find_tool(tool: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|directory| directory.join(tool))
-        .find(|path| Path::is_file(path))
+/// Why tests were skipped, and how often.
+static SKIPPED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// Counts a test that is skipped at least in part. The end of the test run prints all reasons in one line.
+pub(crate) fn count_skipped(reason: &str) {
+    static REGISTERED: Once = Once::new();
+    // SAFETY: the function is extern "C", takes and returns nothing, and does not unwind.
+    #[expect(unsafe_code, reason = "libtest has no hook at its end")]
+    REGISTERED.call_once(|| assert_eq!(unsafe { libc::atexit(print_skipped) }, 0));
+    *SKIPPED
+        .lock()
+        .unwrap()
+        .entry(reason.to_owned())
+        .or_default() += 1;
+}
+
+extern "C" fn print_skipped() {
+    let Ok(skipped) = SKIPPED.lock() else {
+        return;
+    };
+    let count: usize = skipped.values().sum();
+    let reasons: Vec<_> = skipped
+        .iter()
+        .map(|(why, count)| format!("{why} ({count})"))
+        .collect();
+    // Unlike eprintln!, this is not captured by libtest.
+    let _ = writeln!(
+        io::stderr(),
+        "SKIPPED: {count} tests: {}",
+        reasons.join("; ")
+    );
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+
+use crate::common::wait_until;
 
 /// The memory of a process that is resident, in bytes. Unlike `VmRSS`, whose counters each CPU
 /// keeps a part of, `smaps_rollup` is exact.
@@ -22,17 +22,13 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Waits (20 s at most) until a process that has been sent SIGSTOP is stopped.
+/// Waits until a process that has been sent SIGSTOP is stopped.
 pub(crate) fn wait_until_stopped(pid: u32) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    loop {
+    let is_stopped = || {
         let text = fs::read_to_string(proc(pid, "stat")).unwrap();
-        if text.rsplit_once(") ").unwrap().1.starts_with('T') {
-            return;
-        }
-        assert!(Instant::now() < limit, "process {pid} has not stopped");
-        thread::sleep(Duration::from_millis(1));
-    }
+        text.rsplit_once(") ").unwrap().1.starts_with('T')
+    };
+    wait_until(is_stopped, "the process has not stopped");
 }
 
 /// How many descriptors a process has open.

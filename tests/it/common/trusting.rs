@@ -1,10 +1,10 @@
-//! A client's trust in anybody, for tests and benches whose subject is the server.
+//! A certificate verifier that accepts every server, for tests and benches whose subject is the server.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Trusts every certificate and signature of these schemes, and does not look at them: that work is not what is measured.
+/// Trusts every certificate and signature of these schemes, without a check: that work is not what is measured.
 #[derive(Debug)]
 pub(crate) struct Trusting(pub(crate) Vec<SignatureScheme>);
 

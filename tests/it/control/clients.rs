@@ -1,4 +1,4 @@
-//! Clients of the control socket that do not behave: none of them holds anybody up.
+//! Misbehaving clients of the control socket: none of them delays others.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -25,9 +25,9 @@ fn an_invalid_request_gets_a_reply() {
     }
 }
 
-/// They are more than it takes at once, say nothing, half a line, or do not read what they have asked for.
+/// More clients than are served at once: silent, with half a line, or with unread answers.
 #[test]
-fn silent_clients_hold_nobody_up() {
+fn silent_clients_do_not_delay_others() {
     let daemon = Daemon::plain();
     let mut silent = Vec::new();
     for number in 0..12 {
@@ -51,7 +51,7 @@ fn silent_clients_hold_nobody_up() {
         began.elapsed()
     );
     daemon.status();
-    // Those who kept it waiting have been sent away.
+    // The silent clients have been disconnected.
     let mut rest = Vec::new();
     let first = &mut silent[0];
     first
@@ -61,14 +61,14 @@ fn silent_clients_hold_nobody_up() {
 }
 
 #[test]
-fn a_client_that_goes_while_it_waits_costs_nothing() {
+fn a_client_that_disconnects_while_waiting_costs_nothing() {
     let daemon = Daemon::plain();
     daemon.save_state("{\"message\":\"m\"}");
     for _ in 0..3 {
         let mut client = UnixStream::connect(daemon.socket()).unwrap();
         client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
     }
-    crate::control::wait_until(
+    crate::common::wait_until(
         || daemon.status()["announced"]["message"] == "m",
         "nothing is announced",
     );

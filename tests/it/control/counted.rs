@@ -1,20 +1,22 @@
-//! What is counted.
+//! The counters.
 
 use serde_json::{Value, json};
 
 use crate::common::client::{Client, Tls, connect};
-use crate::common::{Port, certificates};
-use crate::control::{Daemon, wait_until};
+use crate::common::{Port, certificates, wait_until};
+use crate::control::Daemon;
 
-/// Whether there is in `told` what is in `expected`.
-fn has(told: &Value, expected: &Value) -> bool {
+/// Whether `actual` contains `expected`.
+fn has(actual: &Value, expected: &Value) -> bool {
     match expected.as_object() {
-        Some(members) => members.iter().all(|(name, value)| has(&told[name], value)),
-        None => told == expected,
+        Some(members) => members
+            .iter()
+            .all(|(name, value)| has(&actual[name], value)),
+        None => actual == expected,
     }
 }
 
-/// Waits until a part of the status is as it is to be.
+/// Waits until the status contains `expected`.
 #[track_caller]
 fn assert_comes_to(daemon: &Daemon, part: &str, expected: &Value) {
     let mut last = Value::Null;
@@ -43,7 +45,7 @@ fn requests_are_counted_by_method_host_and_status() {
         ("GET", "a.example"),
         ("GET", "www.a.example"),
         ("POST", "x.b.example"),
-        ("OPTIONS", "nobody.example"),
+        ("OPTIONS", "unknown.example"),
         ("PROPFIND", "a.example"),
     ] {
         let request = format!(
@@ -166,7 +168,7 @@ fn handshakes_are_counted_by_version_and_resumptions_too() {
 }
 
 #[test]
-fn what_is_open_is_told_by_what_it_waits_for() {
+fn open_connections_are_counted_by_phase() {
     let daemon = Daemon::plain();
     let mut half = connect(daemon.server(), Port::Clear);
     half.send("GET / HTTP/1.1\r\n");
@@ -181,7 +183,7 @@ fn what_is_open_is_told_by_what_it_waits_for() {
     assert_comes_to(&daemon, "open", &json!({ "head": 0, "keep_alive": 0 }));
 }
 
-/// Those of workers that are gone too; and what is asked for stays the same while they go.
+/// The counters of ended workers too; and a total does not change while they end.
 #[test]
 fn totals_outlive_workers_and_reloads() {
     let daemon = Daemon::start(
@@ -204,7 +206,7 @@ fn totals_outlive_workers_and_reloads() {
         "totals",
         &json!({ "requests": 15, "hosts": { "a": 15 }, "forms": { "page": 12, "json": 3 }, "died": 0 }),
     );
-    // Nothing is open in workers that are gone.
+    // Ended workers have no open connections.
     assert_comes_to(
         &daemon,
         "open",

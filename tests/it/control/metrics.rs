@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::client::connect;
-use crate::common::{Port, require_tool};
-use crate::control::{Daemon, GET, wait_until};
+use crate::common::{Port, require_tool, wait_until};
+use crate::control::{Daemon, GET};
 
 const OPERATION: &str = "metrics 127.0.0.1:0; health /health;";
 const SERVER: &str = "server { listen 127.0.0.1:0; server_name a.example; return 503; }";
@@ -28,7 +28,7 @@ fn get(address: &str, path: &str) -> String {
     fetch(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
 }
 
-/// An answer's status, and whether its head is that of a whole one.
+/// Asserts the status of an answer, and the fields of its head.
 #[track_caller]
 fn assert_status(answer: &str, status: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -65,7 +65,7 @@ fn every_path_has_its_answer() {
     assert_status(&post, "405 Method Not Allowed");
     assert!(post.contains("\r\nAllow: GET, HEAD\r\n"));
     assert_status(&fetch(&address, "GET /metrics\r\n\r\n"), "400 Bad Request");
-    // The page is nowhere here, and the metrics are not on the page's side.
+    // The metrics listener never sends the page, and the page's listener never the metrics.
     let mut visitor = connect(daemon.server(), Port::Clear);
     visitor.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(visitor.last_answer().status, 503);
@@ -88,7 +88,7 @@ fn without_a_health_path_there_is_none() {
 }
 
 #[test]
-fn metrics_tell_what_was_counted_and_promtool_takes_them() {
+fn metrics_show_the_counters_and_promtool_accepts_them() {
     let daemon = Daemon::start(SERVER, OPERATION);
     let address = daemon.metrics();
     let mut visitor = connect(daemon.server(), Port::Clear);
@@ -118,16 +118,19 @@ fn metrics_tell_what_was_counted_and_promtool_takes_them() {
         .write_all(text.as_bytes())
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = told + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.is_empty(), "{told}");
+    let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output_text = output_text + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && output_text.is_empty(),
+        "{output_text}"
+    );
 }
 
-/// The dashboard asks for nothing that is not told.
+/// The dashboard uses only metrics that exist.
 #[test]
 fn the_dashboard_asks_for_metrics_that_there_are() {
     let daemon = Daemon::start(SERVER, OPERATION);
-    let told = get(&daemon.metrics(), "/metrics");
+    let output_text = get(&daemon.metrics(), "/metrics");
     let dashboard = include_str!("../../../packaging/grafana/maintd.json");
     serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
     let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
@@ -135,8 +138,8 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
     for rest in dashboard.split("maintd_").skip(1) {
         let name: String = rest.chars().take_while(|letter| is_name(*letter)).collect();
         assert!(
-            told.contains(&format!("\n# TYPE maintd_{name} "))
-                || told.contains(&format!("# HELP maintd_{name} ")),
+            output_text.contains(&format!("\n# TYPE maintd_{name} "))
+                || output_text.contains(&format!("# HELP maintd_{name} ")),
             "{name}"
         );
         asked += 1;
@@ -144,7 +147,7 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
     assert!(asked > 10);
 }
 
-/// Those who ask and those who only connect cost neither visitors nor each other.
+/// Neither requests for metrics nor silent connections delay visitors or each other.
 #[test]
 fn silent_inspectors_make_room() {
     let daemon = Daemon::start(SERVER, OPERATION);
@@ -161,7 +164,7 @@ fn silent_inspectors_make_room() {
 }
 
 #[test]
-fn a_reload_keeps_the_place_and_a_new_one_can_be_given() {
+fn a_reload_keeps_the_address_and_can_change_it() {
     let daemon = Daemon::start(SERVER, OPERATION);
     let address = daemon.metrics();
     daemon.reload();
@@ -174,9 +177,9 @@ fn a_reload_keeps_the_place_and_a_new_one_can_be_given() {
     );
 }
 
-/// A load balancer hears of the end as long as somebody is still being answered.
+/// A load balancer sees the end while the last requests are still answered.
 #[test]
-fn who_drains_is_not_healthy() {
+fn a_draining_daemon_is_not_healthy() {
     let mut daemon = Daemon::start(SERVER, OPERATION);
     let address = daemon.metrics();
     let mut slow = connect(daemon.server(), Port::Clear);
@@ -195,6 +198,8 @@ fn who_drains_is_not_healthy() {
     }
     slow.send("\r\n");
     assert_eq!(slow.last_answer().status, 503);
+    // The daemon waits 5 s for a client that does not close.
+    drop(slow);
     assert!(daemon.server_mut().wait().success());
 }
 

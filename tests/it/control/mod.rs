@@ -1,4 +1,4 @@
-//! A running daemon as its administrators see it: the control socket, the numbers, the metrics and the health answer.
+//! The interfaces for administrators: control socket, counters, metrics and health answer.
 
 mod clients;
 mod counted;
@@ -12,8 +12,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,14 +21,14 @@ use crate::common::{Server, maintd};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 
-/// A daemon with a directory of its own, in which its control socket and its state are.
+/// A daemon with its own directory for control socket and state.
 struct Daemon {
     directory: TempDir,
     server: Option<Server>,
 }
 
 impl Daemon {
-    /// With these servers, and this beside them.
+    /// With these servers and further directives.
     fn start(servers: &str, more: &str) -> Self {
         let mut daemon = Self {
             directory: TempDir::new().unwrap(),
@@ -49,13 +48,13 @@ impl Daemon {
         fs::write(self.path("maintd.conf"), text).unwrap();
     }
 
-    /// Starts the daemon, again if it was there already.
+    /// Starts the daemon, or restarts it.
     fn run(&mut self) {
         self.server = None;
         let text = fs::read_to_string(self.path("maintd.conf")).unwrap();
         let mut command = maintd();
         command.args(["serve", "-c"]).arg(self.path("maintd.conf"));
-        // What several servers share is one listener.
+        // A listener that several servers share counts once.
         let listens = text.split("listen ").skip(1);
         let places: HashSet<&str> = listens.filter_map(|rest| rest.split(';').next()).collect();
         let listeners = places.len();
@@ -78,13 +77,13 @@ impl Daemon {
         self.path("control.sock")
     }
 
-    /// Asks by this line, and returns the answer.
+    /// Sends this line, and returns the answer.
     #[track_caller]
     fn ask(&self, request: &Value) -> Value {
         ask(&self.socket(), &format!("{request}\n"))
     }
 
-    /// Asks for something that must be done.
+    /// Sends a command that must succeed.
     #[track_caller]
     fn done(&self, request: &Value) -> Value {
         let answer = self.ask(request);
@@ -103,13 +102,10 @@ impl Daemon {
     }
 
     fn reload(&self) {
-        let reloads = || self.server().stderr().matches("maintd: reloaded\n").count();
-        let before = reloads();
-        self.server().signal(libc::SIGHUP);
-        wait_until(|| reloads() > before, "it has not reloaded");
+        self.server().reload();
     }
 
-    /// Where the metrics are, as it has said.
+    /// The address of the metrics, from the message.
     fn metrics(&self) -> String {
         let text = self.server().wait_for_stderr("/metrics\n");
         let (_, url) = text.split_once("maintd: metrics are on http://").unwrap();
@@ -129,14 +125,4 @@ fn ask(socket: &Path, request: &str) -> Value {
     stream.read_to_string(&mut text).unwrap();
     assert!(text.ends_with('\n'), "{text:?}");
     serde_json::from_str(&text).unwrap()
-}
-
-/// Waits (20 s at most) until something is so.
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool, failure: &str) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < limit, "{failure}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -1,4 +1,4 @@
-//! The socket itself: where it is, whose it is, and that it goes with the daemon.
+//! The control socket: path, owner, and removal with the daemon.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -11,7 +11,7 @@ use crate::common::{Server, maintd};
 use crate::control::Daemon;
 
 #[test]
-fn it_is_the_owners_alone_and_goes_with_the_daemon() {
+fn only_the_owner_may_connect_and_it_is_removed_with_the_daemon() {
     for signal in [libc::SIGTERM, libc::SIGQUIT] {
         let mut daemon = Daemon::plain();
         let data = fs::symlink_metadata(daemon.socket()).unwrap();
@@ -24,7 +24,7 @@ fn it_is_the_owners_alone_and_goes_with_the_daemon() {
 }
 
 #[test]
-fn one_that_a_killed_daemon_has_left_makes_room() {
+fn the_socket_of_a_killed_daemon_is_replaced() {
     let mut daemon = Daemon::plain();
     daemon.server().signal(libc::SIGKILL);
     daemon.server_mut().wait();
@@ -33,7 +33,7 @@ fn one_that_a_killed_daemon_has_left_makes_room() {
     daemon.status();
 }
 
-/// Its worker has the socket's copy no more, so that it is free as soon as the supervisor has gone.
+/// The worker has closed its copy of the socket, so the socket is free as soon as the supervisor has ended.
 #[test]
 fn workers_do_not_hold_it() {
     let directory = TempDir::new().unwrap();
@@ -62,7 +62,7 @@ fn assert_refused(path: &str, what: &str) {
 }
 
 #[test]
-fn one_that_was_asked_for_and_cannot_be_had_is_a_fault() {
+fn a_configured_socket_that_cannot_be_bound_is_an_error() {
     let directory = TempDir::new().unwrap();
     let name = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let live = name("live");
@@ -107,7 +107,7 @@ fn a_reload_moves_it() {
 }
 
 #[test]
-fn a_reload_brings_back_one_that_was_removed() {
+fn a_reload_restores_a_removed_socket() {
     let daemon = Daemon::plain();
     fs::remove_file(daemon.socket()).unwrap();
     daemon.reload();

@@ -1,11 +1,11 @@
-//! `maintd status --watch`: a table where stdout is no terminal, and a screen on one that is left as it was.
+//! `maintd status --watch`: a table where stdout is no terminal, and a full screen on a terminal, which is restored.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{maintd, require_tool, send_signal};
+use crate::common::{default_signals, maintd, require_tool, send_signal};
 use crate::control::Daemon;
 
 #[test]
@@ -29,7 +29,7 @@ fn a_pipe_gets_a_row_each_second_across_a_restart() {
     assert!(child.wait().unwrap().success());
 }
 
-/// script(1) of util-linux is the terminal. Ctrl-C is the shell's too, which is to outlive it, whichever shell that is.
+/// script(1) of util-linux is the terminal. Ctrl-C reaches the shell too, which must survive it.
 #[test]
 fn a_terminal_is_drawn_on_and_left_as_it_was() {
     if !require_tool("script") {
@@ -42,7 +42,7 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
         daemon.path("maintd.conf").display()
     );
     for key in [&b"q"[..], b"\x03"] {
-        let mut child = Command::new("script")
+        let mut child = default_signals(&mut Command::new("script"))
             .args(["-q", "-c", &watch, "/dev/null"])
             .env("LC_ALL", "C.UTF-8")
             .env("SHELL", "/bin/sh")

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::common::client::connect;
-use crate::common::{Answer, Port, maintd};
-use crate::control::{Daemon, wait_until};
+use crate::common::{Answer, Port, maintd, wait_until};
+use crate::control::Daemon;
 
 /// An end in an hour.
 fn end() -> u64 {
@@ -207,7 +207,7 @@ fn a_damaged_state_is_a_warning() {
 }
 
 #[test]
-fn a_faulty_configuration_is_answered_and_the_page_stays() {
+fn an_invalid_configuration_is_reported_and_the_page_stays() {
     let daemon = Daemon::plain();
     daemon.configure("server { listen 127.0.0.1:0; return 404; }", "");
     daemon.save_state(&state(None, "m"));

@@ -21,7 +21,7 @@ fn limited(limit: u64, args: &[&str]) -> Command {
     command
 }
 
-/// The number of descriptors that maintd says are enough is true to the last one.
+/// The number of descriptors in the message is exact.
 #[test]
 fn descriptor_limit_too_low() {
     let directory = TempDir::new().unwrap();
@@ -66,7 +66,7 @@ fn descriptor_limit_too_low() {
     }
 }
 
-/// So low that not even the listeners can be had: still one line with what to do about it.
+/// A limit too low for the listeners: still one line that says what to do.
 #[test]
 fn descriptor_limit_far_too_low() {
     for limit in 5..14 {

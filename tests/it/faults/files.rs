@@ -1,4 +1,4 @@
-//! Files that do not serve: the page, certificates and keys. Exit status 1.
+//! Unusable files: the page, certificates and keys. Exit status 1.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ fn page_over_16_mib() {
         &["--page", "page.html"],
         "page \"DIR/page.html\" is over 16 MiB; give a smaller one",
     );
-    // One byte less is a page.
+    // One byte less is accepted.
     page.set_len(16 * 1024 * 1024).unwrap();
     let server = Server::start(&["--page", files.path("page.html").to_str().unwrap()]);
     let mut client = connect(&server, Port::Clear);

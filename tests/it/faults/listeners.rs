@@ -1,4 +1,4 @@
-//! Places that cannot be listened on: exit status 1, and no listener of the others is left.
+//! Addresses that cannot be bound: exit status 1, and all other listeners are closed.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, Server, certificates, free_address};
+use crate::common::{Client, Port, Server, certificates, count_skipped, free_address};
 use crate::faults::{GET, assert_fault, run_maintd, system_reason};
 
 fn unix(path: &Path) -> String {
@@ -52,12 +52,12 @@ fn port_in_use() {
             format!("cannot listen on {address}: {reason}; stop the other server or change {flag}");
         assert_fault_after_a_socket(flag, &address.to_string(), &line);
     }
-    // It has noticed nothing of all that.
+    // The first server is not affected.
     assert_answers(connect(&other, Port::Clear));
     assert_answers(connect(&other, Port::Tls));
 }
 
-/// The BSDs let a wildcard address stand beside a special one.
+/// The BSDs allow a wildcard address and a specific one on the same port.
 #[cfg(target_os = "linux")]
 #[test]
 fn port_in_use_on_one_address() {
@@ -90,7 +90,7 @@ fn port_in_use_leaves_the_other_port_unbound() {
     TcpListener::bind(free).unwrap();
 }
 
-/// It is told to change what asked for the place: the flag has not been given.
+/// The message names the setting to change: the flag was not given.
 #[test]
 fn port_in_use_by_a_configuration_file() {
     let other = Server::start(&[]);
@@ -141,11 +141,11 @@ fn address_not_of_this_host() {
     }
 }
 
-/// An address that was asked for by name must be had; only that of `localhost` may be missing.
+/// A configured address must be bound; only one of the two of `localhost` may be missing.
 #[test]
 fn ipv6_address_not_of_this_host() {
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED: this host has no IPv6");
+        count_skipped("no IPv6");
         return;
     }
     let reason = system_reason(libc::EADDRNOTAVAIL);
@@ -189,8 +189,7 @@ fn unix_socket_of_a_running_maintd() {
     assert_answers(Client::unix(&path));
 }
 
-/// A live server that does not accept at the moment and whose backlog is full is still live, and
-/// asking it is no reason to wait for it.
+/// A running server whose backlog is full still owns its socket file, and the probe of it does not block.
 #[cfg(target_os = "linux")]
 #[test]
 fn unix_socket_of_a_busy_server() {
@@ -221,7 +220,7 @@ fn unix_socket_of_a_busy_server() {
     assert!(path.exists());
 }
 
-/// What a killed server leaves behind is no obstacle.
+/// The socket file of a killed server is replaced.
 #[test]
 fn unix_socket_left_behind_is_taken_over() {
     let (_directory, path) = socket_path();
@@ -236,7 +235,7 @@ fn unix_socket_left_behind_is_taken_over() {
     assert!(!path.exists());
 }
 
-/// A maintd that was killed the hard way leaves such a file itself.
+/// A maintd that was killed by SIGKILL leaves such a file.
 #[test]
 fn unix_socket_of_a_killed_maintd_is_taken_over() {
     let (_directory, path) = socket_path();

@@ -1,4 +1,4 @@
-//! Help and version on stdout, `--quiet`, and colour only where it is wanted.
+//! Help and version on stdout, `--quiet`, and colour only on request or on a terminal.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -19,7 +19,7 @@ const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The shortest way to a fault, and its line.
+/// A command that fails, and its error line.
 const NO_PAGE: [&str; 3] = ["serve", "--page", "/dev/null"];
 const NO_PAGE_LINE: &str = "page \"/dev/null\" is not a regular file; give a file";
 
@@ -64,9 +64,9 @@ fn help_into_a_closed_pipe_is_no_fault() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// Neither the listening lines nor the warning of a throw-away certificate.
+/// Neither the listening lines nor the warning of a temporary certificate.
 #[test]
-fn quiet_says_nothing_while_all_is_well() {
+fn quiet_prints_nothing_without_errors() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("socket");
     for flag in ["--quiet", "-q"] {
@@ -89,14 +89,14 @@ fn quiet_says_nothing_while_all_is_well() {
 }
 
 #[test]
-fn quiet_tells_faults_all_the_same() {
+fn quiet_still_prints_errors() {
     let ended = run_maintd(NO_PAGE.iter().chain(&["--quiet"]));
     assert_eq!(ended.line(), format!("maintd: {NO_PAGE_LINE}"));
     assert_eq!(ended.status, Some(1));
 }
 
 #[test]
-fn color_when_told_to() {
+fn color_always_is_obeyed() {
     let coloured = format!("{RED}maintd: {PLAIN}{NO_PAGE_LINE}");
     let plain = format!("maintd: {NO_PAGE_LINE}");
     for (when, expected) in [("always", &coloured), ("never", &plain), ("auto", &plain)] {
@@ -111,7 +111,7 @@ fn color_of_a_warning() {
     let server = Server::start(&["--color", "always"]);
     let warning = format!("{YELLOW}maintd: warning: {PLAIN}using the embedded page");
     server.wait_for_stderr(&warning);
-    // What is no fault is not coloured, and tools can read it.
+    // Other output is not coloured, so that tools can parse it.
     assert!(server.stderr().contains("\nmaintd: listening on http://"));
 }
 
@@ -143,7 +143,7 @@ fn color_by_itself_on_a_terminal_alone() {
         }
         command.stdout(Stdio::null()).stderr(stderr);
         let mut child = command.spawn().unwrap();
-        // It holds our descriptor of the other side, and as long as that is open there is no end.
+        // The command holds our descriptor of the other side: the read ends only when it is closed.
         drop(command);
         let mut text = Vec::new();
         if let Err(error) = terminal.read_to_end(&mut text) {
@@ -168,7 +168,7 @@ fn terminal() -> (File, File) {
     #[expect(unsafe_code, reason = "std knows no terminals")]
     let ours = unsafe { libc::posix_openpt(flags | libc::O_CLOEXEC) };
     assert!(ours >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: posix_openpt has just opened it, and nobody else knows of it.
+    // SAFETY: posix_openpt has just opened it, and nothing else owns it.
     #[expect(unsafe_code, reason = "std knows no terminals")]
     let terminal = unsafe { File::from_raw_fd(ours) };
     // SAFETY: `ours` is open; ptsname returns null or a string that stands until the next call,

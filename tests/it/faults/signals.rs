@@ -9,8 +9,8 @@ use crate::common::client::connect;
 use crate::common::{Client, Port, Server};
 use crate::faults::GET;
 
-/// It ends in the middle of connections of every kind, leaves no socket file, and the next
-/// maintd can have the same ports at once.
+/// maintd ends with open connections of every kind, leaves no socket file, and the next maintd can use the same ports
+/// at once.
 #[track_caller]
 fn assert_ends(signal: i32) {
     let directory = TempDir::new().unwrap();
@@ -57,7 +57,7 @@ fn sigquit_ends_it() {
     assert_ends(libc::SIGQUIT);
 }
 
-/// What a parent blocks or ignores outlives execve(2), as under nohup(1): the server obeys its signals all the same.
+/// Blocked and ignored signals are inherited through execve(2), as under nohup(1): the server obeys its signals all the same.
 #[test]
 fn signals_that_the_parent_has_blocked_or_ignored_are_obeyed() {
     for option in ["--block-signal", "--ignore-signal"] {

@@ -82,7 +82,7 @@ fn wrong_color() {
     assert_fault(["--color", "red", "serve"], 2, line);
 }
 
-/// The exact words are open; that they are one line with what to do, and in nobody's jargon, is not.
+/// The exact words are free; one line that says what to do is required.
 #[test]
 fn wrong_retry_after() {
     for wrong in ["x", "1.5", "4294967296", "5m", " 5"] {
@@ -144,7 +144,7 @@ fn flag_given_twice() {
 
 /// A value that would break the line is shown escaped.
 #[test]
-fn value_with_a_line_break_is_told_in_one_line() {
+fn value_with_a_line_break_is_printed_in_one_line() {
     for (args, status) in [
         (["serve", "--listen", "127.0.0.1:\n80"], 2),
         (["serve", "--page", "/nonexistent\npage"], 1),

@@ -1,4 +1,4 @@
-//! The access log, beside nginx's own.
+//! The access log, compared with nginx's own.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,20 +7,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 
-use crate::common::{Client, Server, maintd, require_tool};
-use crate::logs::{GET, Site, ask, ask_often, signal, wait_until};
+use crate::common::{Client, Server, maintd, require_tool, send_signal, wait_until};
+use crate::logs::{GET, Site, ask, ask_often};
 
 /// nginx, ended with the test.
 struct Nginx(Child);
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        signal(self.0.id(), libc::SIGQUIT);
+        send_signal(self.0.id(), libc::SIGQUIT);
         let _ = self.0.wait();
     }
 }
 
-/// What both write in the same way.
+/// Requests that both log in the same way.
 const SAME: [&[u8]; 16] = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /a\"b\\c\xc3\xa9?x=%20 HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\\c\tx\xff\r\nReferer: http://x/y z\r\n\r\n",
@@ -40,7 +40,7 @@ const SAME: [&[u8]; 16] = [
     b"GET /long HTTP/1.1\r\nHost: a\r\nUser-Agent: 01234567890123456789012345678901234567890123456789\r\n\r\n",
 ];
 
-/// What both refuse, each with a page of its own length.
+/// Requests that both refuse, each with its own length of the body.
 const REFUSED: [&[u8]; 7] = [
     b"nonsense\r\n\r\n",
     b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
@@ -86,7 +86,7 @@ fn without_time(line: &str) -> String {
     let month = months.iter().find(|month| time.contains(**month)).unwrap();
     let digits = digits.replace('-', "+");
     assert_eq!(digits, format!("00/{month}/0000:00:00:00 +0000"), "{line}");
-    // The length of a refusal's page is everybody's own.
+    // Each program has its own page for refusals.
     let mut words: Vec<&str> = behind.split(' ').collect();
     let status = words.iter().position(|word| {
         word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit()) && *word != "503"
@@ -135,7 +135,7 @@ fn a_line_is_what_nginx_writes_for_the_same_request() {
 }
 
 #[test]
-fn a_head_too_long_is_written_as_far_as_it_goes() {
+fn an_oversized_head_is_logged_truncated() {
     let site = Site::new();
     let server = site.start("access_log access.log;", &[]);
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "\u{ff}".repeat(9000));
@@ -146,7 +146,7 @@ fn a_head_too_long_is_written_as_far_as_it_goes() {
 }
 
 #[test]
-fn nothing_is_written_where_nobody_asked_for_it() {
+fn nothing_is_logged_without_configuration() {
     for directives in ["", "access_log off;"] {
         let site = Site::new();
         let mut server = site.start(directives, &[]);

@@ -1,4 +1,4 @@
-//! Messages, where `error_log` wants them; the pid file.
+//! Messages in the `error_log`; the pid file.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::common::process::children;
-use crate::common::{Client, maintd};
-use crate::logs::{GET, Site, ask, names, signal, wait_until};
+use crate::common::{Client, maintd, send_signal, wait_until};
+use crate::logs::{GET, Site, ask, names};
 
 #[test]
 fn messages_stand_in_the_file_and_the_listening_lines_on_stderr_too() {
@@ -36,7 +36,7 @@ fn messages_stand_in_the_file_and_the_listening_lines_on_stderr_too() {
         "the old worker has not gone",
     );
     let worker = children(server.pid())[0];
-    signal(worker, libc::SIGKILL);
+    send_signal(worker, libc::SIGKILL);
     let text = site.wait_for("error.log", "killed by signal 9");
     assert!(text.contains(&format!("[error] {}#0: worker {worker} died", server.pid())));
     server.signal(libc::SIGTERM);
@@ -73,11 +73,11 @@ fn the_level_is_nginx_s_and_the_command_line_wins() {
         let mut client = Client::unix(&socket);
         client.send(GET);
         client.last_answer();
-        // An error is told at every level, and what came before it has been told by then.
+        // An error is logged at every level, and earlier messages are written before it.
         site.write("nonsense;");
-        signal(server.id(), libc::SIGHUP);
+        send_signal(server.id(), libc::SIGHUP);
         site.wait_for("error.log", "not reloaded");
-        signal(server.id(), libc::SIGTERM);
+        send_signal(server.id(), libc::SIGTERM);
         assert!(server.wait().unwrap().success());
         let text = site.read("error.log");
         assert_eq!(
@@ -137,7 +137,7 @@ fn a_log_that_cannot_be_opened_ends_the_start_and_not_a_reload() {
 }
 
 #[test]
-fn a_reload_takes_other_logs_and_goes_without() {
+fn a_reload_changes_and_removes_logs() {
     let site = Site::new();
     let server = site.start("access_log one.log;", &[]);
     ask(&server);
@@ -157,7 +157,7 @@ fn a_reload_takes_other_logs_and_goes_without() {
         || server.stderr().matches("reloaded").count() == 2,
         "no second reload on stderr",
     );
-    // Who writes no lines may still have the next visitor.
+    // A worker without log lines may still accept the next connection.
     wait_until(
         || children(server.pid()).len() == 1,
         "the old worker has not gone",
@@ -168,7 +168,7 @@ fn a_reload_takes_other_logs_and_goes_without() {
 }
 
 #[test]
-fn usr1_opens_the_files_anew() {
+fn usr1_reopens_the_files() {
     let site = Site::new();
     let server = site.start("error_log error.log info;\naccess_log access.log;", &[]);
     ask(&server);
@@ -181,7 +181,7 @@ fn usr1_opens_the_files_anew() {
     ask(&server);
     assert_eq!(site.lines("access.log", 1).len(), 1);
     assert_eq!(site.lines("access.log.0", 1).len(), 1);
-    // Where they cannot be opened, the old ones are written on.
+    // If a file cannot be opened, the old one stays in use.
     fs::rename(site.path("access.log"), site.path("access.log.1")).unwrap();
     fs::create_dir(site.path("access.log")).unwrap();
     server.signal(libc::SIGUSR1);
@@ -190,10 +190,10 @@ fn usr1_opens_the_files_anew() {
     assert_eq!(
         site.read("error.log").matches("reopened the logs").count(),
         1,
-        "told though one was not"
+        "reported although one was not"
     );
     assert_eq!(site.lines("access.log.1", 2).len(), 2);
-    // Nobody keeps a file that is not written any more.
+    // No process keeps the renamed file open.
     let open = |pid: u32| {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
         let files = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
@@ -246,7 +246,7 @@ fn a_syslogd_gets_messages_and_requests() {
         line.ends_with("\"GET /path HTTP/1.1\" 503 4 \"-\" \"-\""),
         "{line}"
     );
-    // Started anew, it is at another socket.
+    // A restarted syslogd has a new socket.
     drop(unix);
     fs::remove_file(site.path("log")).unwrap();
     let unix = UnixDatagram::bind(site.path("log")).unwrap();
@@ -263,7 +263,7 @@ fn the_pid_file_is_there_as_long_as_the_supervisor() {
         fs::write(site.path("pid"), "1\n").unwrap();
         let mut server = site.start("pid pid;", &[]);
         assert_eq!(site.read("pid"), format!("{}\n", server.pid()));
-        signal(children(server.pid())[0], libc::SIGKILL);
+        send_signal(children(server.pid())[0], libc::SIGKILL);
         server.wait_for_stderr("starting another one");
         site.write("pid other;");
         server.signal(libc::SIGHUP);
@@ -277,7 +277,7 @@ fn the_pid_file_is_there_as_long_as_the_supervisor() {
 }
 
 #[test]
-fn a_pid_file_that_is_anothers_by_now_stays() {
+fn a_pid_file_of_another_process_is_not_removed() {
     let site = Site::new();
     let mut server = site.start("pid pid;", &[]);
     fs::write(site.path("pid"), "1\n").unwrap();

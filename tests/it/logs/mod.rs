@@ -7,10 +7,8 @@ mod stuck;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::common::{Client, Server, maintd};
+use crate::common::{Client, Server, maintd, wait_until};
 use tempfile::TempDir;
 
 /// A request on a connection that ends with it.
@@ -28,11 +26,11 @@ impl Site {
         self.0.path().join(name)
     }
 
-    /// Writes a configuration: these directives, `DIR` filled in, and a server in the clear.
+    /// Writes a configuration: these directives, `DIR` filled in, and a plaintext server.
     fn write(&self, directives: &str) -> PathBuf {
         let path = self.path("test.conf");
         let directory = self.0.path().to_str().unwrap();
-        // The default control socket may be another daemon's, which would be told in the log.
+        // The default control socket may be another daemon's, which would be a message in the log.
         let text = format!(
             "{}\nserver {{ listen 127.0.0.1:0; return 503 'page'; }} control {directory}/maintd.sock;\n",
             directives.replace("DIR", directory)
@@ -78,7 +76,7 @@ impl Site {
     }
 }
 
-/// Asks once, and gets the page.
+/// Sends a request, and gets the page.
 #[track_caller]
 fn ask(server: &Server) {
     let mut client = Client::tcp(server.http);
@@ -86,7 +84,7 @@ fn ask(server: &Server) {
     assert_eq!(client.last_answer().status, 503);
 }
 
-/// Asks that many times, on as few connections as may be, with long lines; every request is answered.
+/// Sends so many requests with long lines on few connections; each is answered.
 #[track_caller]
 fn ask_often(server: &Server, count: usize) {
     let request = format!(
@@ -105,26 +103,7 @@ fn ask_often(server: &Server, count: usize) {
     }
 }
 
-/// Waits (20 s at most) until something is so.
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool, failure: &str) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < limit, "{failure}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Sends a signal to a process that has not been waited for.
-fn signal(pid: u32, signal: i32) {
-    let pid = libc::pid_t::try_from(pid).unwrap();
-    // SAFETY: kill touches no memory of ours.
-    #[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
-    let sent = unsafe { libc::kill(pid, signal) };
-    assert_eq!(sent, 0);
-}
-
-/// What is in a directory.
+/// The file names in a directory, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = names

@@ -1,4 +1,4 @@
-//! What `check` says of the directives about logs.
+//! What `check` reports about the directives for logs.
 
 use crate::common::maintd;
 use crate::logs::Site;
@@ -36,8 +36,8 @@ fn nginx_s_directives_are_right_as_they_stand() {
 }
 
 #[test]
-fn what_is_different_from_nginx_is_told() {
-    for (directives, told) in [
+fn differences_from_nginx_are_reported() {
+    for (directives, expected_lines) in [
         (
             "access_log a combined buffer=32k flush=5m gzip if=$loggable;",
             &[
@@ -74,7 +74,7 @@ fn what_is_different_from_nginx_is_told() {
         let directives = directives.replace("return 503 x", "return 503 'page'");
         let (status, lines) = check(&directives);
         assert_eq!(status, Some(0), "{directives}: {lines:#?}");
-        let expected: Vec<_> = told
+        let expected: Vec<_> = expected_lines
             .iter()
             .map(|what| format!("maintd: warning: test.conf:{what}"))
             .collect();
@@ -84,7 +84,7 @@ fn what_is_different_from_nginx_is_told() {
 }
 
 #[test]
-fn what_is_wrong_is_told_where_it_stands() {
+fn errors_are_reported_at_their_positions() {
     for (directive, fault) in [
         ("pid;", "1:1: pid takes one value; write pid VALUE;"),
         ("pid a; pid b;", "1:8: a duplicate pid; delete one of them"),

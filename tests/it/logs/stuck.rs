@@ -1,12 +1,12 @@
-//! Logs that take nothing: requests are answered, and the supervisor does what it is told.
+//! Logs that cannot be written: requests are answered, and the supervisor obeys its signals.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Stdio};
 
-use crate::common::{Server, maintd};
-use crate::logs::{Client, GET, Site, ask, ask_often, signal, wait_until};
+use crate::common::{Server, maintd, send_signal, wait_until};
+use crate::logs::{Client, GET, Site, ask, ask_often};
 
 #[test]
 fn a_full_disk_costs_lines_and_no_request() {
@@ -69,7 +69,7 @@ fn a_fifo_without_a_reader_is_waited_for_without_waiting() {
     options.read(true).custom_flags(libc::O_NONBLOCK);
     let mut fifo = options.open(&path).unwrap();
     let mut text = String::new();
-    // Once a second it is looked for a reader, when there is something to write.
+    // Once a second maintd tries again to open the FIFO, if there are lines to write.
     wait_until(
         || {
             ask(&server);
@@ -86,7 +86,7 @@ fn a_fifo_without_a_reader_is_waited_for_without_waiting() {
 }
 
 #[test]
-fn a_reader_that_never_reads_holds_up_nobody() {
+fn a_reader_that_never_reads_does_not_delay_requests() {
     let site = Site::new();
     let path = site.mkfifo("fifo");
     let mut options = OpenOptions::new();
@@ -105,7 +105,7 @@ fn a_reader_that_never_reads_holds_up_nobody() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_up_nobody() {
+fn an_unread_stderr_does_not_delay_requests() {
     let site = Site::new();
     let path = site.write("access_log stderr;");
     let mut child = maintd()
@@ -128,7 +128,7 @@ fn a_stderr_that_nobody_reads_holds_up_nobody() {
         assert_eq!(client.last_answer().status, 503);
     }
     for number in [libc::SIGUSR1, libc::SIGHUP, libc::SIGTERM] {
-        signal(child.id(), number);
+        send_signal(child.id(), number);
     }
     assert!(child.wait().unwrap().success());
     let mut rest = String::new();
@@ -159,7 +159,7 @@ fn a_line_that_stderr_took_a_part_of_is_ended_before_the_next() {
         let _ = fifo.read_to_end(&mut text);
         String::from_utf8(text.clone()).unwrap()
     };
-    // A line that is not to take room from what follows.
+    // A line that must not count against the later ones.
     wait_until(|| read().contains("listening on "), "no start");
     let ask_for = |path: &str| {
         let mut client = Client::unix(&socket);
@@ -170,13 +170,13 @@ fn a_line_that_stderr_took_a_part_of_is_ended_before_the_next() {
     for _ in 0..20 {
         ask_for(&format!("/{}", "x".repeat(8150)));
     }
-    signal(child.id(), libc::SIGHUP);
-    // By then they have been written, as far as there was room.
+    send_signal(child.id(), libc::SIGHUP);
+    // By then as many lines as fit have been written.
     site.wait_for("error.log", ": reloaded\n");
     assert!(!read().ends_with('\n'));
     ask_for("/short");
     wait_until(|| read().contains("GET /short"), "no line after the others");
-    signal(child.id(), libc::SIGTERM);
+    send_signal(child.id(), libc::SIGTERM);
     assert!(child.wait().unwrap().success());
     let text = read();
     let short = text.lines().find(|line| line.contains("/short")).unwrap();
@@ -208,7 +208,7 @@ fn a_supervisor_that_is_held_up_holds_up_no_worker_and_lines_are_counted() {
 }
 
 #[test]
-fn what_has_gathered_is_written_before_the_end() {
+fn buffered_lines_are_written_before_exit() {
     let site = Site::new();
     let mut server = site.start("access_log access.log;", &[]);
     server.signal(libc::SIGSTOP);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::common::{Answer, Client};
 use crate::sites::{File, get, page};
 
-/// One place, and a site for each kind of name.
+/// One listener, and a site for each kind of name.
 const KINDS: &str = r#"
 server { listen 127.0.0.1:0; server_name first.example; return 503 "first"; }
 server { listen 127.0.0.1:0; server_name a.example www.a.example; return 503 "exact"; }
@@ -83,7 +83,7 @@ fn the_empty_name_is_that_of_requests_without_one() {
     assert_eq!(page(server.http, &get("other.example")), "a");
 }
 
-/// One connection may ask for one host after the other, at once or in turn.
+/// One connection may request several hosts, pipelined or in turn.
 #[test]
 fn every_request_of_a_connection_has_its_own_host() {
     let server = File::new(KINDS).serve(1);
@@ -124,14 +124,14 @@ fn fields_and_types_are_those_of_the_site() {
     assert_eq!(b.header("Content-Type"), Some("text/html; charset=koi8-r"));
 }
 
-/// The addresses of a server's clear listeners, in their order.
+/// The addresses of a server's plaintext listeners, in their order.
 fn addresses(listening: &[String]) -> Vec<SocketAddr> {
     let clear = listening.iter().map(|url| url.strip_prefix("http://"));
     clear.map(|url| url.unwrap().parse().unwrap()).collect()
 }
 
 #[test]
-fn only_those_who_listen_at_a_place_answer_there() {
+fn only_sites_with_a_listener_answer_at_its_address() {
     let text = "server { listen 127.0.0.1:0; listen [::1]:0; server_name a; return 503 a; }
         server { listen 127.0.0.1:0; server_name b; return 503 b; }
         server { listen [::1]:0 default_server; server_name c; return 503 c; }";
@@ -146,7 +146,7 @@ fn only_those_who_listen_at_a_place_answer_there() {
 /// As in nginx, they share a socket, and the address that a client has connected to decides.
 #[test]
 fn a_single_address_stands_beside_all_addresses() {
-    let port = crate::common::nginx::free_port();
+    let port = crate::common::free_address().port();
     let text = format!(
         "server {{ listen {port}; server_name a; return 503 all; }}
         server {{ listen 127.0.0.2:{port}; server_name b; return 503 two; }}
@@ -186,7 +186,7 @@ fn a_unix_socket_has_its_own_sites() {
     }
 }
 
-/// The answers of a pipeline lie in the socket's buffers and ours while nobody reads them; each is its own site's.
+/// Pipelined answers wait in the socket's and the worker's buffers until they are read; each is of its own site.
 #[test]
 fn blocked_answers_are_those_of_their_sites() {
     let pages = ["a", "b"].map(|letter| letter.repeat(300_000));

@@ -5,7 +5,7 @@ use rustls::{HandshakeKind, SignatureScheme};
 
 use crate::common::certificates::{p256, rsa2048};
 use crate::common::client::Tls;
-use crate::common::{Client, require_tool};
+use crate::common::{Client, Server, require_tool};
 use crate::sites::{File, der, get, lines, named, shown};
 
 #[test]
@@ -29,7 +29,7 @@ fn each_name_has_its_certificate() {
             ("A.EXAMPLE", a, "a"),
             ("x.a.example", a, "a"),
             ("b.test", b, "b"),
-            // Without a certificate of its own it goes by that of the default server.
+            // Without a certificate the site uses the one of the default server.
             ("bare.example", default, "bare"),
             ("unknown.example", default, "default"),
             // No SNI goes with an address.
@@ -47,9 +47,8 @@ fn each_name_has_its_certificate() {
     }
 }
 
-/// TLS and HTTP may ask for different names: each gets its own.
-#[test]
-fn the_page_goes_by_the_host_whatever_the_certificate() {
+/// A server with the sites a.example and b.example, each with its certificate.
+fn serve_a_and_b() -> Server {
     let (a, b) = (p256(&["a.example"]), p256(&["b.example"]));
     let text = format!(
         "server {{ listen 127.0.0.1:0 ssl; server_name a.example; {} return 503 a; }}
@@ -57,14 +56,20 @@ fn the_page_goes_by_the_host_whatever_the_certificate() {
         lines(&a),
         lines(&b)
     );
-    let server = File::new(&text).serve(1);
+    File::new(&text).serve(1)
+}
+
+/// TLS and HTTP may ask for different names: each gets its own.
+#[test]
+fn the_page_goes_by_the_host_whatever_the_certificate() {
+    let server = serve_a_and_b();
     for (sni, host, page) in [
         ("a.example", "b.example", "b"),
         ("b.example", "a.example", "a"),
         ("b.example", "b.example", "b"),
-        ("b.example", "nobody.example", "a"),
-        ("nobody.example", "b.example", "b"),
-        ("nobody.example", "nobody.example", "a"),
+        ("b.example", "unknown.example", "a"),
+        ("unknown.example", "b.example", "b"),
+        ("unknown.example", "unknown.example", "a"),
     ] {
         let mut client = Client::tls(server.https, named(sni));
         client.send(get(host));
@@ -115,14 +120,7 @@ fn a_client_gets_the_certificate_that_it_can_verify() {
 /// A ticket is good for the name that it was given to, and for no other.
 #[test]
 fn tickets_resume_by_name() {
-    let (a, b) = (p256(&["a.example"]), p256(&["b.example"]));
-    let text = format!(
-        "server {{ listen 127.0.0.1:0 ssl; server_name a.example; {} return 503 a; }}
-        server {{ listen 127.0.0.1:0 ssl; server_name b.example; {} return 503 b; }}",
-        lines(&a),
-        lines(&b)
-    );
-    let server = File::new(&text).serve(1);
+    let server = serve_a_and_b();
     for version in [&TLS12, &TLS13] {
         let tls = Tls {
             versions: vec![version],

@@ -29,14 +29,14 @@ impl File {
         Self { path, directory }
     }
 
-    /// `maintd serve -c` with this file, which has so many places to listen on.
+    /// `maintd serve -c` with this file, which has so many listeners.
     fn serve(&self, listeners: usize) -> Server {
         let mut command = maintd();
         command.arg("serve").arg("-c").arg(&self.path);
         Server::start_command(command, listeners)
     }
 
-    /// What `maintd check -c` says of this file.
+    /// The output of `maintd check -c` with this file.
     fn check(&self) -> String {
         let output = maintd()
             .arg("check")
@@ -59,14 +59,14 @@ fn get(host: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
-/// The page that is shown for a request in the clear.
+/// The page for a plaintext request.
 fn page(address: SocketAddr, request: &str) -> String {
     let mut client = Client::tcp(address);
     client.send(request);
     client.last_answer().text()
 }
 
-/// A TLS client that asks for a name.
+/// A TLS client with this SNI.
 fn named(name: &str) -> Tls {
     Tls {
         name: name.to_owned(),

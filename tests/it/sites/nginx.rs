@@ -1,15 +1,15 @@
-//! nginx beside maintd: the same file with several servers, and the same server answers.
+//! nginx and maintd with the same file of several servers: the same server answers.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::common::certificates::{CertificateFiles, p256};
-use crate::common::nginx::{Nginx, free_port};
-use crate::common::{Client, require_tool};
+use crate::common::nginx::Nginx;
+use crate::common::{Client, free_address, require_tool};
 use crate::sites::{File, lines, named, page, shown};
 
-/// A place for clear requests, one for TLS, and one on all addresses with single ones beside it.
+/// A plaintext listener, one with TLS, and one on all addresses with specific ones on its port.
 fn servers(clear: u16, secure: u16, all: u16, certificates: &[CertificateFiles; 3]) -> String {
     let [first, second, third] = certificates.each_ref().map(lines);
     format!(
@@ -28,7 +28,7 @@ server {{ listen 127.0.0.2:{all}; server_name b.example; return 503 single; }}
     )
 }
 
-/// What is asked: the place, the name for TLS where it is spoken, and the request.
+/// A request: the listener, the SNI with TLS, and the bytes.
 fn questions() -> Vec<(usize, Option<&'static str>, String)> {
     let hosts = [
         "first.example",
@@ -90,7 +90,11 @@ fn the_same_server_answers() {
         return;
     }
     let certificates = ["first", "second", "third"].map(|name| p256(&[name]));
-    let (clear, secure, all) = (free_port(), free_port(), free_port());
+    let (clear, secure, all) = (
+        free_address().port(),
+        free_address().port(),
+        free_address().port(),
+    );
     let file = File::new(&servers(clear, secure, all, &certificates));
     fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let places = [
@@ -118,12 +122,12 @@ fn the_same_server_answers() {
         let answer = ask(question);
         if answer != expected {
             let (_, sni, request) = question;
-            let told = format!("{} and not {}: {sni:?} {request}", answer.0, expected.0);
-            wrong.push(told);
+            let mismatch = format!("{} and not {}: {sni:?} {request}", answer.0, expected.0);
+            wrong.push(mismatch);
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // Both say so of the names that two servers claim.
+    // Both warn of the names that two servers have.
     let warned = server.stderr();
     for name in ["a.example", "dot.test"] {
         let warning = format!("conflicting server name \"{name}\" on 127.0.0.1:{clear} is ignored");

@@ -1,4 +1,4 @@
-//! What a place's default server says of TLS, what is wrong between servers, and flags over several sites.
+//! TLS settings of an address's default server, errors between servers, and flags over several sites.
 
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error, HandshakeKind};
@@ -39,10 +39,10 @@ fn protocols_are_those_of_the_default_server() {
     let text = format!(
         "server {{ listen 127.0.0.1:0 ssl; ssl_protocols TLSv1; {certificate} return 503; }}"
     );
-    let told = File::new(&text).check();
+    let report = File::new(&text).check();
     assert!(
-        told.contains("ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3"),
-        "{told}"
+        report.contains("ssl_protocols has no supported protocol; add TLSv1.2 TLSv1.3"),
+        "{report}"
     );
 }
 
@@ -71,7 +71,7 @@ fn without_tickets_nothing_is_resumed() {
 }
 
 #[test]
-fn the_session_timeout_is_told_to_clients() {
+fn the_session_timeout_is_sent_to_clients() {
     if !require_tool("openssl") {
         return;
     }
@@ -89,9 +89,9 @@ fn the_session_timeout_is_told_to_clients() {
                 .stdin(request_file(&get("a")))
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
             let hint = format!("TLS session ticket lifetime hint: {seconds} (seconds)");
-            assert!(said.contains(&hint), "{version} {directive}: {said}");
+            assert!(stdout.contains(&hint), "{version} {directive}: {stdout}");
         }
     }
 }
@@ -105,10 +105,10 @@ fn request_file(text: &str) -> std::fs::File {
     file
 }
 
-/// As in nginx, one `ssl` makes a place speak TLS, and who has said nothing is told.
+/// As in nginx, one `ssl` makes an address TLS for all its servers; the others get a warning.
 #[test]
-fn ssl_in_one_server_is_ssl_for_all_at_the_place() {
-    let port = crate::common::nginx::free_port();
+fn ssl_in_one_server_is_ssl_for_all_at_the_address() {
+    let port = crate::common::free_address().port();
     let certificate = p256(&["a.example"]);
     let text = format!(
         "server {{ listen 127.0.0.1:{port}; server_name a; {} return 503 a; }}
@@ -116,11 +116,11 @@ fn ssl_in_one_server_is_ssl_for_all_at_the_place() {
         lines(&certificate)
     );
     let file = File::new(&text);
-    let told = file.check();
+    let report = file.check();
     let warning = format!(
         "test.conf:2:18: 127.0.0.1:{port} is ssl in one listen and not in another: TLS is used"
     );
-    assert!(told.contains(&warning), "{told}");
+    assert!(report.contains(&warning), "{report}");
     let server = file.serve(1);
     let mut client = Client::tls(server.https, named("a"));
     client.send(get("a"));
@@ -141,8 +141,8 @@ fn the_backlog_is_that_of_the_place() {
             .args(["-Hltn", "src", address])
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        said.split_whitespace().nth(2).map(str::to_owned)
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        stdout.split_whitespace().nth(2).map(str::to_owned)
     };
     assert_eq!(queue(&server.listening[0]).as_deref(), Some("77"));
     assert_ne!(queue(&server.listening[1]).as_deref(), Some("77"));
@@ -172,7 +172,7 @@ fn flags_hold_for_all_sites() {
         assert_eq!(answer.text(), "flag");
         assert_eq!(answer.header("Retry-After"), Some("9"));
     }
-    // All stand where the flags say, and the first is the default.
+    // All sites listen where the flags say, and the first is the default.
     let certificate = p256(&["flag"]);
     let mut flags = vec!["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
     flags.extend(certificate.flags());
@@ -187,7 +187,7 @@ fn flags_hold_for_all_sites() {
 }
 
 #[test]
-fn check_looks_at_each_site() {
+fn check_covers_each_site() {
     let (a, both) = (p256(&["a.example"]), p256(&["b.example", "c.example"]));
     let file = File::new("");
     std::fs::write(file.directory.path().join("a.html"), "<img src=/a.png>").unwrap();
@@ -201,8 +201,8 @@ fn check_looks_at_each_site() {
         + &site("b.example", &lines(&both), "b.html")
         + &site("c.example d.example", &lines(&both), "b.html");
     std::fs::write(&file.path, text).unwrap();
-    let told = file.check();
-    assert!(told.contains("the configuration is valid"), "{told}");
+    let report = file.check();
+    assert!(report.contains("the configuration is valid"), "{report}");
     for (what, times) in [
         (" is for a.example until ", 1),
         (" is for b.example, c.example until ", 1),
@@ -211,20 +211,23 @@ fn check_looks_at_each_site() {
         ("refers to \"/a.png\" on this site", 1),
         ("refers to \"/b.png\" on this site", 1),
     ] {
-        assert_eq!(told.matches(what).count(), times, "{what}: {told}");
+        assert_eq!(report.matches(what).count(), times, "{what}: {report}");
     }
 }
 
-/// Every file that cannot be used is told, whichever site names it.
+/// Every unusable file is reported, whichever site names it.
 #[test]
-fn check_tells_the_faults_of_all_sites() {
+fn check_reports_the_errors_of_all_sites() {
     let site = |name: &str| {
         format!(
             "server {{ listen 127.0.0.1:0 ssl; server_name {name}; ssl_certificate {name}.pem; ssl_certificate_key k; root .; error_page 503 /{name}.html; return 503; }}\n"
         )
     };
-    let told = File::new(&(site("a") + &site("b"))).check();
+    let report = File::new(&(site("a") + &site("b"))).check();
     for what in ["a.pem", "b.pem", "a.html", "b.html"] {
-        assert!(told.contains(&format!("{what}\": no such file")), "{told}");
+        assert!(
+            report.contains(&format!("{what}\": no such file")),
+            "{report}"
+        );
     }
 }

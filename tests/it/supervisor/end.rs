@@ -1,4 +1,4 @@
-//! The ways to end: at once, with what has begun answered first, and by the supervisor's death.
+//! The ways to end: at once, after the requests in progress, and by the supervisor's death.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,14 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, process, send_signal};
-use crate::supervisor::{GET, GET_AND_CLOSE, Site, wait_until};
+use crate::common::{Client, Port, process, send_signal, wait_until};
+use crate::supervisor::{GET, GET_AND_CLOSE, Site};
 
-/// Those through which the supervisor learns of signals.
+/// The sockets through which the supervisor receives signals.
 const SIGNAL_SOCKETS: usize = 2;
 
 #[test]
-fn quit_answers_what_has_begun_and_closes_the_rest() {
+fn quit_answers_requests_in_progress_and_closes_the_rest() {
     for port in [Port::Clear, Port::Tls] {
         let mut site = Site::start(&"page ".repeat(500_000), &["--workers", "2"]);
         let mut idle = connect(&site.server, port);
@@ -40,9 +40,9 @@ fn quit_answers_what_has_begun_and_closes_the_rest() {
     }
 }
 
-/// Whoever has been let into the queue is answered.
+/// Connections in the backlog are answered.
 #[test]
-fn quit_answers_those_who_stand_in_the_queue() {
+fn quit_answers_connections_in_the_backlog() {
     let mut site = Site::start("page", &[]);
     let worker = site.server.worker();
     send_signal(worker, libc::SIGSTOP);
@@ -64,9 +64,9 @@ fn quit_answers_those_who_stand_in_the_queue() {
     assert_eq!(site.server.wait().code(), Some(0));
 }
 
-/// Whoever has seen a connection made and has not sent a byte yet is not reset either: the system holds those back.
+/// Connections without a byte yet are not reset either: the kernel defers their accept.
 #[test]
-fn quit_answers_those_who_have_connected_and_send_later() {
+fn quit_answers_connections_without_a_request_yet() {
     for workers in ["1", "3"] {
         let mut site = Site::start("page", &["--workers", workers]);
         let mut silent: Vec<_> = (0..50).map(|_| Client::tcp(site.server.http)).collect();
@@ -83,9 +83,9 @@ fn quit_answers_those_who_have_connected_and_send_later() {
     }
 }
 
-/// In the middle of a load of new connections each one is answered or refused, and none is reset.
+/// Under a load of new connections each one is answered or refused, and none is reset.
 #[test]
-fn quit_under_load_resets_nobody() {
+fn quit_under_load_resets_no_connection() {
     let mut site = Site::start("page", &["--workers", "2"]);
     let (address, answers) = (site.server.http, AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn quit_under_load_resets_nobody() {
                 loop {
                     match TcpStream::connect(address) {
                         Ok(mut stream) => {
-                            // Long enough that some are always held back for want of their first bytes.
+                            // Long enough that some connections always wait for their first bytes (TCP_DEFER_ACCEPT).
                             thread::sleep(Duration::from_millis(3));
                             let mut answer = String::new();
                             stream.write_all(GET_AND_CLOSE.as_bytes()).unwrap();
@@ -119,7 +119,7 @@ fn quit_under_load_resets_nobody() {
 }
 
 #[test]
-fn a_second_signal_ends_what_takes_too_long() {
+fn a_second_signal_ends_a_slow_quit() {
     let mut site = Site::start(&"page ".repeat(3_000_000), &[]);
     let _reading = site.connect(Port::Clear, GET);
     site.server.signal(libc::SIGQUIT);
@@ -132,7 +132,7 @@ fn a_second_signal_ends_what_takes_too_long() {
     assert_eq!(site.server.wait().code(), Some(0));
 }
 
-/// A stopped process hears of nothing but SIGKILL.
+/// A stopped process reacts only to SIGKILL.
 #[test]
 fn a_worker_that_does_not_end_is_killed() {
     let mut site = Site::start("page", &["--workers", "2"]);
@@ -140,15 +140,15 @@ fn a_worker_that_does_not_end_is_killed() {
     send_signal(worker, libc::SIGSTOP);
     process::wait_until_stopped(worker);
     site.server.signal(libc::SIGTERM);
-    let told = format!("worker {worker} does not end by itself; killing it");
-    site.server.wait_for_stderr(&told);
+    let message = format!("worker {worker} does not end by itself; killing it");
+    site.server.wait_for_stderr(&message);
     assert_eq!(site.server.wait().code(), Some(0));
     assert!(!Path::new(&format!("/proc/{worker}")).exists());
 }
 
-/// What the other workers have begun is answered all the same.
+/// The other workers still answer their requests.
 #[test]
-fn a_stopped_worker_does_not_keep_a_quit_for_ever() {
+fn a_stopped_worker_does_not_block_quit_forever() {
     let mut site = Site::start("page", &["--workers", "2"]);
     let workers = site.workers();
     send_signal(workers[0], libc::SIGSTOP);
@@ -176,7 +176,7 @@ fn workers_do_not_outlive_their_supervisor() {
     }
 }
 
-/// It has ended, and whoever has taken its parent's place has not looked yet.
+/// The process has ended, and its new parent has not reaped it yet.
 fn is_dead(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |text| {
         text.rsplit_once(") ").unwrap().1.starts_with('Z')

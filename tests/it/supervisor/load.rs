@@ -1,4 +1,4 @@
-//! Reloads in the middle of a load.
+//! Reloads under load.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, free_address};
-use crate::supervisor::{GET, GET_AND_CLOSE, Site, reloads, wait_until, with_configuration};
+use crate::common::{Client, Port, free_address, wait_until};
+use crate::supervisor::{GET, GET_AND_CLOSE, Site, with_configuration};
 use tempfile::TempDir;
 
 const RELOADS: usize = 20;
@@ -20,15 +20,15 @@ fn check(status: u16, body: &[u8], page: &str) {
     assert_eq!(body, page.as_bytes());
 }
 
-/// A visitor who opens a connection for each request.
-fn visit_anew(site: &Site, port: Port, page: &str) {
+/// A client that opens a connection for each request.
+fn request_on_new_connections(site: &Site, port: Port, page: &str) {
     let mut client = connect(&site.server, port);
     client.send(GET_AND_CLOSE);
     let answer = client.last_answer();
     check(answer.status, &answer.body, page);
 }
 
-/// A visitor who keeps the connection for as long as the server does not say that it closes it.
+/// A client that keeps its connection until the server sends `Connection: close`.
 fn visit_again(site: &Site, port: Port, page: &str, kept: &mut Option<Client>) {
     let mut client = kept.take().unwrap_or_else(|| connect(&site.server, port));
     client.send(GET);
@@ -41,8 +41,8 @@ fn visit_again(site: &Site, port: Port, page: &str, kept: &mut Option<Client>) {
     }
 }
 
-fn assert_nobody_is_lost(workers: &str) {
-    // Long enough for several TLS records, and for a clear answer that the socket does not take at once.
+fn assert_none_lost(workers: &str) {
+    // Long enough for several TLS records, and for a plaintext answer that exceeds the send buffer.
     let page = "maintenance ".repeat(5_000);
     let site = Site::start(&page, &["--workers", workers]);
     let done = AtomicBool::new(false);
@@ -53,7 +53,7 @@ fn assert_nobody_is_lost(workers: &str) {
                 let (site, page, done, answers) = (&site, &page, &done, &answers);
                 scope.spawn(move || {
                     while !done.load(Ordering::Relaxed) {
-                        visit_anew(site, port, page);
+                        request_on_new_connections(site, port, page);
                         answers.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -69,7 +69,7 @@ fn assert_nobody_is_lost(workers: &str) {
         for _ in 0..RELOADS {
             let before = answers.load(Ordering::Relaxed);
             site.reload();
-            crate::supervisor::wait_until(
+            crate::common::wait_until(
                 || answers.load(Ordering::Relaxed) > before + 4 * VISITORS,
                 "no answers after a reload",
             );
@@ -79,13 +79,13 @@ fn assert_nobody_is_lost(workers: &str) {
 }
 
 #[test]
-fn reloads_under_load_lose_nobody() {
-    assert_nobody_is_lost("1");
+fn reloads_under_load_lose_no_request() {
+    assert_none_lost("1");
 }
 
 #[test]
-fn reloads_under_load_lose_nobody_with_several_workers() {
-    assert_nobody_is_lost("3");
+fn reloads_under_load_lose_no_request_with_several_workers() {
+    assert_none_lost("3");
 }
 
 fn assert_answers(mut client: Client) {
@@ -114,7 +114,7 @@ fn reload_between_one_address_and_all_is_refused() {
         assert_answers(Client::tcp(one));
         fs::write(&file, text(old)).unwrap();
         server.signal(libc::SIGHUP);
-        wait_until(|| reloads(&server) == 1, "it has not reloaded");
+        wait_until(|| server.reloads() == 1, "it has not reloaded");
         assert_answers(Client::tcp(one));
     }
 }

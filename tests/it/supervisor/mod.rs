@@ -1,4 +1,4 @@
-//! One supervisor and its workers: reloads that lose nobody, workers that die, and the ways to end.
+//! One supervisor and its workers: reloads that lose no request, workers that die, and the ways to end.
 
 mod end;
 mod load;
@@ -7,14 +7,12 @@ mod tickets;
 mod workers;
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::common::certificates::{self, CertificateFiles};
 use crate::common::client::connect;
-use crate::common::{Client, Port, Server, maintd, process};
+use crate::common::{Client, Port, Server, maintd, process, wait_until};
 
 /// A request that leaves the connection open.
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
@@ -30,7 +28,7 @@ struct Site {
 }
 
 impl Site {
-    /// With a page that says `page`, and more flags.
+    /// With this page, and more flags.
     fn start(page: &str, flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("page.html");
@@ -53,9 +51,7 @@ impl Site {
 
     /// Reloads and waits until new workers have taken over.
     fn reload(&self) {
-        let before = reloads(&self.server);
-        self.server.signal(libc::SIGHUP);
-        wait_until(|| reloads(&self.server) > before, "it has not reloaded");
+        self.server.reload();
     }
 
     fn workers(&self) -> Vec<u32> {
@@ -76,7 +72,7 @@ impl Site {
                 .zip(&before)
                 .any(|(now, before)| now > *before)
         };
-        wait_until(accepted, "nobody accepts");
+        wait_until(accepted, "no worker accepts");
         client
     }
 }
@@ -88,19 +84,4 @@ fn with_configuration(directory: &TempDir, text: &str, listeners: usize) -> Serv
     let mut command = maintd();
     command.args(["serve", "-c", file.to_str().unwrap()]);
     Server::start_command(command, listeners)
-}
-
-/// How often it has said that it has reloaded.
-fn reloads(server: &Server) -> usize {
-    server.stderr().matches("maintd: reloaded\n").count()
-}
-
-/// Waits (20 s at most) until something is so.
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool, failure: &str) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < limit, "{failure}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }

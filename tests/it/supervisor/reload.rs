@@ -1,4 +1,4 @@
-//! What a reload reads anew, and what it leaves alone.
+//! What a reload reads again, and what it keeps.
 
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use crate::common::certificates;
 use crate::common::client::{Tls, connect};
-use crate::common::{Client, Port, Server, process};
-use crate::supervisor::{GET, GET_AND_CLOSE, Site, wait_until, with_configuration};
+use crate::common::{Client, Port, Server, process, wait_until};
+use crate::supervisor::{GET, GET_AND_CLOSE, Site, with_configuration};
 
 fn page(site: &Site) -> String {
     let mut client = connect(&site.server, Port::Clear);
@@ -16,7 +16,7 @@ fn page(site: &Site) -> String {
     client.last_answer().text()
 }
 
-/// Waits until there are no more workers than these: old ones have been told to leave, but accept until they hear of it.
+/// Waits until only so many workers are left: old ones accept until they have read their order to retire.
 fn wait_for_workers(server: &Server, count: usize) {
     wait_until(
         || process::children(server.pid()).len() == count,
@@ -25,7 +25,7 @@ fn wait_for_workers(server: &Server, count: usize) {
 }
 
 #[test]
-fn the_page_is_read_anew() {
+fn a_reload_reads_the_page_again() {
     let site = Site::start("one", &[]);
     site.write_page("two");
     assert_eq!(page(&site), "one");
@@ -35,7 +35,7 @@ fn the_page_is_read_anew() {
 }
 
 #[test]
-fn the_certificate_is_read_anew() {
+fn a_reload_reads_the_certificate_again() {
     let site = Site::start("page", &[]);
     let chain = || {
         let client = Client::tls(site.server.https, Tls::default());
@@ -52,9 +52,9 @@ fn the_certificate_is_read_anew() {
     assert_ne!(chain(), before);
 }
 
-/// Whoever has trusted the throw-away certificate by hand need not do so again.
+/// A client that trusts the temporary certificate can continue to trust it.
 #[test]
-fn the_throw_away_certificate_stays() {
+fn the_temporary_certificate_stays() {
     let server = Server::start(&[]);
     let chain = || {
         let client = Client::tls(server.https, Tls::default());
@@ -68,7 +68,7 @@ fn the_throw_away_certificate_stays() {
 }
 
 #[test]
-fn where_something_is_faulty_the_old_workers_stay() {
+fn a_failed_reload_keeps_the_old_workers() {
     let site = Site::start("one", &[]);
     let workers = site.workers();
     let mut kept = connect(&site.server, Port::Tls);
@@ -94,7 +94,7 @@ fn where_something_is_faulty_the_old_workers_stay() {
     assert_ne!(site.workers(), workers);
 }
 
-/// Nobody is cut off: who has a connection is told with the next answer that it ends.
+/// No connection is cut off: its next answer has `Connection: close`.
 #[test]
 fn old_connections_are_answered_once_more() {
     for port in [Port::Clear, Port::Tls] {
@@ -105,7 +105,7 @@ fn old_connections_are_answered_once_more() {
         let mut half = site.connect(port, &GET[..10]);
         site.write_page("two");
         site.reload();
-        // It has been told, but may not have heard yet.
+        // The old worker may not have read its order yet.
         let old = site.workers()[0];
         wait_until(|| process::open_sockets(old) == 2, "the old worker listens");
         kept.send(GET);
@@ -120,7 +120,7 @@ fn old_connections_are_answered_once_more() {
 }
 
 #[test]
-fn the_configuration_is_read_anew() {
+fn a_reload_reads_the_configuration_again() {
     let directory = TempDir::new().unwrap();
     let (first, second) = (
         directory.path().join("first"),
@@ -159,10 +159,9 @@ fn the_configuration_is_read_anew() {
     assert!(UnixStream::connect(&first).is_err());
 }
 
-/// Somebody cleans up a directory of sockets, or starts another server there that ends again: nobody finds the way to us
-/// any more, and a reload mends it.
+/// The socket file was deleted, or replaced by another server that has ended: a reload creates it again.
 #[test]
-fn the_file_of_a_unix_socket_comes_back_with_a_reload() {
+fn a_reload_restores_the_file_of_a_unix_socket() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("socket");
     let text = format!(
@@ -178,15 +177,12 @@ fn the_file_of_a_unix_socket_comes_back_with_a_reload() {
             replace();
         }
         server.signal(libc::SIGHUP);
-        wait_until(
-            || crate::supervisor::reloads(&server) > number,
-            "it has not reloaded",
-        );
+        wait_until(|| server.reloads() > number, "it has not reloaded");
         let mut client = Client::unix(&path);
         client.send(GET_AND_CLOSE);
         assert_eq!(client.last_answer().text(), "page");
     }
-    // Whoever had come by the first one is not forgotten.
+    // A connection through the first socket file is still served.
     let mut kept = kept;
     kept.send(GET_AND_CLOSE);
     assert_eq!(kept.last_answer().text(), "page");
@@ -200,9 +196,9 @@ fn the_file_of_a_unix_socket_comes_back_with_a_reload() {
     assert!(path.exists());
 }
 
-/// As at the start: whoever has asked for a free port learns here which one it is, and by then it is answered there.
+/// As at the start: the message names the port that port 0 became, and by then it is served.
 #[test]
-fn new_places_are_told_and_old_ones_are_not_told_again() {
+fn only_new_addresses_are_announced_by_a_reload() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("socket");
     let text = |more: &str| format!("server {{ listen 127.0.0.1:0; {more} return 503 page; }}");
@@ -212,24 +208,28 @@ fn new_places_are_told_and_old_ones_are_not_told_again() {
     fs::write(&file, text(&format!("listen {unix}; listen 127.0.0.2:0;"))).unwrap();
     server.signal(libc::SIGHUP);
     let stderr = server.wait_for_stderr("maintd: reloaded\n");
-    let told: Vec<&str> = stderr
+    let announced: Vec<&str> = stderr
         .lines()
         .filter_map(|line| line.strip_prefix("maintd: listening on "))
         .collect();
-    assert_eq!(told.len(), 3, "{stderr}");
-    assert_eq!(told[0], server.listening[0]);
-    assert_eq!(told[1], format!("http://{unix}"));
-    let address = told[2].strip_prefix("http://").unwrap().parse().unwrap();
+    assert_eq!(announced.len(), 3, "{stderr}");
+    assert_eq!(announced[0], server.listening[0]);
+    assert_eq!(announced[1], format!("http://{unix}"));
+    let address = announced[2]
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
     for mut client in [Client::unix(&path), Client::tcp(address)] {
         client.send(GET_AND_CLOSE);
         assert_eq!(client.last_answer().text(), "page");
     }
 }
 
-/// A visitor who reads on and on cannot keep what was renewed from the others for ever, nor is there a crowd of old workers.
+/// A client that reads forever does not block reloads forever, and the number of old workers is limited.
 #[test]
 fn a_fifth_old_generation_is_waited_for() {
-    // However long the reloads take, the readers that wait for them are not closed.
+    // A reload can take longer than the default timeout on a loaded machine, and must not cost a reader its connection.
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("maintd.conf");
     fs::write(
@@ -237,13 +237,13 @@ fn a_fifth_old_generation_is_waited_for() {
         "control maintd.sock; server { return 503; send_timeout 600s; }",
     )
     .unwrap();
-    let page = "page ".repeat(3_000_000);
+    let page = "page ".repeat(1_600_000);
     let site = Site::start(&page, &["-c", file.to_str().unwrap()]);
     let mut readers = Vec::new();
     for _ in 0..4 {
         readers.push(site.connect(Port::Clear, GET_AND_CLOSE));
         site.reload();
-        // The next reader must not be taken in by a worker that is about to close its listeners.
+        // The next reader must not be accepted by a worker that is about to close its listeners.
         let has_retired = |worker: &u32| process::open_sockets(*worker) == 1;
         wait_until(
             || site.workers().iter().rev().skip(1).all(has_retired),
@@ -255,20 +255,20 @@ fn a_fifth_old_generation_is_waited_for() {
     site.server.wait_for_stderr("the reload waits");
     site.server.signal(libc::SIGHUP);
     assert_eq!(site.workers().len(), 5);
-    let before = crate::supervisor::reloads(&site.server);
-    assert_eq!(readers.remove(0).last_answer().body.len(), 15_000_000);
+    let before = site.server.reloads();
+    assert_eq!(readers.remove(0).last_answer().body.len(), 8_000_000);
     wait_until(
-        || crate::supervisor::reloads(&site.server) == before + 1,
+        || site.server.reloads() == before + 1,
         "the reload still waits",
     );
     for mut reader in readers {
-        assert_eq!(reader.last_answer().body.len(), 15_000_000);
+        assert_eq!(reader.last_answer().body.len(), 8_000_000);
     }
     wait_until(|| site.workers().len() == 1, "old workers stay");
-    assert_eq!(crate::supervisor::reloads(&site.server), before + 1);
+    assert_eq!(site.server.reloads(), before + 1);
 }
 
-/// It is the workers' limit: the supervisor goes on, whatever a reload says.
+/// The limit applies to workers: the supervisor keeps its own after each reload.
 #[test]
 fn a_low_descriptor_limit_is_refused_and_costs_nothing() {
     let directory = TempDir::new().unwrap();
@@ -287,10 +287,7 @@ fn a_low_descriptor_limit_is_refused_and_costs_nothing() {
     server.wait_for_stderr("maintd: reloaded\n");
     fs::write(&file, text(1000)).unwrap();
     server.signal(libc::SIGHUP);
-    wait_until(
-        || crate::supervisor::reloads(&server) == 2,
-        "it cannot reload any more",
-    );
+    wait_until(|| server.reloads() == 2, "it cannot reload any more");
     let mut client = Client::tcp(server.http);
     client.send(GET_AND_CLOSE);
     assert_eq!(client.last_answer().status, 503);
@@ -339,7 +336,7 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
     let place = format!("listen {address};");
     let server = with_configuration(&directory, &text(&place), 2);
     let file = directory.path().join("maintd.conf");
-    // It may be read at any moment, so it is never half there.
+    // The file may be read at any time, so it is replaced atomically.
     let write = |more: &str| {
         let beside = directory.path().join("beside");
         fs::write(&beside, text(more)).unwrap();
@@ -349,16 +346,13 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
         write("");
         server.signal(libc::SIGHUP);
         std::thread::sleep(std::time::Duration::from_millis(pause));
-        let before = crate::supervisor::reloads(&server);
+        let before = server.reloads();
         write(&place);
         server.signal(libc::SIGHUP);
-        wait_until(
-            || crate::supervisor::reloads(&server) > before,
-            "it has not reloaded",
-        );
+        wait_until(|| server.reloads() > before, "it has not reloaded");
         wait_until(
             || std::net::TcpStream::connect(address).is_ok(),
-            "nobody listens there",
+            "no listener there",
         );
         let mut client = Client::tcp(address);
         client.send(GET_AND_CLOSE);

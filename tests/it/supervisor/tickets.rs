@@ -1,4 +1,4 @@
-//! TLS tickets are good for every worker, now and after a reload.
+//! TLS tickets are valid for every worker, now and after a reload.
 
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::common::client::connect;
-use crate::common::{Client, Port, process, send_signal};
-use crate::supervisor::{GET, GET_AND_CLOSE, Site, wait_until};
+use crate::common::{Client, Port, process, send_signal, wait_until};
+use crate::supervisor::{GET, GET_AND_CLOSE, Site};
 
 /// Connections, by the worker that has them.
 fn by_worker(site: &Site) -> HashMap<u32, Vec<Client>> {
@@ -43,7 +43,7 @@ fn a_worker_that_dies_costs_only_its_own_connections() {
         assert!(!answer.says_close());
     }
     drop(lost);
-    // Whoever comes meanwhile waits for the next worker at worst.
+    // A connection made meanwhile waits for the next worker at worst.
     for port in [Port::Clear, Port::Tls] {
         for _ in 0..20 {
             let mut client = connect(&site.server, port);
@@ -53,9 +53,9 @@ fn a_worker_that_dies_costs_only_its_own_connections() {
     }
 }
 
-/// The queue is the supervisor's: nobody is refused while there is no worker at all.
+/// The supervisor holds the backlog: no connection is refused while no worker runs.
 #[test]
-fn whoever_comes_while_there_is_no_worker_is_answered_by_the_next() {
+fn a_connection_made_while_no_worker_runs_is_answered_by_the_next() {
     let site = Site::start("page", &[]);
     for round in 0..5 {
         let victim = site.server.worker();

@@ -80,7 +80,7 @@ fn rules_for_translation_are_read_too() {
 }
 
 #[test]
-fn without_rules_for_translation_nobody_would_be_moved() {
+fn missing_translation_rules_are_an_error() {
     let host = host();
     host.set("nat", json!([]));
     host.assert_fault(
@@ -155,7 +155,7 @@ fn at_securelevel_2_states_cannot_be_killed() {
 }
 
 #[test]
-fn a_flush_that_only_says_that_it_is_done_has_changed_nothing() {
+fn a_flush_that_falsely_reports_success_is_detected() {
     let host = host();
     host.done(&["on"]);
     host.set("securelevel", json!(2));
@@ -202,7 +202,7 @@ fn rules_name_the_interface_of_the_default_route_and_its_addresses() {
 }
 
 #[test]
-fn rules_without_a_default_route_say_what_to_replace() {
+fn rules_without_a_default_route_name_what_to_replace() {
     let host = host();
     host.set("route", json!(null));
     for words in [&["rules"][..], &["rules", "--pf-syntax", "freebsd14"]] {

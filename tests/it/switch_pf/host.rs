@@ -6,19 +6,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-/// How long something may take that is to happen at once: a failure limit only. What is saved is synced to the disk, which
-/// may be busy.
-const LIMIT: Duration = Duration::from_mins(1);
+use crate::common::{Ended, default_signals, wait_until};
 
 /// What ifconfig lists, in the form of OpenBSD's.
 const INTERFACES: &str = "lo0: flags=2008049<UP,LOOPBACK,RUNNING,MULTICAST,LRO> mtu 32768
@@ -53,14 +50,6 @@ pub(crate) struct Responder {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What a command that ended by itself has left.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 impl Port {
     pub(crate) fn taken() -> Self {
         loop {
@@ -74,7 +63,7 @@ impl Port {
             };
             let v4 = bound(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
             let number = v4.local_addr().unwrap().as_socket().unwrap().port();
-            // Somebody else may have it there.
+            // Another process may have the port there.
             if let Ok(v6) = bound(Ipv6Addr::LOCALHOST.into(), number) {
                 return Self {
                     number,
@@ -84,7 +73,7 @@ impl Port {
         }
     }
 
-    /// Connections are accepted from now on: by the kernel, nobody answers.
+    /// Connections are accepted from now on: by the kernel, without an answer.
     pub(crate) fn listen(&self) {
         for socket in &self.sockets {
             socket.listen(128).unwrap();
@@ -128,7 +117,7 @@ impl Responder {
     }
 }
 
-/// Whoever asks and goes is no reason to fail.
+/// A client that disconnects is no error.
 fn answer(mut stream: TcpStream, status: u16) {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -156,7 +145,7 @@ impl Drop for Responder {
     }
 }
 
-/// A program of tests/stand_in. This one lies in `deps`, beside `examples`.
+/// A program of tests/stand_in: the test binary is in `deps`, next to `examples`.
 fn stand_in(name: &str) -> PathBuf {
     let own = env::current_exe().unwrap();
     let path = own.parent().unwrap().with_file_name("examples").join(name);
@@ -168,7 +157,7 @@ fn stand_in(name: &str) -> PathBuf {
 }
 
 impl Host {
-    /// All is well: pf runs with its rules loaded, nobody is moved, both servers answer.
+    /// pf runs with its rules loaded, none is moved, both servers answer.
     pub(crate) fn new() -> Self {
         let mut host = Self::quiet();
         host.live.listen();
@@ -243,7 +232,7 @@ impl Host {
         self.directory.path().join(name)
     }
 
-    /// Writes the configuration anew, with this too in `switch { }`.
+    /// Writes the configuration again, with this too in `switch { }`.
     pub(crate) fn configure(&self, more: &str) {
         let (live, page) = (self.live.number, self.responder.port.number);
         self.configure_all(&format!(
@@ -335,7 +324,7 @@ impl Host {
         text.lines().map(call).collect()
     }
 
-    /// What is saved for a reboot.
+    /// The state file.
     pub(crate) fn saved(&self) -> Option<Value> {
         let text = fs::read_to_string(self.path("state/state.json")).ok()?;
         Some(serde_json::from_str(&text).unwrap())
@@ -344,7 +333,7 @@ impl Host {
     /// maintd with the words of a command line; the configuration is named behind the first.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(stand_in("stand_in_maintd"));
-        command
+        default_signals(&mut command)
             .arg(words[0])
             .arg("-c")
             .arg(self.path("maintd.conf"))
@@ -361,10 +350,10 @@ impl Host {
     }
 
     pub(crate) fn maintd(&self, words: &[&str]) -> Ended {
-        ended(self.command(words).spawn().unwrap())
+        Ended::of(self.command(words).spawn().unwrap())
     }
 
-    /// The same, which must do what it is asked for.
+    /// The same, which must succeed.
     #[track_caller]
     pub(crate) fn done(&self, words: &[&str]) -> Ended {
         let ended = self.maintd(words);
@@ -372,7 +361,7 @@ impl Host {
         ended
     }
 
-    /// It ends with status 1 and says exactly this line, and no more.
+    /// It ends with status 1 and prints exactly this line.
     #[track_caller]
     pub(crate) fn assert_fault(&self, words: &[&str], line: &str) {
         let ended = self.maintd(words);
@@ -392,32 +381,5 @@ impl Host {
 }
 
 pub(crate) fn wait_for(path: &Path) {
-    let limit = Instant::now() + LIMIT;
-    while !path.exists() {
-        assert!(Instant::now() < limit, "there is no {path:?}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Waits for the end of a process that must end by itself.
-pub(crate) fn ended(mut child: Child) -> Ended {
-    // What there is to say fits into the pipes many times over, so nothing blocks on them.
-    let limit = Instant::now() + LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status.code();
-        }
-        if Instant::now() > limit {
-            child.kill().unwrap();
-            panic!("it has not ended: {:?}", child.wait_with_output());
-        }
-        thread::sleep(Duration::from_millis(1));
-    };
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended {
-        status,
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    wait_until(|| path.exists(), &format!("there is no {path:?}"));
 }

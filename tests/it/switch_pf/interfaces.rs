@@ -1,4 +1,4 @@
-//! The rules that are loaded: their interfaces must exist, and the responder is asked where they redirect to.
+//! The loaded rules: their interfaces must exist, and the responder is probed at the address to which they redirect.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::switch_pf::{CHECKS, EVERYBODY, denied};
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 
-/// What is said of rules for an interface that does not exist.
+/// The message about rules for an interface that does not exist.
 fn absent(name: &str) -> String {
     format!(
         "the rules are for the interface \"{name}\", which this host does not have, so visitors stay on the live site; put the interface that visitors connect to into /etc/pf.conf, and run \"pfctl -f /etc/pf.conf\""
@@ -20,7 +20,7 @@ fn rules_on(host: &Host, interface: &str) -> Vec<String> {
     host.rules(interface, "maintenance", "www-maintenance", "www-normal")
 }
 
-/// `on` refuses before it changes anything, and `status` does not say that visitors get the page.
+/// `on` refuses before it changes anything, and `status` does not report that visitors get the page.
 #[track_caller]
 fn assert_refused(host: &Host, what: &str) {
     let before = host.pf();
@@ -117,7 +117,7 @@ fn a_missing_interface_beside_one_that_exists_is_a_warning() {
 }
 
 #[test]
-fn rules_that_have_gone_are_noticed_while_the_table_still_has_its_flag() {
+fn missing_rules_are_detected_while_the_table_still_has_its_flag() {
     let host = Host::new();
     host.set("rules", json!([]));
     assert_refused(
@@ -151,11 +151,11 @@ fn the_responder_is_asked_where_the_rules_redirect_to() {
         .map(|rule| rule.replace("rdr-to 127.0.0.1 ", "rdr-to 127.0.0.2 "))
         .collect();
     host.set("rules", json!(rules));
-    let nobody = format!(
+    let refused = format!(
         "no server answers on http://{}/: connection refused; start \"maintd serve\" there",
         host.page_at("127.0.0.2")
     );
-    host.assert_fault(&["on"], &format!("not switched on: {nobody}"));
+    host.assert_fault(&["on"], &format!("not switched on: {refused}"));
     let status = host.maintd(&["status", "--json"]).stdout;
     let status: Value = serde_json::from_str(&status).unwrap();
     let responders = status["responder"].as_array().unwrap().iter();
@@ -192,7 +192,7 @@ fn a_target_that_is_no_address_is_a_warning() {
 }
 
 #[test]
-fn visitors_who_are_on_the_live_site_all_the_same_are_told_of() {
+fn connections_left_on_the_live_site_are_reported() {
     let host = Host::new();
     host.done(&["on"]);
     let warnings = || {

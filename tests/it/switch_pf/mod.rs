@@ -19,7 +19,7 @@ mod systems;
 
 use serde_json::{Value, json};
 
-/// What `on` calls up to the change, and from it on, when everybody is moved and nobody excepted.
+/// The calls of `on` up to the change, and from it on, if all are moved and none is excepted.
 const CHECKS: [&str; 7] = [
     "-s info",
     "-vs Tables",
@@ -37,7 +37,7 @@ const KILL_PAGE: &str = "-k label -k www-maintenance";
 const STATES: &str = "-s states";
 const TEST: &str = "-v -t maintenance -T test -f -";
 const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
-/// What `on` tests to see whether everybody is moved.
+/// The addresses that `on` tests to verify that all are moved.
 const OUTSIDERS: &str = "203.0.113.77\n2001:db8:ffff::77\n";
 
 /// /dev/pf is not open to the caller, in the calls that contain these words.

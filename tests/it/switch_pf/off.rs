@@ -1,4 +1,4 @@
-//! `maintd off` where all goes well.
+//! `maintd off` without errors.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::switch_pf::{EVERYBODY, FLUSH, KILL_PAGE, SHOW, STATES};
 const OFF: &str = "maintd: off: all visitors are on the live site\n";
 const OFF_ALREADY: &str = "maintd: already off: no visitor was redirected\n";
 
-/// It is on, and two visitors see the page. Returns what `on` has written.
+/// Switches on, with two connections to the page. Returns the output of `on`.
 pub(crate) fn switched_on(host: &Host) -> String {
     let on = host.done(&["on"]).stderr;
     host.set(
@@ -23,7 +23,7 @@ pub(crate) fn switched_on(host: &Host) -> String {
 }
 
 #[test]
-fn everybody_is_moved_back_once_the_live_site_accepts() {
+fn all_are_moved_back_once_the_live_site_accepts() {
     let host = Host::new();
     switched_on(&host);
     let ended = host.done(&["off"]);
@@ -52,7 +52,7 @@ fn off_already_is_no_fault() {
     let host = Host::new();
     let ended = host.done(&["off"]);
     assert_eq!(ended.stderr, OFF_ALREADY);
-    // What an earlier try may have left.
+    // As an earlier failed `off` may leave it.
     assert_eq!(host.calls(), [SHOW, KILL_PAGE, STATES]);
     switched_on(&host);
     host.done(&["off"]);
@@ -67,7 +67,7 @@ fn off_already_needs_no_live_site() {
 }
 
 #[test]
-fn what_was_switched_off_by_hand_is_forgotten() {
+fn a_switch_off_by_hand_deletes_the_state() {
     let host = Host::new();
     switched_on(&host);
     host.set_table(&[]);
@@ -77,14 +77,14 @@ fn what_was_switched_off_by_hand_is_forgotten() {
 }
 
 #[test]
-fn without_a_table_nobody_is_moved() {
+fn off_without_a_table_moves_none() {
     for system in ["openbsd", "old", "freebsd"] {
         let host = Host::new();
         switched_on(&host);
         host.set("system", json!(system));
         host.set("tables", json!({}));
         assert_eq!(host.done(&["off"]).stderr, OFF_ALREADY);
-        // That it cannot be read does not say that it is not there.
+        // An unreadable table may still exist.
         assert_eq!(host.calls(), [SHOW, "-vs Tables"]);
         assert_eq!(host.saved(), None);
         assert_eq!(host.pf()["tables"], json!({}));
@@ -103,7 +103,7 @@ fn it_needs_neither_the_responder_nor_pf_enabled_nor_the_rules() {
 }
 
 #[test]
-fn some_who_were_moved_by_hand_are_moved_back() {
+fn clients_moved_by_hand_are_moved_back() {
     let host = Host::new();
     host.set_table(&["192.0.2.0/24", "!192.0.2.10"]);
     assert_eq!(host.done(&["off"]).stderr, OFF);
@@ -111,7 +111,7 @@ fn some_who_were_moved_by_hand_are_moved_back() {
 }
 
 #[test]
-fn force_does_not_look_for_the_live_site() {
+fn force_does_not_probe_the_live_site() {
     let mut host = Host::quiet();
     host.responder.start();
     switched_on(&host);
@@ -120,7 +120,7 @@ fn force_does_not_look_for_the_live_site() {
 }
 
 #[test]
-fn who_comes_to_the_page_again_is_sent_back_again() {
+fn new_states_on_the_page_are_killed_again() {
     let host = Host::new();
     switched_on(&host);
     let mut again = host.page_state("198.51.100.9");
@@ -133,7 +133,7 @@ fn who_comes_to_the_page_again_is_sent_back_again() {
 }
 
 #[test]
-fn that_states_cannot_be_listed_is_told_and_no_more() {
+fn a_failed_list_of_states_is_only_a_warning() {
     let host = Host::new();
     switched_on(&host);
     host.fault(crate::switch_pf::denied("-s states"));

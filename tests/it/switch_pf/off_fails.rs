@@ -1,4 +1,4 @@
-//! `maintd off` where a step goes wrong: what is said, and what is true then.
+//! `maintd off` with a failing step: its message, and the state afterwards.
 
 use std::fs;
 
@@ -77,7 +77,7 @@ fn each_place_that_accepted_before_on_must_accept() {
 }
 
 #[test]
-fn one_place_that_the_configuration_names_must_accept_where_none_did_before_on() {
+fn one_configured_address_must_accept_if_none_did_before_on() {
     for is_saved in [true, false] {
         let mut host = Host::quiet();
         host.responder.start();
@@ -110,7 +110,7 @@ fn one_place_that_the_configuration_names_must_accept_where_none_did_before_on()
 }
 
 #[test]
-fn what_accepted_before_the_first_on_is_required_whatever_is_switched_later() {
+fn addresses_that_accepted_before_the_first_on_stay_required() {
     let (host, closed) = with_a_closed_port();
     switched_on(&host);
     let mut saved = host.saved().unwrap();
@@ -121,7 +121,7 @@ fn what_accepted_before_the_first_on_is_required_whatever_is_switched_later() {
         host.done(words);
         assert_eq!(host.saved().unwrap()["live"], places, "{words:?}");
     }
-    // Where nothing accepted, another look may find more.
+    // Where nothing accepted, a later probe may find more.
     saved["live"] = json!([]);
     fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
     host.done(&["on"]);
@@ -130,7 +130,7 @@ fn what_accepted_before_the_first_on_is_required_whatever_is_switched_later() {
 }
 
 #[test]
-fn who_is_moved_cannot_be_seen() {
+fn the_table_cannot_be_read() {
     let host = Host::new();
     switched_on(&host);
     host.fault(denied("-T show"));
@@ -161,7 +161,7 @@ fn the_change_is_refused_and_half_done() {
 }
 
 #[test]
-fn somebody_is_still_moved() {
+fn entries_remain_in_the_table() {
     let host = Host::new();
     switched_on(&host);
     host.fault(json!({ "call": "-T flush", "lies": true }));
@@ -170,7 +170,7 @@ fn somebody_is_still_moved() {
 }
 
 #[test]
-fn whether_somebody_is_still_moved_cannot_be_seen() {
+fn the_result_of_the_flush_cannot_be_read() {
     let host = Host::new();
     switched_on(&host);
     let mut fault = denied("-T show");
@@ -259,7 +259,7 @@ fn states_stay_however_often_they_are_killed() {
 }
 
 #[test]
-fn what_is_saved_cannot_be_deleted() {
+fn the_state_file_cannot_be_deleted() {
     let host = Host::new();
     switched_on(&host);
     let path = host.path("state/state.json");

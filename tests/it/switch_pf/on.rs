@@ -1,11 +1,11 @@
-//! `maintd on` where all goes well: what it calls, in which order, and what is true then.
+//! `maintd on` without errors: its calls in their order, and the state afterwards.
 
 use serde_json::json;
 
 use crate::switch_pf::host::Host;
 use crate::switch_pf::{CHECKS, EVERYBODY, KILL_LIVE, KILL_PAGE, OUTSIDERS, REPLACE, STATES, TEST};
 
-/// `on` has made exactly its calls, and each test was of these addresses: those that are moved, and those that are not.
+/// `on` has made exactly its calls, and each test was of these addresses: the moved ones, and the others.
 #[track_caller]
 fn assert_calls(host: &Host, tests: &[&[&str]]) {
     let mut expected = [&CHECKS[..], &[REPLACE]].concat();
@@ -29,7 +29,7 @@ fn replaced_by(host: &Host) -> String {
 }
 
 #[test]
-fn everybody_is_moved_by_checks_one_change_its_proof_and_a_kill() {
+fn on_checks_changes_verifies_and_kills() {
     let host = Host::new();
     let ended = host.done(&["on"]);
     assert_eq!(ended.stderr, "maintd: on: all visitors get the page\n");
@@ -54,7 +54,7 @@ fn everybody_is_moved_by_checks_one_change_its_proof_and_a_kill() {
 }
 
 #[test]
-fn a_second_time_it_does_the_same_and_the_beginning_stays() {
+fn a_repeated_on_does_the_same_and_keeps_the_start_time() {
     let host = Host::new();
     host.done(&["on"]);
     let mut saved = host.saved().unwrap();
@@ -69,7 +69,7 @@ fn a_second_time_it_does_the_same_and_the_beginning_stays() {
 }
 
 #[test]
-fn after_an_end_by_hand_it_begins_anew() {
+fn after_an_end_by_hand_it_starts_again() {
     let host = Host::new();
     host.done(&["on"]);
     let mut saved = host.saved().unwrap();
@@ -81,7 +81,7 @@ fn after_an_end_by_hand_it_begins_anew() {
 }
 
 #[test]
-fn one_family_alone_is_moved_where_the_configuration_says_so() {
+fn only_one_family_is_moved_if_configured() {
     for (family, entry, test, listens) in [
         ("inet", "0.0.0.0/0", "203.0.113.77", [true, false]),
         ("inet6", "::/0", "2001:db8:ffff::77", [false, true]),
@@ -89,9 +89,9 @@ fn one_family_alone_is_moved_where_the_configuration_says_so() {
         let mut host = Host::quiet();
         host.live.listen();
         host.configure(&format!("family {family};"));
-        // Nobody is asked on the other address.
+        // The other address is not probed.
         host.responder.start_on(listens);
-        // Those of the other family stay where they are.
+        // Connections of the other family stay.
         host.set("returning", json!([]));
         let peer = if family == "inet" {
             "198.51.100.7"
@@ -108,7 +108,7 @@ fn one_family_alone_is_moved_where_the_configuration_says_so() {
 }
 
 #[test]
-fn those_of_the_other_family_who_come_again_are_no_fault() {
+fn new_states_of_the_other_family_are_not_an_error() {
     let host = Host::new();
     host.configure("family inet;");
     let mut again = host.live_state("2001:db8::7");
@@ -121,7 +121,7 @@ fn those_of_the_other_family_who_come_again_are_no_fault() {
 #[test]
 fn some_alone_are_moved() {
     let host = Host::new();
-    // Whoever is not among them comes again, to the live site.
+    // The others connect again, to the live site.
     let mut again = host.live_state("198.51.100.7");
     again["times"] = json!(1);
     host.set("returning", json!([again]));
@@ -136,7 +136,7 @@ fn some_alone_are_moved() {
 }
 
 #[test]
-fn fewer_than_before_are_moved_by_the_same_one_change() {
+fn on_for_fewer_clients_is_the_same_single_change() {
     let host = Host::new();
     host.done(&["on"]);
     host.calls();
@@ -145,9 +145,9 @@ fn fewer_than_before_are_moved_by_the_same_one_change() {
     assert_eq!(host.table(), ["203.0.113.0/24"]);
 }
 
-/// Who waits on the page, on a connection that is kept, is to be on the live site at once.
+/// A kept connection to the page ends, so that its client gets the live site at once.
 #[test]
-fn who_is_not_moved_any_more_comes_back() {
+fn clients_no_longer_moved_return_to_the_live_site() {
     for words in [
         &["on", "203.0.113.0/24"][..],
         &["on", "--except", "192.0.2.10"],
@@ -270,7 +270,7 @@ fn an_exception_of_a_family_that_is_not_moved_is_left_out() {
 }
 
 #[test]
-fn names_of_the_configuration_are_those_that_pf_is_asked_for() {
+fn configured_names_are_used_with_pf() {
     let host = Host::new();
     host.configure("table upgrade; label_maintenance page; label_normal site;");
     host.set(
@@ -297,7 +297,7 @@ fn names_of_the_configuration_are_those_that_pf_is_asked_for() {
 }
 
 #[test]
-fn who_escapes_the_first_kill_is_killed_again() {
+fn states_that_escape_the_first_kill_are_killed_again() {
     let host = Host::new();
     let mut again = host.live_state("198.51.100.9");
     again["times"] = json!(2);
@@ -345,7 +345,7 @@ fn connections_that_are_over_or_of_others_are_not_waited_for() {
 }
 
 #[test]
-fn a_table_of_states_that_is_almost_full_is_told() {
+fn an_almost_full_state_table_is_a_warning() {
     let host = Host::new();
     host.set("used", json!(80_000));
     let ended = host.done(&["on"]);
@@ -362,7 +362,7 @@ fn a_table_of_states_that_is_almost_full_is_told() {
 }
 
 #[test]
-fn that_nobody_knows_how_full_it_is_is_no_reason_to_stop() {
+fn an_unknown_size_of_the_state_table_does_not_stop_on() {
     let host = Host::new();
     host.fault(crate::switch_pf::denied("-s memory"));
     let ended = host.done(&["on"]);
@@ -370,7 +370,7 @@ fn that_nobody_knows_how_full_it_is_is_no_reason_to_stop() {
 }
 
 #[test]
-fn that_states_cannot_be_listed_is_told_and_no_more() {
+fn a_failed_list_of_states_is_only_a_warning() {
     let host = Host::new();
     host.fault(crate::switch_pf::denied("-s states"));
     let ended = host.done(&["on"]);

@@ -1,4 +1,4 @@
-//! `maintd on` where a step goes wrong: what is said, and what is true then.
+//! `maintd on` with a failing step: its message, and the state afterwards.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn pf_is_disabled() {
 }
 
 #[test]
-fn whether_pf_is_enabled_is_not_told() {
+fn pf_does_not_report_whether_it_is_enabled() {
     let host = Host::new();
     host.fault(json!({ "call": "-s info", "status": 0, "stdout": "what\n" }));
     let line = "pfctl does not print whether pf is enabled; run \"pfctl -s info\" to see why";
@@ -100,7 +100,7 @@ fn a_check_is_not_permitted() {
         let host = Host::new();
         host.fault(denied(call));
         let line = format!("pfctl fails: {DENIED}; run \"pfctl {call}\" by hand to see why");
-        // The rules and the interfaces are listed in one go.
+        // The rules and the interfaces are listed at the same time.
         let last = if *call == "-s rules" {
             number + 1
         } else {
@@ -111,7 +111,7 @@ fn a_check_is_not_permitted() {
 }
 
 #[test]
-fn nobody_answers_with_the_page() {
+fn no_server_answers_with_the_page() {
     for (listens, address) in [
         ([false, false], "127.0.0.1"),
         ([false, true], "127.0.0.1"),
@@ -149,7 +149,7 @@ fn the_change_is_refused() {
         let line = format!(
             "pfctl cannot change table <maintenance>: {DENIED}; nothing has changed: see the command with -v, and run it by hand"
         );
-        // It is looked at whether that is true.
+        // The success is verified.
         assert_nothing_happens(&host, &line, &[&CHECKS[..], &[REPLACE, SHOW]].concat());
     }
 }
@@ -176,7 +176,7 @@ fn the_change_is_refused_and_half_done() {
 /// `on` fails when the change is verified; it is undone, by these calls.
 #[track_caller]
 fn assert_undone(words: &[&str], fault: Value, line: &str, proofs: &[&str]) {
-    // Somebody was moved before.
+    // Clients were moved before.
     let host = Host::new();
     host.set_table(&["192.0.2.0/24", "!192.0.2.10"]);
     host.fault(fault.clone());
@@ -190,7 +190,7 @@ fn assert_undone(words: &[&str], fault: Value, line: &str, proofs: &[&str]) {
     assert_eq!(host.states("www-normal"), 2);
     assert_eq!(host.saved(), None);
 
-    // Nobody was.
+    // None was.
     let host = Host::new();
     host.fault(fault);
     host.assert_fault(words, &line);
@@ -200,7 +200,7 @@ fn assert_undone(words: &[&str], fault: Value, line: &str, proofs: &[&str]) {
 }
 
 #[test]
-fn somebody_who_was_to_be_moved_is_not() {
+fn a_client_is_not_moved() {
     assert_undone(
         &["on"],
         json!({ "call": "-T test", "status": 2, "stdout": "M  2001:db8:ffff::77\n", "stderr": "1/2 addresses match.\n" }),
@@ -216,7 +216,7 @@ fn somebody_who_was_to_be_moved_is_not() {
 }
 
 #[test]
-fn the_change_is_said_to_be_done_and_is_not() {
+fn the_change_falsely_reports_success() {
     let host = Host::new();
     host.fault(json!({ "call": "-T replace", "lies": true }));
     let line = format!(
@@ -226,7 +226,7 @@ fn the_change_is_said_to_be_done_and_is_not() {
 }
 
 #[test]
-fn somebody_who_is_excepted_is_moved() {
+fn an_excepted_client_is_moved() {
     for (status, stdout, stderr, named) in [
         (2, "M  192.0.2.99\n", "1/2 addresses match.\n", "192.0.2.99"),
         (
@@ -248,7 +248,7 @@ fn somebody_who_is_excepted_is_moved() {
 }
 
 #[test]
-fn who_is_moved_cannot_be_tested() {
+fn the_table_cannot_be_tested() {
     assert_undone(
         &["on"],
         json!({ "call": "-T test", "status": 255, "stderr": "pfctl: Table does not exist\n" }),
@@ -301,7 +301,7 @@ fn states_must_not_be_killed_at_a_high_securelevel() {
     assert_eq!(host.calls().last().unwrap(), KILL_LIVE);
     assert_eq!(host.table(), EVERYBODY);
     assert_eq!(host.states("www-normal"), 2);
-    // A reboot is to bring it back: visitors are on the page.
+    // A reboot must switch on again: visitors are on the page.
     assert_eq!(host.saved().unwrap()["entries"], json!(EVERYBODY));
     assert_eq!(host.maintd(&["status"]).status, Some(0));
 }
@@ -315,7 +315,7 @@ fn states_cannot_be_killed() {
         "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: DIOCKILLSTATES: Cannot allocate memory\"; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them",
     );
     assert_eq!(host.table(), EVERYBODY);
-    // And again is enough.
+    // A repeated `on` is enough.
     host.faults(&[]);
     host.done(&["on"]);
     assert_eq!(host.states("www-normal"), 0);
@@ -345,7 +345,7 @@ fn states_stay_however_often_they_are_killed() {
         );
         assert_eq!(host.table(), EVERYBODY);
         assert!(host.saved().is_some());
-        // It is looked at what each kill has done, the last too.
+        // The effect of each kill is checked, of the last too.
         let calls = host.calls();
         assert_eq!(calls.iter().filter(|call| *call == KILL_LIVE).count(), 10);
         assert_eq!(calls.iter().filter(|call| *call == STATES).count(), 10);
@@ -366,7 +366,7 @@ fn a_later_kill_fails() {
 }
 
 #[test]
-fn pfctl_says_nothing_or_dies() {
+fn pfctl_prints_nothing_or_dies() {
     let host = Host::new();
     host.fault(json!({ "call": "-s labels", "status": 1 }));
     let line = "pfctl fails: exit status 1; run \"pfctl -s labels\" by hand to see why";

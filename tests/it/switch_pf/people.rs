@@ -1,4 +1,4 @@
-//! What people ask for and are told: dry runs, more and less talk, root, names, windows.
+//! The command line of the switch: dry runs, verbose and quiet, root, names, windows.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt as _;
 
 use serde_json::{Value, json};
 
-use crate::switch_pf::host::{Ended, Host, ended};
+use crate::common::Ended;
+use crate::switch_pf::host::Host;
 use crate::switch_pf::{
     CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, OUTSIDERS, SHOW, STATES, TEST,
 };
@@ -75,7 +76,7 @@ fn the_commands_of_a_dry_run_do_what_on_does() {
     let script = host
         .done(&["on", "--dry-run", "--except", "192.0.2.10"])
         .stdout;
-    let ran = ended(
+    let ran = Ended::of(
         std::process::Command::new("sh")
             .args(["-c", &script])
             .stdout(std::process::Stdio::piped())
@@ -130,7 +131,7 @@ fn a_dry_run_of_a_resumption_shows_what_was_on() {
 }
 
 #[test]
-fn a_dry_run_refuses_what_cannot_be() {
+fn a_dry_run_refuses_the_impossible() {
     let host = Host::quiet();
     let ended = host.maintd(&["on", "--dry-run", "--for", "soon"]);
     assert_eq!(ended.status, Some(2));
@@ -138,7 +139,7 @@ fn a_dry_run_refuses_what_cannot_be() {
 }
 
 #[test]
-fn verbose_tells_each_command_and_probe_before_it_is_done() {
+fn verbose_prints_each_command_and_probe_before_it_runs() {
     let host = Host::new();
     let pfctl = host.path("pfctl").display().to_string();
     let ended = host.done(&["on", "-v"]);
@@ -198,7 +199,7 @@ fn quiet_is_silent_unless_something_fails() {
     );
 }
 
-/// maintd as somebody who is not root, where root is asked for.
+/// maintd as another user, where root is required.
 fn as_a_user(host: &Host, words: &[&str]) -> Ended {
     as_a_user_with("doas", host, words)
 }
@@ -208,13 +209,13 @@ fn as_a_user_with(means: &str, host: &Host, words: &[&str]) -> Ended {
     let mut command = host.command(words);
     command.env("MAINTD_NEED_ROOT", means).env("LOGNAME", "op");
     // SAFETY: geteuid touches no memory.
-    #[expect(unsafe_code, reason = "std does not tell")]
+    #[expect(unsafe_code, reason = "std has no geteuid")]
     let is_root = unsafe { libc::geteuid() } == 0;
     if is_root {
         fs::set_permissions(host.path("."), fs::Permissions::from_mode(0o755)).unwrap();
         command.uid(65534).gid(65534);
     }
-    ended(command.spawn().unwrap())
+    Ended::of(command.spawn().unwrap())
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn the_advice_to_become_root_names_what_the_host_has() {
 }
 
 #[test]
-fn who_is_not_root_is_told_how_to_be() {
+fn a_caller_without_root_gets_the_command_to_become_root() {
     let host = Host::new();
     let conf = host.path("maintd.conf").display().to_string();
     for (words, shown) in [
@@ -275,7 +276,7 @@ fn who_is_not_root_is_told_how_to_be() {
         "{ended:?}"
     );
     assert_eq!(host.calls(), [""; 0]);
-    // What runs nothing is for everybody.
+    // A dry run requires no root.
     assert_eq!(as_a_user(&host, &["on", "--dry-run"]).status, Some(0));
     assert_eq!(as_a_user(&host, &["rules"]).status, Some(0));
 }
@@ -324,7 +325,7 @@ fn a_family_that_is_not_switched_is_refused() {
 }
 
 #[test]
-fn who_is_moved_and_excepted_is_refused() {
+fn an_address_both_moved_and_excepted_is_refused() {
     let host = Host::new();
     let line = "192.0.2.7 is to get the page, but the exception 192.0.2.0/24 keeps it on the live site; give only one of them";
     assert_usage(
@@ -399,7 +400,7 @@ fn a_window_is_saved_and_shown() {
         announced.ends_with("(in 1 h 59 min)") || announced.ends_with("(in 2 h 0 min)"),
         "{table}"
     );
-    // What would ring is not printed.
+    // Control characters are not printed.
     assert!(
         table.contains("\nmessage       back  soon or later\n"),
         "{table}"
@@ -407,7 +408,7 @@ fn a_window_is_saved_and_shown() {
     let json: Value = serde_json::from_str(&host.done(&["status", "--json"]).stdout).unwrap();
     assert_eq!(json["message"], "back \u{7}soon\nor later");
     assert!(json["until"].as_str() > json["since"].as_str());
-    // Switched on anew without, the same is; with other words, they are.
+    // A repeated `on` without a message keeps it; with another one, it is replaced.
     host.done(&["on"]);
     assert_eq!(host.saved().unwrap()["until"], until);
     assert!(host.done(&["status"]).stdout.contains("\nannounced "));

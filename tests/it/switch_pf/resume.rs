@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::switch_pf::host::{Host, ended};
+use crate::common::Ended;
+use crate::switch_pf::host::Host;
 use crate::switch_pf::{CHECKS, EVERYBODY, REPLACE};
 
 #[test]
@@ -43,7 +44,7 @@ fn after_a_reboot_it_is_on_as_before() {
         "{resumed:?}"
     );
     assert_eq!(host.table(), table);
-    // Since when, until when, and what visitors are told.
+    // Since when, until when, and the message for visitors.
     assert_eq!(host.saved(), saved);
     let calls = host.calls();
     assert_eq!(calls[..CHECKS.len()], CHECKS);
@@ -51,7 +52,7 @@ fn after_a_reboot_it_is_on_as_before() {
 }
 
 #[test]
-fn exceptions_of_the_configuration_are_those_of_then() {
+fn configured_exceptions_are_those_saved_by_on() {
     let host = Host::new();
     host.configure("except 192.0.2.10;");
     host.done(&["on", "198.51.100.0/24"]);
@@ -94,7 +95,7 @@ fn a_damaged_file_is_not_resumed() {
         );
         host.assert_fault(&["on", "--resume"], &line);
         assert_eq!(host.calls(), [""; 0]);
-        // Whoever switches anew needs not delete it.
+        // A new `on` replaces it.
         assert_eq!(
             host.done(&["on"]).stderr,
             format!("maintd: warning: {line}\nmaintd: on: all visitors get the page\n")
@@ -125,17 +126,17 @@ fn two_do_not_switch_at_once() {
         &["run", "--", "true"],
         &format!("the command was not run: {line}"),
     );
-    // Looking is not switching.
+    // `status` takes no lock.
     assert_eq!(host.maintd(&["status"]).status, Some(3));
     fs::write(host.path("go"), "").unwrap();
-    assert_eq!(ended(first).status, Some(0));
+    assert_eq!(Ended::of(first).status, Some(0));
     assert_eq!(host.table(), EVERYBODY);
     host.faults(&[]);
     host.done(&["off"]);
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_told_and_no_more() {
+fn a_failed_state_directory_is_only_a_warning() {
     let host = Host::new();
     fs::write(host.path("state"), "a file").unwrap();
     let warnings = format!(

@@ -1,10 +1,11 @@
-//! `maintd run`: on, a command, off however it ends.
+//! `maintd run`: on, a command, and off after any end of it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
+use crate::common::Ended;
 use crate::switch_pf::host::Host;
 use crate::switch_pf::{
     CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST, denied,
@@ -52,7 +53,7 @@ fn the_command_has_our_terminal_environment_and_directory() {
     command
         .stdin(fs::File::open(input).unwrap())
         .env("MINE", "kept");
-    let ended = crate::switch_pf::host::ended(command.spawn().unwrap());
+    let ended = Ended::of(command.spawn().unwrap());
     let directory = fs::canonicalize(host.path(".")).unwrap();
     assert_eq!(
         ended.stdout,
@@ -135,7 +136,7 @@ fn the_command_is_not_run_where_it_cannot_be_switched_on() {
 }
 
 #[test]
-fn what_was_on_stays_on_where_the_command_is_not_run() {
+fn an_earlier_on_stays_if_the_command_is_not_run() {
     let host = Host::new();
     host.done(&["on"]);
     let saved = host.saved();
@@ -181,7 +182,7 @@ fn at_a_high_securelevel_neither_way_is_done_whole() {
         lines[0].starts_with("maintd: the command was not run: half switched on: "),
         "{ended:?}"
     );
-    // Nobody gets the page but old connections: that is no reason to shout.
+    // Only old connections get the page: no message in capitals.
     assert!(
         lines[1].starts_with("maintd: half switched off: pfctl cannot kill "),
         "{ended:?}"
@@ -189,7 +190,7 @@ fn at_a_high_securelevel_neither_way_is_done_whole() {
     assert_eq!(host.table(), [""; 0]);
 }
 
-/// The live site does not accept when the command has ended: the last line says so, this is the exit status, and it is on.
+/// The live site does not accept when the command has ended: the last line reports it, with this exit status, and it stays on.
 #[track_caller]
 fn assert_still_on(command: &str, before: &str, status: i32) {
     let mut host = Host::quiet();
@@ -210,7 +211,7 @@ fn assert_still_on(command: &str, before: &str, status: i32) {
 }
 
 #[test]
-fn that_visitors_are_still_on_the_page_is_said_last_and_loudest() {
+fn visitors_left_on_the_page_are_reported_last() {
     assert_still_on("echo said >&2", "said\n", 1);
 }
 
@@ -221,11 +222,11 @@ fn a_command_that_failed_keeps_its_status_where_off_fails_too() {
 }
 
 #[test]
-fn off_that_cannot_be_undone_is_said_loudly_too() {
+fn a_failed_undo_of_off_is_reported_last_too() {
     let host = Host::new();
     let mut refused = denied("-T replace");
     refused["from"] = json!(2);
-    // The fourth time it is `off` that looks whether the table is empty.
+    // The fourth `show` is the one by which `off` verifies that the table is empty.
     let half = json!({ "call": "-T show", "from": 4, "status": 0, "stdout": "   0.0.0.0/0\n" });
     host.faults(&[half, refused]);
     let ended = host.maintd(&["run", "--", "true"]);
@@ -303,11 +304,11 @@ fn it_may_be_on_already() {
 #[test]
 fn a_switch_by_hand_meanwhile_is_no_fault() {
     let host = Host::new();
-    // The command itself may switch: nobody has the lock while it runs.
+    // The command itself may switch: the lock is free while it runs.
     let off = host.command(&["off"]);
     let mut run = host.command(&["run", "--"]);
     run.arg(off.get_program()).args(off.get_args());
-    let ended = crate::switch_pf::host::ended(run.spawn().unwrap());
+    let ended = Ended::of(run.spawn().unwrap());
     assert_eq!(ended.status, Some(0), "{ended:?}");
     assert_eq!(
         ended.stderr,

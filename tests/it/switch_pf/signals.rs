@@ -1,12 +1,12 @@
-//! Signals: what has begun to change is not left half-way, and `run` hands them to its command.
+//! Signals: a started change is completed, and `run` forwards them to its command.
 
 use std::fs;
 use std::process::Child;
 
 use serde_json::json;
 
-use crate::common::send_signal;
-use crate::switch_pf::host::{Host, ended};
+use crate::common::{Ended, send_signal};
+use crate::switch_pf::host::Host;
 use crate::switch_pf::{CHECKS, EVERYBODY, KILL_PAGE, REPLACE};
 
 const SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
@@ -47,10 +47,10 @@ fn before_the_change_on_stops() {
             let child = held(&host, call, &["on"]);
             send_signal(child.id(), signal);
             go(&host);
-            let ended = ended(child);
+            let ended = Ended::of(child);
             assert_eq!(ended.status, Some(1), "{ended:?}");
             assert_eq!(ended.stderr, "maintd: not switched on: interrupted\n");
-            // The rules and the interfaces are listed in one go.
+            // The rules and the interfaces are listed at the same time.
             let last = if *call == "-s rules" {
                 number + 1
             } else {
@@ -64,13 +64,13 @@ fn before_the_change_on_stops() {
 }
 
 #[test]
-fn once_the_change_has_begun_on_goes_to_its_end() {
+fn a_started_change_is_completed() {
     for signal in SIGNALS {
         let host = Host::new();
         let child = held(&host, REPLACE, &["on"]);
         send_signal(child.id(), signal);
         go(&host);
-        let ended = ended(child);
+        let ended = Ended::of(child);
         assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.stderr, ON);
         assert_eq!(host.table(), EVERYBODY);
@@ -85,7 +85,7 @@ fn off_stops_before_the_change_and_not_after() {
     let child = held(&host, "-T show", &["off"]);
     send_signal(child.id(), libc::SIGTERM);
     go(&host);
-    let stopped = ended(child);
+    let stopped = Ended::of(child);
     assert_eq!(stopped.status, Some(1));
     assert_eq!(stopped.stderr, "maintd: not switched off: interrupted\n");
     assert_eq!(host.table(), EVERYBODY);
@@ -94,7 +94,7 @@ fn off_stops_before_the_change_and_not_after() {
     let child = held(&host, "-T flush", &["off"]);
     send_signal(child.id(), libc::SIGTERM);
     go(&host);
-    let done = ended(child);
+    let done = Ended::of(child);
     assert_eq!(done.status, Some(0), "{done:?}");
     assert_eq!(done.stderr, OFF);
     assert_eq!(host.saved(), None);
@@ -114,7 +114,7 @@ fn the_command_gets_the_signal_and_off_follows() {
         let child = begun(&host, &script);
         assert_eq!(host.table(), EVERYBODY);
         send_signal(child.id(), signal);
-        let ended = ended(child);
+        let ended = Ended::of(child);
         assert_eq!(ended.status, Some(9), "{ended:?}");
         assert_eq!(ended.stdout, format!("{name}\n"));
         assert_eq!(ended.stderr, format!("{ON}{OFF}"));
@@ -128,7 +128,7 @@ fn a_command_that_the_signal_ends_is_128_and_its_number() {
         let host = Host::new();
         let child = begun(&host, ": > begun; exec sleep 1000");
         send_signal(child.id(), signal);
-        let ended = ended(child);
+        let ended = Ended::of(child);
         assert_eq!(ended.status, Some(128 + signal), "{ended:?}");
         assert_eq!(ended.stderr, format!("{ON}{OFF}"));
         assert_eq!(host.table(), [""; 0]);
@@ -143,20 +143,20 @@ fn a_command_may_ignore_it() {
     send_signal(child.id(), libc::SIGTERM);
     send_signal(child.id(), libc::SIGTERM);
     go(&host);
-    let ended = ended(child);
+    let ended = Ended::of(child);
     assert_eq!(ended.status, Some(4), "{ended:?}");
     assert_eq!(host.table(), [""; 0]);
 }
 
 #[test]
-fn who_is_interrupted_while_it_is_switched_on_runs_nothing() {
+fn an_interrupted_on_runs_no_command() {
     let host = Host::new();
     let ran = host.path("ran");
     let words = ["run", "--", "touch", ran.to_str().unwrap()];
     let child = held(&host, REPLACE, &words);
     send_signal(child.id(), libc::SIGTERM);
     go(&host);
-    let after = ended(child);
+    let after = Ended::of(child);
     assert_eq!(after.status, Some(128 + libc::SIGTERM), "{after:?}");
     assert_eq!(after.stderr, format!("{ON}{OFF}"));
     assert!(!ran.exists());
@@ -166,7 +166,7 @@ fn who_is_interrupted_while_it_is_switched_on_runs_nothing() {
     let child = held(&host, "-s labels", &words);
     send_signal(child.id(), libc::SIGINT);
     go(&host);
-    let before = ended(child);
+    let before = Ended::of(child);
     assert_eq!(before.status, Some(1));
     assert_eq!(
         before.stderr,
@@ -184,7 +184,7 @@ fn the_off_of_run_is_not_interrupted() {
             send_signal(child.id(), signal);
         }
         go(&host);
-        let ended = ended(child);
+        let ended = Ended::of(child);
         assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.stderr, format!("{ON}{OFF}"));
         assert_eq!(host.table(), [""; 0]);
@@ -202,7 +202,7 @@ fn the_off_of_run_is_not_interrupted() {
     assert!(child.try_wait().unwrap().is_none());
     send_signal(child.id(), libc::SIGTERM);
     go(&host);
-    let ended = ended(child);
+    let ended = Ended::of(child);
     assert_eq!(ended.status, Some(0), "{ended:?}");
     assert_eq!(host.table(), [""; 0]);
 }

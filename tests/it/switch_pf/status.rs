@@ -1,13 +1,14 @@
-//! `maintd status`: exit statuses, the table for people, JSON for programs, and what is warned of.
+//! `maintd status`: exit statuses, the table, JSON, and warnings.
 
 use serde_json::{Value, json};
 
-use crate::switch_pf::host::{Ended, Host};
+use crate::common::Ended;
+use crate::switch_pf::host::Host;
 use crate::switch_pf::{EVERYBODY, denied};
 
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
 
-/// `status` ends with this status and says nothing on stderr.
+/// `status` ends with this status and prints nothing on stderr.
 #[track_caller]
 fn status(host: &Host, expected: i32) -> Ended {
     let ended = host.maintd(&["status"]);
@@ -23,7 +24,7 @@ fn json_of(host: &Host, expected: i32) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-/// `status` cannot tell, and says so on stderr.
+/// `status` fails, with the reason on stderr.
 #[track_caller]
 fn assert_unknown(host: &Host, line: &str) -> Ended {
     let ended = host.maintd(&["status"]);
@@ -115,7 +116,7 @@ fn on() {
 }
 
 #[test]
-fn partly_where_one_family_is_not_moved_that_is_to_be() {
+fn partly_on_if_one_family_is_not_moved() {
     for entries in [&["0.0.0.0/0"][..], &["::/0"], &["203.0.113.0/24", "::/0"]] {
         let host = Host::new();
         host.set_table(entries);
@@ -140,14 +141,14 @@ fn partly_where_one_family_is_not_moved_that_is_to_be() {
 }
 
 #[test]
-fn off_where_nobody_but_exceptions_are_in_the_table() {
+fn off_if_the_table_holds_only_exceptions() {
     let host = Host::new();
     host.set_table(&["!192.0.2.10"]);
     status(&host, 3);
 }
 
 #[test]
-fn switched_off_by_hand_is_off_and_told() {
+fn switched_off_by_hand_is_off_with_a_warning() {
     let host = Host::new();
     host.done(&["on"]);
     host.set_table(&[]);
@@ -177,7 +178,7 @@ fn pf_is_disabled() {
     assert_eq!(value["state"], "unknown");
     assert_eq!(value["entries"], json!(EVERYBODY));
     assert_eq!(value["warnings"], json!([what]));
-    // Where nobody is in the table it is off, whatever else is wrong.
+    // With an empty table it is off, whatever else is wrong.
     host.done(&["off"]);
     assert_eq!(rows(&status(&host, 3), "warning"), [what]);
 }
@@ -250,7 +251,7 @@ fn the_table_alone_cannot_be_seen() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_left_out() {
+fn unavailable_counts_are_left_out() {
     let host = Host::new();
     host.faults(&[
         denied("-s labels"),
@@ -266,7 +267,7 @@ fn what_cannot_be_counted_is_left_out() {
 }
 
 #[test]
-fn servers_that_do_not_answer_are_told() {
+fn servers_that_do_not_answer_are_reported() {
     let mut host = Host::quiet();
     host.responder.start_on([false, true]);
     host.responder.answer_with(200);
@@ -324,7 +325,7 @@ fn a_program_sees_each_place_where_none_accepts() {
 }
 
 #[test]
-fn a_table_of_states_that_is_almost_full_is_told() {
+fn an_almost_full_state_table_is_a_warning() {
     let host = Host::new();
     host.set("used", json!(95_000));
     let ended = status(&host, 3);
@@ -334,7 +335,7 @@ fn a_table_of_states_that_is_almost_full_is_told() {
 }
 
 #[test]
-fn a_damaged_file_of_what_is_on_is_told() {
+fn a_damaged_state_file_is_reported() {
     let host = Host::new();
     host.done(&["on"]);
     let path = host.path("state/state.json");
@@ -349,7 +350,7 @@ fn a_damaged_file_of_what_is_on_is_told() {
 }
 
 #[test]
-fn quiet_leaves_what_was_asked_for() {
+fn quiet_keeps_the_requested_output() {
     let host = Host::new();
     assert_eq!(
         host.maintd(&["status", "-q"]).stdout,

@@ -1,4 +1,4 @@
-//! The texts of older pfctls, those of the stand-in, and the whole of it with a real responder in the clear and by TLS.
+//! The texts of older pfctls and of the stand-in, and a full switch with a real responder, plaintext and TLS.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -48,17 +48,17 @@ fn the_stand_in_has_the_texts_and_exit_statuses_that_were_seen() {
             ended.status.code().unwrap(),
         )
     };
-    let said = |text: &str, status| (text.to_owned(), status);
+    let printed = |text: &str, status| (text.to_owned(), status);
     let replace = ["-q", "-t", "maintenance", "-T", "replace", "-f", "-"];
     for system in ["openbsd", "freebsd"] {
         host.set("system", json!(system));
         assert_eq!(
             pfctl(&["-t", "typo", "-T", "kill"], ""),
-            said("0 table deleted.\n", 0)
+            printed("0 table deleted.\n", 0)
         );
         assert_eq!(
             pfctl(&replace, "0.0.0.0/0\nwhat\n"),
-            said(
+            printed(
                 "no IP address found for what\npfctl: cannot load -: Undefined error: 0\n",
                 255
             )
@@ -71,50 +71,50 @@ fn the_stand_in_has_the_texts_and_exit_statuses_that_were_seen() {
             &[&show[..], &["-k", "label", "-k", "www-normal"]].concat(),
             ""
         ),
-        said("pfctl: DIOCKILLSTATES: Permission denied\n", 1)
+        printed("pfctl: DIOCKILLSTATES: Permission denied\n", 1)
     );
     assert_eq!(
         pfctl(
             &["-t", "maintenance", "-T", "add", "192.0.2.1", "-k", "label"],
             ""
         ),
-        said("no IP address found for -k\n", 255)
+        printed("no IP address found for -k\n", 255)
     );
     assert_eq!(
         pfctl(&["-s", "nat"], ""),
-        said("pfctl: Unknown show modifier 'nat'\n", 1)
+        printed("pfctl: Unknown show modifier 'nat'\n", 1)
     );
     host.set("securelevel", json!(2));
-    assert_eq!(pfctl(&replace, "0.0.0.0/0\n"), said("", 0));
+    assert_eq!(pfctl(&replace, "0.0.0.0/0\n"), printed("", 0));
     assert_eq!(
         pfctl(&["-t", "typo", "-T", "add", "192.0.2.1"], ""),
-        said("pfctl: Table does not exist\n", 255)
+        printed("pfctl: Table does not exist\n", 255)
     );
     host.set("system", json!("freebsd"));
     assert_eq!(
         pfctl(&["-t", "maintenance", "-T", "add", "192.0.2.1"], ""),
-        said("pfctl: Operation not supported by device\n", 255)
+        printed("pfctl: Operation not supported by device\n", 255)
     );
     assert_eq!(
         pfctl(&replace, "192.0.2.1\n"),
-        said("pfctl: Anchor does not exist.\n", 255)
+        printed("pfctl: Anchor does not exist.\n", 255)
     );
     assert_eq!(
         pfctl(&["-k", "label", "-k", "www-normal"], ""),
-        said("pfctl: DIOCKILLSTATES\n", 1)
+        printed("pfctl: DIOCKILLSTATES\n", 1)
     );
     host.set("securelevel", json!(1));
     assert_eq!(
         pfctl(&["-t", "typo", "-T", "flush"], ""),
-        said("pfctl: Operation not supported by device\n", 255)
+        printed("pfctl: Operation not supported by device\n", 255)
     );
     let noise = "No ALTQ support in kernel\nALTQ related functions disabled\n";
-    assert_eq!(pfctl(&["-s", "Tables"], ""), said("", 0));
-    assert_eq!(pfctl(&["-vs", "Tables"], ""), said(noise, 0));
+    assert_eq!(pfctl(&["-s", "Tables"], ""), printed("", 0));
+    assert_eq!(pfctl(&["-vs", "Tables"], ""), printed(noise, 0));
 }
 
 #[test]
-fn a_fault_in_several_lines_is_told_in_one() {
+fn an_error_of_several_lines_is_printed_in_one() {
     let host = Host::new();
     host.fault(
         json!({ "call": "-s labels", "status": 1, "stderr": "pfctl: one\n\n  pfctl: two\n" }),
@@ -128,7 +128,7 @@ fn a_fault_in_several_lines_is_told_in_one() {
 #[test]
 fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
     let files = certificates::p256(&["localhost"]);
-    // The responder is asked in the order of its ports.
+    // The responder's ports are probed in their order.
     let mut ports = [Port::taken(), Port::taken()];
     ports.sort_by_key(|port| port.number);
     let [http, https] = ports.each_ref().map(|port| port.number);

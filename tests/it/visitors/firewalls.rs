@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::common::require_tool;
+use crate::common::{Ended, require_tool};
 use crate::visitors::can_run;
-use crate::visitors::site::{Said, Site};
+use crate::visitors::site::Site;
 use crate::visitors::visitor::Outcome;
 
-/// nftables as many hosts have it: what is not accepted is dropped.
+/// A usual nftables file: what is not accepted is dropped.
 const ONLY_80_AND_443: &str = "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n  \
     ct state vmap { established : accept, related : accept, invalid : drop }\n  iif lo accept\n  \
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n  tcp dport { 22, 80, 443 } accept\n }\n}\n";
@@ -28,14 +28,14 @@ const BY_IPTABLES: &str = "
 /// ufw(8) with settings of its own: mounts are not seen outside of `ip netns exec`.
 const UFW: &str = "set -e; mount --bind $0/ufw /etc/ufw; mount --bind $0/default /etc/default";
 
-/// No visitor gets an answer.
+/// No client gets an answer.
 const NO_ANSWER: [Outcome; 4] = [const { Outcome::Timeout }; 4];
 
-/// How long a visitor waits who is to get no answer.
+/// How long a client waits that must get no answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Site {
-    /// Loads rules beside those of maintd.
+    /// Loads rules in addition to maintd's.
     fn load(&self, rules: &str) {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("rules");
@@ -59,9 +59,9 @@ impl Site {
     }
 }
 
-/// The commands that a message says to run.
-fn lines_to_add(said: &Said) -> Vec<String> {
-    let advice = said.stderr.split_once("; run \"").unwrap().1;
+/// The commands in the advice of a message.
+fn lines_to_add(ended: &Ended) -> Vec<String> {
+    let advice = ended.stderr.split_once("; run \"").unwrap().1;
     let advice = advice
         .split_once("\", and add it")
         .or_else(|| advice.split_once("\"; or"));
@@ -73,8 +73,8 @@ fn lines_to_add(said: &Said) -> Vec<String> {
         .collect()
 }
 
-/// `on` refuses and changes nothing; with `--force` new visitors come to this, and `status` says why.
-fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
+/// `on` refuses and changes nothing; with `--force` new connections get this, and `status` has the reason.
+fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Ended {
     let live = [const { Outcome::Live }; 4];
     let mut kept = site.visitors(8);
     for visitor in &mut kept {
@@ -82,7 +82,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     }
     site.new_visitors_get(&live);
     let refused = site.maintd(&["on"]);
-    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    assert_eq!(refused.status, Some(1), "{}", refused.stderr);
     let start = "maintd: not switched on: a firewall blocks visitors from the page: ";
     assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
@@ -93,7 +93,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
         assert_eq!(visitor.ask(), Outcome::Live, "a kept connection has ended");
     }
     let run = site.maintd(&["run", "--", "true"]);
-    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(
         run.stderr.contains("the command was not run: "),
         "{}",
@@ -101,7 +101,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     );
 
     let forced = site.maintd(&["on", "--force"]);
-    assert_eq!(forced.status, 0, "{}", forced.stderr);
+    assert_eq!(forced.status, Some(0), "{}", forced.stderr);
     assert!(forced.stderr.contains(expected), "{}", forced.stderr);
     let summary = "\nmaintd: on: all visitors are redirected to the page\n";
     assert!(forced.stderr.ends_with(summary), "{}", forced.stderr);
@@ -126,10 +126,10 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Said {
     refused
 }
 
-/// `on` has nothing to say, and all get the page.
+/// `on` prints no warning, and all get the page.
 fn is_open(site: &Site) {
     let on = site.maintd(&["on"]);
-    assert_eq!(on.status, 0, "{}", on.stderr);
+    assert_eq!(on.status, Some(0), "{}", on.stderr);
     assert_eq!(on.stderr, "maintd: on: all visitors get the page\n");
     site.new_visitors_get(&[const { Outcome::Page }; 4]);
     let table = site.status().1;
@@ -146,12 +146,12 @@ fn nftables_that_drop_the_page_are_named_and_opened_by_the_line() {
     let site = Site::new();
     is_open(&site);
     site.load(ONLY_80_AND_443);
-    let said = is_in_the_way(
+    let ended = is_in_the_way(
         &site,
         "chain \"input\" of table \"inet filter\" drops packets redirected to ports 8080 and 8443;",
         &NO_ANSWER,
     );
-    for line in lines_to_add(&said) {
+    for line in lines_to_add(&ended) {
         site.script(&line, "sh");
     }
     is_open(&site);
@@ -165,7 +165,7 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
     let site = Site::new();
     site.load(&ONLY_80_AND_443.replace("iif lo accept", ""));
     let refused = site.maintd(&["on"]);
-    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    assert_eq!(refused.status, Some(1), "{}", refused.stderr);
     let lines = lines_to_add(&refused);
     let lo = "nft insert rule inet filter input iif lo accept";
     assert_eq!(lines.len(), 2, "{lines:?}");
@@ -173,10 +173,10 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
     // Visitors reach the page, and maintd alone does not.
     site.script(&lines[0], "sh");
     let refused = site.maintd(&["on"]);
-    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    assert_eq!(refused.status, Some(1), "{}", refused.stderr);
     assert_eq!(lines_to_add(&refused), [lo]);
     let forced = site.maintd(&["on", "--force"]);
-    assert_eq!(forced.status, 0, "{}", forced.stderr);
+    assert_eq!(forced.status, Some(0), "{}", forced.stderr);
     assert!(
         forced
             .stderr
@@ -192,7 +192,7 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
 
 /// A chain that jumps to another one for each of many interfaces, of which visitors come by the first.
 #[test]
-fn what_one_of_many_interfaces_decides_is_found() {
+fn a_drop_behind_one_of_many_interface_jumps_is_found() {
     if !can_run() {
         return;
     }
@@ -231,7 +231,7 @@ fn a_chain_that_drops_one_family_is_named() {
     let site = Site::new();
     let v4 = "meta nfproto ipv4 tcp dport { 8080, 8443 } accept\n  tcp dport";
     site.load(&ONLY_80_AND_443.replacen("tcp dport", v4, 1));
-    let said = is_in_the_way(
+    let ended = is_in_the_way(
         &site,
         "drops packets redirected to ports 8080 and 8443 over IPv6;",
         &[
@@ -244,7 +244,7 @@ fn a_chain_that_drops_one_family_is_named() {
     // Visitors of the other family alone.
     site.switch(&["on", "198.51.100.0/24"]);
     site.switch(&["off"]);
-    for line in lines_to_add(&said) {
+    for line in lines_to_add(&ended) {
         site.script(&line, "sh");
     }
     is_open(&site);
@@ -261,15 +261,15 @@ fn rules_of_iptables_are_named_and_opened_by_the_lines() {
         for program in &programs {
             site.script(BY_IPTABLES, program);
         }
-        let said = is_in_the_way(
+        let ended = is_in_the_way(
             &site,
             "chain \"INPUT\" of table \"ip6 filter\" drops packets redirected to ports 8080 and 8443; run \"iptables",
             &NO_ANSWER,
         );
-        let lines = lines_to_add(&said);
+        let lines = lines_to_add(&ended);
         assert_eq!(lines.len(), 2, "{lines:?}");
         for (line, program) in lines.iter().zip(&programs) {
-            // "iptables" alone is what the host's alternatives say.
+            // A plain "iptables" is whatever the host's alternatives select.
             let (_, rest) = line.split_once(' ').unwrap();
             site.script(&format!("{program} {rest}"), "sh");
         }
@@ -291,8 +291,8 @@ fn ufw_is_named_and_opened_by_its_own_line() {
         path,
     );
     ufw("ufw allow 22,80,443/tcp; ufw --force enable");
-    let said = is_in_the_way(&site, "run \"ufw allow 8080,8443/tcp\"", &NO_ANSWER);
-    for line in lines_to_add(&said) {
+    let ended = is_in_the_way(&site, "run \"ufw allow 8080,8443/tcp\"", &NO_ANSWER);
+    for line in lines_to_add(&ended) {
         ufw(&line);
     }
     is_open(&site);
@@ -363,12 +363,12 @@ fn answers_that_conntrack_is_kept_from_are_an_obstacle() {
     }
     let site = Site::new();
     site.load(&untracked(["", ""]));
-    let said = is_in_the_way(
+    let ended = is_in_the_way(
         &site,
         "chain \"output\" of table \"inet raw\" exempts answers from ports 8080 and 8443 from conntrack;",
         &NO_ANSWER,
     );
-    for line in lines_to_add(&said) {
+    for line in lines_to_add(&ended) {
         site.script(&line, "sh");
     }
     is_open(&site);

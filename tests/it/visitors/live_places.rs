@@ -1,4 +1,4 @@
-//! Hosts whose live site never accepted connections on each address and port: after `run` its visitors are on it again.
+//! Live sites that do not listen on every address and port: after `run` their clients are back on them.
 
 use std::fs;
 use std::net::TcpListener;
@@ -21,8 +21,8 @@ fn visitors_come_back(site: &Site, places: &[(usize, u16)]) {
         }
     };
     all_get(Outcome::Live);
-    let said = site.maintd(&["run", "--", "true"]);
-    assert_eq!(said.status, 0, "{}", said.stderr);
+    let ended = site.maintd(&["run", "--", "true"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     all_get(Outcome::Live);
     assert_eq!(site.status().0, 3);
 
@@ -102,7 +102,7 @@ fn a_site_in_a_container_gets_its_visitors_back() {
     visitors_come_back(&site, &[(0, 80), (0, 443)]);
 }
 
-/// The rows of the table of `status` that speak of the live site's places.
+/// The rows of the table of `status` about the live site's addresses.
 fn live_rows(site: &Site) -> Vec<String> {
     let (_, table) = site.status();
     let rows = table
@@ -112,7 +112,7 @@ fn live_rows(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn a_site_on_https_alone_is_required_there_and_nowhere_else() {
+fn a_site_on_https_only_is_required_only_there() {
     if !can_run() {
         return;
     }
@@ -127,7 +127,7 @@ fn a_site_on_https_alone_is_required_there_and_nowhere_else() {
     let places = ["198.51.100.1:443", "[2001:db8::1]:443"];
     assert_eq!(live_rows(&site), places.map(refused));
     let off = site.maintd(&["off"]);
-    assert_eq!(off.status, 1, "{}", off.stderr);
+    assert_eq!(off.status, Some(1), "{}", off.stderr);
     let expected = format!(
         "not switched off: {}; start the live site",
         refused(places[0])
@@ -144,17 +144,17 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
     let mut site = Site::new();
     site.stop_nginx();
     let places = "198.51.100.1:80, 198.51.100.1:443, [2001:db8::1]:80 and [2001:db8::1]:443";
-    let said = |command: &str, line: &str| {
-        let said = site.maintd(&[command]);
-        assert_eq!(said.status, 0, "{}", said.stderr);
-        assert_eq!(said.stderr.lines().next(), Some(line));
+    let check = |command: &str, line: &str| {
+        let ended = site.maintd(&[command]);
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().next(), Some(line));
     };
     let before = format!(
         "maintd: warning: no server accepts connections on {places}, so \"off\" will not require it; check that the live site is back before \"off\""
     );
-    said("on", &before);
+    check("on", &before);
     assert_eq!(live_rows(&site), [format!("accepts on none of {places}")]);
-    said(
+    check(
         "off",
         &format!(
             "maintd: warning: no server accepts connections on {places}, as before \"on\"; check that visitors reach the live site"
@@ -162,13 +162,13 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
     );
     assert_eq!(site.status().0, 3);
 
-    said("on", &before);
+    check("on", &before);
     let started = site
         .server
         .inside(|| TcpListener::bind((SERVER[1], 443)))
         .unwrap();
     assert_eq!(live_rows(&site), ["accepts on [2001:db8::1]:443"]);
-    said("off", "maintd: off: all visitors are on the live site");
+    check("off", "maintd: off: all visitors are on the live site");
     drop(started);
 }
 
@@ -185,7 +185,7 @@ fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
         "maintd: warning: no server accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\""
     );
     let run = site.maintd(&["run", "--", "true"]);
-    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert_eq!(run.stderr.lines().next(), Some(warning.as_str()));
     let end = format!(
         "maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on any of {places}; "
@@ -203,7 +203,7 @@ fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
 }
 
 #[test]
-fn a_repeated_on_requires_no_less_where_it_is_not_known_what_accepted() {
+fn a_repeated_on_keeps_the_requirement_if_the_saved_state_lacks_it() {
     if !can_run() {
         return;
     }
@@ -221,7 +221,7 @@ fn a_repeated_on_requires_no_less_where_it_is_not_known_what_accepted() {
         site.stop_nginx();
         site.switch(&["on", "--except", "198.51.100.9"]);
         let off = site.maintd(&["off"]);
-        assert_eq!(off.status, 1, "{}", off.stderr);
+        assert_eq!(off.status, Some(1), "{}", off.stderr);
         assert!(
             off.stderr
                 .contains("no server accepts connections on any of"),

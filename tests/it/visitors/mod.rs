@@ -1,5 +1,5 @@
-//! The switch with real nft, ss and nginx, in network namespaces of its own: who is on which side, and that nobody is lost
-//! on the way. Visitors come over IPv4 and IPv6, in the clear and by TLS, on new connections and on kept ones.
+//! The switch with real nft, ss and nginx, in network namespaces: which clients get which side, and that no request is lost
+//! on the way. Clients use IPv4 and IPv6, plaintext and TLS, new connections and kept ones.
 
 mod cycles;
 mod firewalls;
@@ -18,7 +18,7 @@ use crate::common::{require_tool, skip};
 fn can_run() -> bool {
     let tools = ["ip", "nft", "ss", "nginx"];
     // SAFETY: geteuid touches no memory.
-    #[expect(unsafe_code, reason = "std does not tell who this is")]
+    #[expect(unsafe_code, reason = "std has no geteuid")]
     let is_root = unsafe { libc::geteuid() } == 0;
     (is_root || skip("only root can make network namespaces"))
         && tools.into_iter().all(require_tool)

@@ -1,14 +1,15 @@
-//! One maintenance: who is moved and back, whose connection ends, and what the commands say.
+//! One maintenance: which clients are moved and moved back, which connections end, and the output of the commands.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::common::Ended;
 use crate::visitors::can_run;
-use crate::visitors::site::{Said, Site};
+use crate::visitors::site::Site;
 use crate::visitors::visitor::{Outcome, Visitor};
 
-/// How long after the command a visitor may be on the wrong side at most.
+/// The limit for a client on the wrong side after the command.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Each asks on its kept connection, and on a new one.
@@ -17,7 +18,11 @@ fn all_get(visitors: &mut [Visitor<'_>], expected: &Outcome) {
         let (from, to) = (visitor.from.ip(), visitor.to);
         assert_eq!(visitor.ask(), *expected, "{from} kept to {to}");
         let mut other = visitor.another();
-        assert_eq!(other.ask_once(), *expected, "{from} anew to {to}");
+        assert_eq!(
+            other.ask_once(),
+            *expected,
+            "{from} to {to}, new connection"
+        );
     }
 }
 
@@ -34,7 +39,7 @@ fn all_are_moved(visitors: &mut [Visitor<'_>], expected: &Outcome) {
 }
 
 #[test]
-fn everybody_is_moved_and_back_but_for_the_excepted() {
+fn all_but_the_excepted_are_moved_and_moved_back() {
     if !can_run() {
         return;
     }
@@ -66,7 +71,7 @@ fn everybody_is_moved_and_back_but_for_the_excepted() {
         "{table}"
     );
 
-    // On a second time: who is on the page already is left there.
+    // A repeated `on` leaves connections to the page alone.
     site.switch(&[&["on"], &except[..]].concat());
     all_get(&mut everybody, &Outcome::Page);
     all_get(&mut excepted, &Outcome::Live);
@@ -124,8 +129,8 @@ fn ten_thousand_exceptions_make_no_more_calls_of_nft_than_two() {
         all_get(&mut moved, &Outcome::Live);
         let mut words = vec!["on"];
         words.extend(except.iter().flat_map(|network| ["--except", network]));
-        let said = Said::of(site.logged_command(&words).spawn().unwrap());
-        assert_eq!(said.status, 0, "{}", said.stderr);
+        let ended = Ended::of(site.logged_command(&words).spawn().unwrap());
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
         calls.push(site.calls("nft"));
         all_are_moved(&mut moved, &Outcome::Page);
         // Their connections are the first ones still.
@@ -133,8 +138,8 @@ fn ten_thousand_exceptions_make_no_more_calls_of_nft_than_two() {
         all_get(&mut excepted, &Outcome::Live);
         let (status, table) = site.status();
         assert_eq!(status, 0, "{table}");
-        let said = Said::of(site.logged_command(&["off"]).spawn().unwrap());
-        assert_eq!(said.status, 0, "{}", said.stderr);
+        let ended = Ended::of(site.logged_command(&["off"]).spawn().unwrap());
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
         calls.push(site.calls("nft"));
         all_are_moved(&mut moved, &Outcome::Live);
         all_get(&mut excepted, &Outcome::Live);
@@ -143,7 +148,7 @@ fn ten_thousand_exceptions_make_no_more_calls_of_nft_than_two() {
 }
 
 #[test]
-fn one_alone_is_moved() {
+fn a_single_client_is_moved() {
     if !can_run() {
         return;
     }
@@ -175,7 +180,7 @@ fn one_alone_is_moved() {
 }
 
 #[test]
-fn who_is_excepted_later_is_back() {
+fn a_later_exception_moves_its_client_back() {
     if !can_run() {
         return;
     }
@@ -208,8 +213,8 @@ fn run_moves_for_as_long_as_its_command_runs() {
     assert_eq!(site.status().0, 0);
 
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said = Said::of(child);
-    assert_eq!(said.status, 7, "{}", said.stderr);
+    let ended = Ended::of(child);
+    assert_eq!(ended.status, Some(7), "{}", ended.stderr);
     all_are_moved(&mut visitors, &Outcome::Live);
     assert_eq!(site.status().0, 3);
 }

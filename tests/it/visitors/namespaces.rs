@@ -1,4 +1,4 @@
-//! Network namespaces with a cable between them, removed with the value.
+//! Network namespaces with a veth pair between them, removed on drop.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -51,7 +51,7 @@ impl Namespace {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Does something in here. A socket stays in the namespace where it was made, whoever uses it.
+    /// Runs an action in this namespace. A socket stays in the namespace where it was made.
     pub(crate) fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         let entered = || {
             // SAFETY: setns touches no memory; it moves this thread alone, which is a new one and ends with the action.
@@ -63,7 +63,7 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(entered).join().unwrap())
     }
 
-    /// Lays a cable to another namespace; its ends have these addresses.
+    /// Makes a veth pair to another namespace; its ends have these addresses.
     pub(crate) fn connect(&self, own: &[&str], other: &Self, others: &[&str]) {
         let (here, there) = (format!("to-{}", tail(other)), format!("to-{}", tail(self)));
         let words = format!(
@@ -74,7 +74,7 @@ impl Namespace {
         for (namespace, link, addresses) in [(self, &here, own), (other, &there, others)] {
             namespace.ip(&["link", "set", link, "up"]);
             for address in addresses {
-                // Nobody else can have an address here, and looking for that takes a second.
+                // Duplicate address detection takes a second, and no other host is here.
                 let nodad: &[&str] = if address.contains(':') {
                     &["nodad"]
                 } else {

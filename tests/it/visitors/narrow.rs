@@ -1,5 +1,5 @@
-//! A visitor behind a path that is narrower than both ends know: the page comes in segments that a router in between refuses,
-//! and what the router says of them must reach the right connection (RFC 1191, RFC 8201).
+//! A path with a smaller MTU than both ends know: the page is sent in segments that a router drops,
+//! and the router's messages about them must reach the right connection (RFC 1191, RFC 8201).
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

@@ -1,19 +1,24 @@
-//! What the switch needs and does not find: it changes nothing, and says what to do.
+//! A switch without its prerequisites changes nothing, and its message says what to do.
 
+use crate::common::Ended;
 use crate::visitors::can_run;
-use crate::visitors::site::{Responder, Said, Site};
+use crate::visitors::site::{Responder, Site};
 use crate::visitors::visitor::Outcome;
 
-/// `maintd on` fails, with this among its words; nobody is moved, and no connection has ended.
+/// `maintd on` fails with this text; none is moved, and no connection has ended.
 fn is_refused(site: &Site, expected: &str) {
     let mut visitors = site.visitors(7);
     for visitor in &mut visitors {
         assert_eq!(visitor.ask(), Outcome::Live);
     }
-    let said = site.maintd(&["on"]);
-    assert_eq!(said.status, 1, "{}", said.stderr);
-    assert!(said.stderr.contains("not switched on: "), "{}", said.stderr);
-    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    let ended = site.maintd(&["on"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("not switched on: "),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     for visitor in &mut visitors {
         assert_eq!(visitor.ask(), Outcome::Live);
         assert_eq!(visitor.another().ask_once(), Outcome::Live);
@@ -31,7 +36,7 @@ fn a_responder_on_loopback_alone_is_not_switched_to() {
 }
 
 #[test]
-fn nobody_is_moved_without_rules() {
+fn on_without_rules_is_refused() {
     if can_run() {
         let site = Site::without_rules(Responder::Everywhere);
         is_refused(&site, "load its rules: \"maintd rules --backend nft | ");
@@ -71,7 +76,7 @@ fn rules_of_an_older_maintd_are_to_be_loaded_again() {
 }
 
 #[test]
-fn nobody_is_sent_back_to_a_site_that_is_down() {
+fn off_is_refused_while_the_site_is_down() {
     if !can_run() {
         return;
     }
@@ -79,7 +84,7 @@ fn nobody_is_sent_back_to_a_site_that_is_down() {
     site.switch(&["on"]);
     site.stop_nginx();
     let off = site.maintd(&["off"]);
-    assert_eq!(off.status, 1, "{}", off.stderr);
+    assert_eq!(off.status, Some(1), "{}", off.stderr);
     assert!(off.stderr.contains("start the live site"), "{}", off.stderr);
     assert_eq!(site.status().0, 0);
     for visitor in &mut site.visitors(7) {
@@ -93,19 +98,19 @@ fn nobody_is_sent_back_to_a_site_that_is_down() {
 }
 
 #[test]
-fn off_without_ss_is_no_fault_where_nobody_was_moved() {
+fn off_without_ss_succeeds_if_none_was_moved() {
     if !can_run() {
         return;
     }
     let site = Site::new();
     let off = || {
         let mut command = site.logged_command(&["off"]);
-        Said::of(command.env("MAINTD_SS", "/nowhere/ss").spawn().unwrap())
+        Ended::of(command.env("MAINTD_SS", "/nowhere/ss").spawn().unwrap())
     };
     let missing = "cannot run /nowhere/ss: no such file or directory; install the package iproute2";
-    let said = off();
-    assert_eq!(said.status, 0, "{}", said.stderr);
-    let mut lines = said.stderr.lines();
+    let ended = off();
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let mut lines = ended.stderr.lines();
     let warning = lines.next().unwrap();
     assert!(
         warning.starts_with(&format!("maintd: warning: {missing}")),
@@ -117,8 +122,8 @@ fn off_without_ss_is_no_fault_where_nobody_was_moved() {
     );
 
     site.switch(&["on"]);
-    let said = off();
-    assert_eq!(said.status, 1, "{}", said.stderr);
+    let ended = off();
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
     let line = format!("maintd: half switched off: {missing}");
-    assert!(said.stderr.starts_with(&line), "{}", said.stderr);
+    assert!(ended.stderr.starts_with(&line), "{}", ended.stderr);
 }

@@ -1,5 +1,5 @@
-//! What is not a visitor's TCP connection to the site's ports: HTTP/3, the responder's own ports, what only passes through,
-//! and what the host asks of itself.
+//! Traffic other than TCP from clients to the site's ports: HTTP/3, the responder's own ports, forwarded traffic, and
+//! the host's own requests.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -11,7 +11,7 @@ use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{LIMIT, SERVER, Site};
 use crate::visitors::visitor::{Outcome, Visitor};
 
-/// The families' addresses of visitor number 7, who is moved, and number 9, who is not.
+/// The addresses of client number 7, which is moved, and number 9, which is not, one of each family.
 const MOVED: [&str; 2] = ["198.51.100.7", "2001:db8::7"];
 const EXCEPTED: [&str; 2] = ["198.51.100.9", "2001:db8::9"];
 
@@ -40,7 +40,7 @@ fn echo(socket: &UdpSocket) -> Result<(), ErrorKind> {
 }
 
 #[test]
-fn http3_is_refused_to_those_who_are_moved() {
+fn http3_is_refused_to_moved_clients() {
     if !can_run() {
         return;
     }
@@ -90,7 +90,7 @@ fn http3_is_refused_to_those_who_are_moved() {
 }
 
 #[test]
-fn nobody_comes_to_the_responder_unasked() {
+fn the_responder_is_not_reachable_directly() {
     if !can_run() {
         return;
     }
@@ -112,7 +112,7 @@ fn nobody_comes_to_the_responder_unasked() {
 }
 
 #[test]
-fn what_only_passes_through_is_left_alone() {
+fn forwarded_traffic_is_not_redirected() {
     if !can_run() {
         return;
     }
@@ -157,7 +157,7 @@ fn what_only_passes_through_is_left_alone() {
     }
 }
 
-/// Answers whatever comes, until this program ends.
+/// Answers every datagram, until this program ends.
 fn serve(listener: &TcpListener) {
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
@@ -175,7 +175,7 @@ fn serve(listener: &TcpListener) {
 }
 
 #[test]
-fn what_the_host_asks_of_itself_is_left_alone() {
+fn requests_of_the_host_itself_are_not_redirected() {
     if !can_run() {
         return;
     }

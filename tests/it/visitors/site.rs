@@ -1,4 +1,4 @@
-//! A site: nginx on 80 and 443, `maintd serve` on 8080 and 8443, nft's rules, and visitors at the other end of a cable.
+//! A site: nginx on 80 and 443, `maintd serve` on 8080 and 8443, nft's rules, and clients at the other end of a veth pair.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::common::Server;
 use crate::common::certificates::{CertificateFiles, p256};
+use crate::common::{Ended, Server};
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::visitor::Visitor;
 
 /// The site's addresses.
 pub(crate) const SERVER: [&str; 2] = ["198.51.100.1", "2001:db8::1"];
 
-/// How long anything may take: a failure limit only.
+/// A failure limit for every wait.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// Where the responder listens.
@@ -43,15 +43,8 @@ pub(crate) struct Site {
     _certificate: CertificateFiles,
 }
 
-/// What a command of maintd's has said, and how it ended.
-pub(crate) struct Said {
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) status: i32,
-}
-
 impl Site {
-    /// One with its rules loaded, and nobody moved.
+    /// A site with its rules loaded, and none moved.
     pub(crate) fn new() -> Self {
         let site = Self::without_rules(Responder::Everywhere);
         site.load_rules();
@@ -133,7 +126,7 @@ impl Site {
     /// Loads what `maintd rules` prints.
     pub(crate) fn load_rules(&self) {
         let rules = self.maintd(&["rules"]);
-        assert_eq!(rules.status, 0, "{}", rules.stderr);
+        assert_eq!(rules.status, Some(0), "{}", rules.stderr);
         let file = self.directory.path().join("maintd.nft");
         fs::write(&file, rules.stdout).unwrap();
         self.server.run("nft", &["-f", file.to_str().unwrap()]);
@@ -169,7 +162,7 @@ impl Site {
 
     /// The same, with each call of nft and ss written to a file; see [`Self::calls`].
     pub(crate) fn logged_command(&self, arguments: &[&str]) -> Command {
-        // This program lies in `deps`, beside `examples`.
+        // The test binary is in `deps`, next to `examples`.
         let own = env::current_exe().unwrap();
         let maintd = own
             .parent()
@@ -191,7 +184,7 @@ impl Site {
         command
     }
 
-    /// How often a logged command called this program since this was last asked.
+    /// How often a logged command has called this program since the last call of this.
     pub(crate) fn calls(&self, program: &str) -> usize {
         let log = self.directory.path().join("calls");
         let text = fs::read_to_string(&log).unwrap();
@@ -200,20 +193,25 @@ impl Site {
     }
 
     /// Runs maintd to its end.
-    pub(crate) fn maintd(&self, arguments: &[&str]) -> Said {
-        Said::of(self.command(arguments).spawn().unwrap())
+    pub(crate) fn maintd(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments).spawn().unwrap())
     }
 
-    /// Runs maintd, which is to do what it was told.
+    /// Runs maintd, which must succeed.
     pub(crate) fn switch(&self, arguments: &[&str]) {
-        let said = self.maintd(arguments);
-        assert_eq!(said.status, 0, "maintd {arguments:?}: {}", said.stderr);
+        let ended = self.maintd(arguments);
+        assert_eq!(
+            ended.status,
+            Some(0),
+            "maintd {arguments:?}: {}",
+            ended.stderr
+        );
     }
 
     /// The exit status of `maintd status`, and its table.
     pub(crate) fn status(&self) -> (i32, String) {
-        let said = self.maintd(&["status"]);
-        (said.status, said.stdout)
+        let ended = self.maintd(&["status"]);
+        (ended.status.unwrap(), ended.stdout)
     }
 
     /// Ends the live site.
@@ -221,7 +219,7 @@ impl Site {
         self.nginx = None;
     }
 
-    /// Visitors number `number`: over IPv4 and IPv6, in the clear and by TLS.
+    /// Visitors number `number`: over IPv4 and IPv6, plaintext and TLS.
     pub(crate) fn visitors(&self, number: u8) -> Vec<Visitor<'_>> {
         let from = [
             format!("198.51.100.{number}"),
@@ -238,18 +236,6 @@ impl Site {
     pub(crate) fn visitor(&self, from: &str, to: &str, port: u16) -> Visitor<'_> {
         let to = SocketAddr::new(to.parse().unwrap(), port);
         Visitor::new(&self.clients, from.parse::<IpAddr>().unwrap(), to)
-    }
-}
-
-impl Said {
-    pub(crate) fn of(child: Child) -> Self {
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-            status: output.status.code().unwrap(),
-        }
     }
 }
 

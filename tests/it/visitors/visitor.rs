@@ -1,4 +1,4 @@
-//! A visitor: one address, one way to the site, and what becomes of its requests.
+//! A client of the site: one address, one URL scheme, and the outcomes of its requests.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use socket2::{Domain, Socket, Type};
 use crate::common::client::{Tls, parse_head};
 use crate::visitors::namespaces::Namespace;
 
-/// The longest silence that a visitor bears: longer than a lost segment takes to be sent again.
+/// The read timeout of a client: longer than TCP needs to send a lost segment again.
 const PATIENCE: Duration = Duration::from_secs(9);
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The live site's answer.
@@ -24,15 +24,15 @@ pub(crate) enum Outcome {
     Page,
     /// The connection was reset.
     Reset,
-    /// There was nobody to connect to.
+    /// The connection was refused.
     Refused,
     /// Nothing came.
     Timeout,
-    /// What ought not to be.
+    /// Anything else.
     Odd(String),
 }
 
-/// One who asks.
+/// A client with one address and one way to the site.
 pub(crate) struct Visitor<'a> {
     namespace: &'a Namespace,
     /// Port 0 is any.
@@ -61,17 +61,17 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// The same one once more, with connections of its own.
+    /// A second client with the same addresses.
     pub(crate) fn another(&self) -> Self {
         Self::new(self.namespace, self.from.ip(), self.to)
     }
 
-    /// Asks on the connection that is kept, on a new one where there is none, and keeps it.
+    /// Sends a request on the kept connection, or on a new one that is kept.
     pub(crate) fn ask(&mut self) -> Outcome {
         self.outcome("keep-alive")
     }
 
-    /// Asks on a new connection that the server is to close.
+    /// Sends a request with `Connection: close` on a new connection.
     pub(crate) fn ask_once(&mut self) -> Outcome {
         self.leave();
         let outcome = self.outcome("close");

@@ -110,14 +110,14 @@ impl Pf {
         }
         if !is_there {
             if command == "kill" {
-                self.tell("0 table deleted.");
+                self.report("0 table deleted.");
                 return 0;
             }
             if !matches!(command, "add" | "replace") || is_secure {
                 return self.error("Table does not exist");
             }
             self.kernel["tables"][name] = json!({ "flags": "-pa----", "entries": [] });
-            self.tell("1 table created.");
+            self.report("1 table created.");
         }
         match command {
             "add" => self.add(name, &given),
@@ -125,7 +125,7 @@ impl Pf {
             "flush" => {
                 let entries = self.entries(name);
                 self.set_entries(name, &[]);
-                self.tell(&format!("{} addresses deleted.", entries.len()));
+                self.report(&format!("{} addresses deleted.", entries.len()));
                 0
             }
             "replace" => self.replace(name, given),
@@ -147,7 +147,7 @@ impl Pf {
         }
     }
 
-    /// What the kernel refuses. What older ones and FreeBSD's say of the table ends in a dot, system errors do not.
+    /// An error of the kernel. Messages about the table end in a dot in older versions and FreeBSD's, system errors do not.
     fn error(&mut self, what: &str) -> i32 {
         let has_dot = self.kernel["system"] != "openbsd" && what.starts_with("Table");
         let dot = if has_dot { "." } else { "" };
@@ -179,7 +179,7 @@ impl Pf {
         }
         self.set_entries(name, &entries);
         let added = entries.len() - before;
-        self.tell(&format!("{added}/{} addresses added.", given.len()));
+        self.report(&format!("{added}/{} addresses added.", given.len()));
         0
     }
 
@@ -189,7 +189,7 @@ impl Pf {
         entries.retain(|entry| !given.contains(entry));
         self.set_entries(name, &entries);
         let deleted = before - entries.len();
-        self.tell(&format!("{deleted}/{} addresses deleted.", given.len()));
+        self.report(&format!("{deleted}/{} addresses deleted.", given.len()));
         0
     }
 
@@ -212,10 +212,10 @@ impl Pf {
         ];
         self.set_entries(name, &given);
         for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
-            self.tell(&format!("{count} addresses {what}."));
+            self.report(&format!("{count} addresses {what}."));
         }
         if counts.iter().all(|(count, _)| *count == 0) {
-            self.tell("no changes.");
+            self.report("no changes.");
         }
         0
     }
@@ -235,7 +235,7 @@ impl Pf {
             best.is_some_and(|entry| !entry.is_except)
         };
         let matching: Vec<&Entry> = given.iter().filter(matches).collect();
-        self.tell(&format!(
+        self.report(&format!(
             "{}/{} addresses match.",
             matching.len(),
             given.len()
