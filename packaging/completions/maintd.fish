@@ -130,8 +130,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand run" -s h -l help -d 'Prin
 complete -c maintd -n "__fish_maintd_using_subcommand rules" -s c -l config -d 'Read this configuration, in nginx\'s grammar; flags override it [default: /etc/maintd.conf, if it exists]' -r -F
 complete -c maintd -n "__fish_maintd_using_subcommand rules" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
-complete -c maintd -n "__fish_maintd_using_subcommand rules" -l pf-syntax -d 'The syntax of pf' -r -f -a "openbsd\t'OpenBSD\'s, which FreeBSD 15 takes too'
-freebsd14\t'FreeBSD\'s up to 14'"
+complete -c maintd -n "__fish_maintd_using_subcommand rules" -l pf-syntax -d 'The syntax of pf' -r -f -a "openbsd\t'OpenBSD, and FreeBSD from 15'
+freebsd14\t'FreeBSD up to 14'"
 complete -c maintd -n "__fish_maintd_using_subcommand rules" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
