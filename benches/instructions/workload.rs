@@ -8,7 +8,7 @@ use std::time::Duration;
 use maintd::config::Config;
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
-use maintd::serve::answer::sites::Sites;
+use maintd::serve::answer::select::Sites;
 use maintd::serve::connection::{Connection, Next};
 use maintd::serve::tls::{self, SharedTls};
 use maintd::serve::transport::{Buffers, Plain, Socket, Tls, TlsStream};

@@ -1,9 +1,9 @@
 //! The end time of a maintenance: parses `--for` and `--until`, and formats a time for people.
 
+use crate::announcement::MAX_AHEAD;
 use crate::quote::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
-use crate::window::MAX_AHEAD;
 
 const DAY: u64 = 24 * 60 * 60;
 

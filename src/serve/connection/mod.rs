@@ -12,7 +12,7 @@ pub(crate) mod timer;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 pub use crate::serve::connection::close_reason::CloseReason;
 use crate::serve::connection::input::{AfterAnswer, RequestReader};
 pub use crate::serve::connection::observer::Observer;

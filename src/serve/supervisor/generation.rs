@@ -1,5 +1,7 @@
 //! A generation of workers: everything that they inherit and that comes from files, read and checked before anything is changed.
 
+use crate::announcement;
+use crate::announcement::Announcement;
 use crate::clock;
 use crate::config::{BindAddr, Config, Endpoint, EndpointSource, Purpose};
 use crate::error::Error;
@@ -9,14 +11,12 @@ use crate::serve::listeners::activation::Inherited;
 use crate::serve::supervisor::sandbox;
 use crate::serve::tls::SharedTls;
 use crate::sys::Confinement;
-use crate::window;
-use crate::window::Window;
 
 /// What all workers of a generation inherit.
 pub(crate) struct Generation {
     pub(crate) config: Config,
     /// What the pages announce.
-    pub(crate) window: Window,
+    pub(crate) announcement: Announcement,
     /// By the numbers of the endpoints.
     pub(crate) services: Vec<Service>,
     /// The rights that a worker drops before it serves.
@@ -32,7 +32,7 @@ impl Generation {
     pub(crate) fn load(
         mut config: Config,
         inherited: &Inherited,
-        fallback: Window,
+        fallback: Announcement,
         tls: &SharedTls,
     ) -> Result<Self, Error> {
         inherited.replace_defaults(&mut config);
@@ -43,15 +43,16 @@ impl Generation {
                 ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
             });
         }
-        let window = window::saved(&config.state_dir, clock::seconds()).unwrap_or_else(|what| {
-            log::warn!("{what}");
-            fallback
-        });
-        let services = sites::load(&config, &window, tls)?;
+        let announcement =
+            announcement::saved(&config.state_dir, clock::seconds()).unwrap_or_else(|what| {
+                log::warn!("{what}");
+                fallback
+            });
+        let services = sites::load(&config, &announcement, tls)?;
         let confinement = sandbox::prepare_worker(&config)?;
         Ok(Self {
             config,
-            window,
+            announcement,
             services,
             confinement,
         })

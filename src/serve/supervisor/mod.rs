@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::announcement::Announcement;
 use crate::clock;
 use crate::config::{Config, MAX_WORKERS, PageSource, Purpose};
 use crate::control::{ControlRequest, Reply};
@@ -45,7 +46,6 @@ use crate::serve::tls::SharedTls;
 use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 use crate::sys::{ChildChange, Source};
-use crate::window::Window;
 
 /// The old generations besides the newest one.
 const MAX_OLD: usize = 4;
@@ -107,7 +107,7 @@ impl Supervisor {
             .map_err(|error| Error::system("share memory", &error))?;
         let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
         let tls = SharedTls::new()?;
-        let generation = Generation::load(config, &inherited, Window::default(), &tls)?;
+        let generation = Generation::load(config, &inherited, Announcement::default(), &tls)?;
         let config = &generation.config;
         let listeners = ListenerSet::open(inherited, &config.endpoints, config.workers)?;
         fd_limit.connections(listeners.max_sockets(config.workers))?;
@@ -270,7 +270,7 @@ impl Supervisor {
             board: self.board.clone(),
             hosts: self.hosts.clone(),
             started: clock::seconds().saturating_sub(self.started.elapsed().as_secs()),
-            until: self.generation.window.until,
+            until: self.generation.announcement.until,
         })
     }
 
@@ -345,7 +345,7 @@ impl Supervisor {
             figures: self.board.figures(),
             samples: &self.samples,
             hosts: &self.hosts,
-            window: &self.generation.window,
+            announcement: &self.generation.announcement,
             workers: self.workers.serving(),
             uptime: self.started.elapsed().as_secs(),
         }
@@ -393,7 +393,7 @@ impl Supervisor {
         sd_notify::ready();
         self.phase = SupervisorPhase::Serving;
         if let Some(control) = &mut self.control {
-            let announced = self.generation.window.json();
+            let announced = self.generation.announcement.json();
             let reply = Reply::Done(json!({ "announced": announced }));
             control.reply_to_waiting(&reply, Instant::now());
         }
@@ -458,10 +458,10 @@ impl Supervisor {
         if let Some(control) = next.control {
             self.control = control;
         }
-        if next.generation.window != self.generation.window {
+        if next.generation.announcement != self.generation.announcement {
             log::info!(
                 "{}",
-                if next.generation.window.is_empty() {
+                if next.generation.announcement.is_empty() {
                     "nothing is announced any more"
                 } else {
                     "a maintenance is announced"

@@ -57,7 +57,7 @@ impl Replacement {
         running: &Running<'_>,
     ) -> Result<Self, Error> {
         let old = running.generation;
-        let generation = Generation::load(reread()?, inherited, old.window.clone(), tls)?;
+        let generation = Generation::load(reread()?, inherited, old.announcement.clone(), tls)?;
         let config = &generation.config;
         let logs = NewLogs::open(&config.logs)?;
         let path = config.pid.as_deref();

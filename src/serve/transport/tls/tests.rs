@@ -11,7 +11,7 @@ use rustls::{
 
 use crate::config::Config;
 use crate::serve::answer::Answers;
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::connection::{CloseReason, Connection, Next};
 use crate::serve::tls as tls_settings;
 use crate::serve::tls::SharedTls;

@@ -164,7 +164,7 @@ impl<'a> ConditionBuilder<'a> {
 
     /// The source address: a visitor may have any.
     pub(super) fn source(&mut self, networks: &[Network], text: String) -> Condition {
-        if networks.iter().any(Network::is_everybody) {
+        if networks.iter().any(Network::is_all_addresses) {
             Condition::Known(true)
         } else if let [one] = networks {
             self.limited_source(text, SourceLimit::Network(*one))
