@@ -296,7 +296,9 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
 fn tls(times: u32, resumed: bool, is_persistent: bool, sites: Sites) -> io::Result<()> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
     let shared_tls = SharedTls::new().map_err(|error| failed(&error))?;
-    let all = tls::settings(&Config::default(), &shared_tls).map_err(|error| failed(&error))?;
+    let config = Config::default();
+    let all =
+        tls::settings(&config, &config.endpoints, &shared_tls).map_err(|error| failed(&error))?;
     let settings = all.into_iter().flatten().next();
     let settings = settings.ok_or_else(|| failed(&"no TLS endpoint"))?;
     let client_settings = Arc::new(client_settings(&settings, resumed)?);

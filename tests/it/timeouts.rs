@@ -65,6 +65,7 @@ impl InProcess {
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
         let mut services = sites::load(
             &config,
+            &config.endpoints,
             &Announcement::default(),
             &SharedTls::new().unwrap(),
         )

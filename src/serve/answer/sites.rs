@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use crate::announcement::Announcement;
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::error::Error;
 use crate::serve::answer::answers::Answers;
 use crate::serve::answer::load;
@@ -24,18 +24,19 @@ pub struct Service {
 }
 
 /// Loads the pages, which show `announcement`, and the certificates of a configuration. Returns a service for each endpoint, in
-/// their order.
+/// the order of `endpoints`.
 ///
 /// # Errors
 /// The first file that cannot be used.
 pub fn load(
     config: &Config,
+    endpoints: &[Endpoint],
     announcement: &Announcement,
     shared: &SharedTls,
 ) -> Result<Vec<Service>, Error> {
     let answers = Arc::new(answers(config, announcement)?);
-    let settings = tls::settings(config, shared)?;
-    let services = config.endpoints.iter().zip(settings);
+    let settings = tls::settings(config, endpoints, shared)?;
+    let services = endpoints.iter().zip(settings);
     Ok(services
         .map(|(endpoint, tls)| Service {
             sites: Sites {

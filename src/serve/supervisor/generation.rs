@@ -15,6 +15,8 @@ use crate::sys::Confinement;
 /// What all workers of a generation inherit.
 pub(crate) struct Generation {
     pub(crate) config: Config,
+    /// The addresses to listen on: those of the configuration, or of the service manager's sockets; then that of the metrics.
+    pub(crate) endpoints: Vec<Endpoint>,
     /// What the pages announce.
     pub(crate) announcement: Announcement,
     /// By the numbers of the endpoints.
@@ -30,31 +32,36 @@ impl Generation {
     /// # Errors
     /// The first page, certificate or key that cannot be used.
     pub(crate) fn load(
-        mut config: Config,
+        config: Config,
         inherited: &Inherited,
         fallback: Announcement,
         tls: &SharedTls,
     ) -> Result<Self, Error> {
-        inherited.replace_defaults(&mut config);
-        if let Some(metrics) = &config.metrics {
-            config.endpoints.push(Endpoint {
-                source: EndpointSource::File,
-                purpose: Purpose::Metrics,
-                ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
-            });
-        }
+        let endpoints = endpoints(&config, inherited);
         let announcement =
             announcement::saved(&config.state_dir, clock::seconds()).unwrap_or_else(|what| {
                 log::warn!("{what}");
                 fallback
             });
-        let services = sites::load(&config, &announcement, tls)?;
+        let services = sites::load(&config, &endpoints, &announcement, tls)?;
         let confinement = sandbox::prepare_worker(&config)?;
         Ok(Self {
             config,
+            endpoints,
             announcement,
             services,
             confinement,
         })
     }
+}
+
+fn endpoints(config: &Config, inherited: &Inherited) -> Vec<Endpoint> {
+    let pages = inherited.default_endpoints(&config.endpoints);
+    let mut endpoints = pages.unwrap_or_else(|| config.endpoints.clone());
+    endpoints.extend(config.metrics.as_ref().map(|metrics| Endpoint {
+        source: EndpointSource::File,
+        purpose: Purpose::Metrics,
+        ..Endpoint::new(BindAddr::Tcp(metrics.address), false)
+    }));
+    endpoints
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::announcement::Announcement;
 use crate::clock;
-use crate::config::{Config, MAX_WORKERS, PageSource, Purpose};
+use crate::config::{Config, Endpoint, MAX_WORKERS, PageSource, Purpose};
 use crate::control::{ControlRequest, Reply};
 use crate::error::{Error, reason};
 use crate::logger;
@@ -109,7 +109,7 @@ impl Supervisor {
         let tls = SharedTls::new()?;
         let generation = Generation::load(config, &inherited, Announcement::default(), &tls)?;
         let config = &generation.config;
-        let listeners = ListenerSet::open(inherited, &config.endpoints, config.workers)?;
+        let listeners = ListenerSet::open(inherited, &generation.endpoints, config.workers)?;
         fd_limit.connections(listeners.max_sockets(config.workers))?;
         let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
         let control = ControlServer::open(&config.control)?;
@@ -140,7 +140,7 @@ impl Supervisor {
     /// # Errors
     /// A worker cannot start. Later problems are logged, and tried again.
     fn run(mut self) -> Result<(), Error> {
-        sandbox::enter_supervisor(&self.generation.config)?;
+        sandbox::enter_supervisor(&self.generation.config, &self.generation.endpoints)?;
         self.workers
             .begin_generation(self.generation.config.workers, Instant::now());
         loop {
@@ -260,9 +260,8 @@ impl Supervisor {
 
     /// What a worker needs for the metrics and health listener, if there is one.
     fn admin_endpoint(&self) -> Option<AdminEndpoint> {
-        let config = &self.generation.config;
-        let metrics = config.metrics.as_ref()?;
-        let mut endpoints = config.endpoints.iter();
+        let metrics = self.generation.config.metrics.as_ref()?;
+        let mut endpoints = self.generation.endpoints.iter();
         let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
         Some(AdminEndpoint {
             endpoint,
@@ -382,7 +381,7 @@ impl Supervisor {
         self.listeners.close_removed();
         self.workers.retire_old();
         if is_start {
-            report_defaults(&self.generation.config);
+            report_defaults(&self.generation.config, &self.generation.endpoints);
         }
         self.listeners.announce();
         if is_start {
@@ -447,7 +446,7 @@ impl Supervisor {
         )?;
         let config = &next.generation.config;
         let workers = config.workers;
-        self.listeners.change(&config.endpoints, workers)?;
+        self.listeners.change(&next.generation.endpoints, workers)?;
         // No error from here on.
         self.host_places = self.hosts.indices(&config.sites);
         self.fd_limit = next.fd_limit;
@@ -551,8 +550,8 @@ impl Supervisor {
 }
 
 /// Logs which defaults replace a page and a certificate that are not configured.
-fn report_defaults(config: &Config) {
-    let is_temporary = config.endpoints.iter().any(|endpoint| {
+fn report_defaults(config: &Config, endpoints: &[Endpoint]) {
+    let is_temporary = endpoints.iter().any(|endpoint| {
         let default = usize::from(endpoint.hosts.default_site());
         endpoint.secure && config.sites[default].certificates.is_empty()
     });

@@ -73,7 +73,7 @@ impl Replacement {
             Some(_) | None => Some(ControlServer::open(&config.control)?),
         };
         let fd_limit = running.fd_limit.with_limit(config.max_descriptors)?;
-        fd_limit.connections(config.endpoints.len())?;
+        fd_limit.connections(generation.endpoints.len())?;
         Ok(Self {
             generation,
             fd_limit,

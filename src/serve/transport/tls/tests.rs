@@ -79,7 +79,9 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
-        let all = tls_settings::settings(&Config::default(), &SharedTls::new().unwrap()).unwrap();
+        let config = Config::default();
+        let shared = SharedTls::new().unwrap();
+        let all = tls_settings::settings(&config, &config.endpoints, &shared).unwrap();
         Self {
             socket: Pipe {
                 input: VecDeque::new(),
