@@ -1,6 +1,6 @@
 //! The announcement of a maintenance: its end and a message. It switches nothing by itself.
 //!
-//! The state file is its only home: the switch writes it, and the daemon reads it at start and at each reload.
+//! It is stored in the state file only: the switch writes it, and the daemon reads it at start and at each reload.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -98,7 +98,8 @@ pub(crate) fn saved(directory: &Path, now: u64) -> Result<Announcement, String> 
         match state.as_ref().and_then(Announcement::of) {
             None => Err("it is damaged".to_owned()),
             Some(announcement) if announcement.until.is_some_and(|until| until > farthest) => {
-                Err("its end is more than 30 days ahead".to_owned())
+                let days = MAX_AHEAD.as_secs() / 86_400;
+                Err(format!("its end is more than {days} days ahead"))
             }
             Some(announcement) => Ok(announcement),
         }

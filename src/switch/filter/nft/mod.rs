@@ -105,12 +105,12 @@ impl PacketFilter for Nft {
         let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
         match find_problem(&others, &self.settings.redirects, &families) {
             None => Ok(FirewallCheck::Open),
-            Some(FirewallProblem::BlocksVisitors(what) | FirewallProblem::BlocksOwnCheck(what))
+            Some(FirewallProblem::BlocksClients(what) | FirewallProblem::BlocksOwnCheck(what))
                 if is_required =>
             {
                 Err(SwitchError::Firewall(what))
             }
-            Some(FirewallProblem::BlocksVisitors(what)) => Ok(FirewallCheck::Blocked(what)),
+            Some(FirewallProblem::BlocksClients(what)) => Ok(FirewallCheck::Blocked(what)),
             Some(FirewallProblem::BlocksOwnCheck(what) | FirewallProblem::Undecided(what)) => {
                 Ok(FirewallCheck::Unknown(what))
             }

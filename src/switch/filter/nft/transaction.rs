@@ -10,7 +10,7 @@ use crate::switch::filter::nft::set_names::{self, CLIENTS, EXCEPT};
 
 /// The transaction that makes exactly these the sets' members, also for the clients that ICMP errors quote.
 pub(crate) fn replace_clients(table: &str, clients: &ClientSet) -> String {
-    let mut text = quoted(table, clients);
+    let mut text = icmp_quoted(table, clients);
     // Without entries the exceptions have no effect, but during the change they are still needed.
     let outdated: &[_] = if clients.is_empty() { &[] } else { &EXCEPT };
     for set in CLIENTS.iter().chain(outdated) {
@@ -32,7 +32,7 @@ pub(crate) fn replace_clients(table: &str, clients: &ClientSet) -> String {
 }
 
 /// The commands that fill [`QUOTED`] for exactly these clients. A set cannot be looked up by a part of a quoted packet.
-fn quoted(table: &str, clients: &ClientSet) -> String {
+fn icmp_quoted(table: &str, clients: &ClientSet) -> String {
     let mut text = format!("flush chain inet {table} {QUOTED}\n");
     let zone = format!("ct original zone set {ZONE}");
     for (networks, action) in [
@@ -95,7 +95,7 @@ mod tests {
         let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
         let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
         let except = networks(&["192.0.2.7", "192.0.2.8/29", "192.0.2.1", "2001:db8::7"]);
-        let text = quoted("maintd", &ClientSet { entries, except });
+        let text = icmp_quoted("maintd", &ClientSet { entries, except });
         let expected = [
             "flush chain inet maintd quoted",
             "add rule inet maintd quoted meta l4proto icmp @th,192,32 { 0xc0000207, 0xc0000201 } accept",
