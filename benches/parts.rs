@@ -8,19 +8,19 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use maintd::announcement::Announcement;
 use maintd::config::nginx::{self, syntax};
 use maintd::config::server_name::{ServerName, VirtualHosts};
 use maintd::config::{Config, PageSource, SiteConfig, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
-use maintd::serve::answer::sites::Sites;
+use maintd::serve::answer::select::Sites;
 use maintd::serve::connection::{Connection, Next, Observer, Timer};
 use maintd::serve::http1::{Parsed, Scan, parse};
 use maintd::serve::metrics::counters::Counters;
 use maintd::serve::transport::{Buffers, Transport};
 use maintd::serve::worker::Recorder;
 use maintd::serve::worker::deadlines::Deadlines;
-use maintd::window::Window;
 
 const SMALL: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n";
 const BROWSER: &str = "GET /shop/cart?item=42 HTTP/1.1\r\nHost: www.example.org\r\n\
@@ -156,7 +156,7 @@ fn answers(criterion: &mut Criterion) {
             sites: (0..count).map(site).collect(),
             ..Config::default()
         };
-        maintd::serve::answer::sites::answers(&config, &Window::default()).expect("memory")
+        maintd::serve::answer::sites::answers(&config, &Announcement::default()).expect("memory")
     };
     let many = Sites {
         hosts: VirtualHosts::all(names.iter().map(Vec::as_slice)),

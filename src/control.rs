@@ -56,7 +56,7 @@ impl ControlRequest {
 pub(crate) enum Reply {
     /// Success: an object with the members that the request asks for.
     Done(Value),
-    /// ControlError: the cause.
+    /// Failure: the cause.
     Error(String),
 }
 
@@ -152,7 +152,6 @@ fn exchange(stream: &mut UnixStream, request: ControlRequest, end: Instant) -> i
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

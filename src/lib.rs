@@ -7,11 +7,12 @@
 //!             -> serve: supervisor -> worker -> event_loop -> connection -> { transport (plain | tls), http1, answer }
 //!             -> switch: plan, execute -> filter -> { pf, nft }
 //!
-//! used by several: config, template, html, logger, clock, error, tls_provider
-//! serve and switch share control (the protocol of the control socket) and window (what is announced)
+//! used by several: config, template, html, logger, clock, error, tls_provider, http_field, named_enum, quote, spelling
+//! serve and switch share control (the protocol of the control socket) and announcement (its end and message)
 //! sys: the only module with unsafe code, and the only one with code for a single system
 //! ```
 
+pub mod announcement;
 mod check;
 pub mod cli;
 pub(crate) mod clock;
@@ -29,4 +30,3 @@ pub mod switch;
 mod sys;
 pub(crate) mod template;
 pub(crate) mod tls_provider;
-pub mod window;

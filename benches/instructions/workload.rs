@@ -8,7 +8,7 @@ use std::time::Duration;
 use maintd::config::Config;
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::page;
-use maintd::serve::answer::sites::Sites;
+use maintd::serve::answer::select::Sites;
 use maintd::serve::connection::{Connection, Next};
 use maintd::serve::tls::{self, SharedTls};
 use maintd::serve::transport::{Buffers, Plain, Socket, Tls, TlsStream};
@@ -296,7 +296,9 @@ fn take_answer(client: &mut ClientConnection) -> io::Result<()> {
 fn tls(times: u32, resumed: bool, is_persistent: bool, sites: Sites) -> io::Result<()> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
     let shared_tls = SharedTls::new().map_err(|error| failed(&error))?;
-    let all = tls::settings(&Config::default(), &shared_tls).map_err(|error| failed(&error))?;
+    let config = Config::default();
+    let all =
+        tls::settings(&config, &config.endpoints, &shared_tls).map_err(|error| failed(&error))?;
     let settings = all.into_iter().flatten().next();
     let settings = settings.ok_or_else(|| failed(&"no TLS endpoint"))?;
     let client_settings = Arc::new(client_settings(&settings, resumed)?);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use maintd::serve::answer::Answers;
 use maintd::serve::connection::{Connection, Next};
-use maintd::serve::answer::sites::Sites;
+use maintd::serve::answer::select::Sites;
 use maintd::serve::transport::{Buffers, Transport};
 
 const PAGE: &[u8] = b"<p>HTTP/1.1 503 \r\n\r\n</p>";

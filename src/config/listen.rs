@@ -175,7 +175,6 @@ pub(crate) fn default_endpoints() -> Vec<Endpoint> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -59,7 +59,7 @@ impl Family {
 
     /// All addresses: 0.0.0.0/0 or ::/0.
     #[must_use]
-    pub const fn everybody(self) -> Network {
+    pub const fn all_addresses(self) -> Network {
         let address = match self {
             Self::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             Self::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -117,7 +117,7 @@ impl Network {
 
     /// It has all addresses of its family.
     #[must_use]
-    pub const fn is_everybody(&self) -> bool {
+    pub const fn is_all_addresses(&self) -> bool {
         self.length == 0
     }
 
@@ -312,14 +312,18 @@ mod tests {
         assert!(!net.covers(&network("203.0.0.0/16")));
         assert!(net.has("203.0.113.255".parse().unwrap()));
         assert!(!net.has("203.0.114.0".parse().unwrap()));
-        assert!(Family::Inet.everybody().covers(&net));
-        assert!(!Family::Inet6.everybody().covers(&net));
+        assert!(Family::Inet.all_addresses().covers(&net));
+        assert!(!Family::Inet6.all_addresses().covers(&net));
         assert_eq!(net.last().to_string(), "203.0.113.255");
         assert_eq!(
-            Family::Inet.everybody().last().to_string(),
+            Family::Inet.all_addresses().last().to_string(),
             "255.255.255.255"
         );
-        assert!(Family::Inet6.everybody().has("ffff::1".parse().unwrap()));
+        assert!(
+            Family::Inet6
+                .all_addresses()
+                .has("ffff::1".parse().unwrap())
+        );
     }
 
     #[test]

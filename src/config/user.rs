@@ -24,8 +24,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Finds a user by name or number, and a group; without one, the user's own group. A number that the system does not
-    /// know has the group of the same number.
+    /// Finds a user by name or number, and a group; without one, the user's own group. For a number
+    /// without an entry in the user database, the group has the same number.
     ///
     /// # Errors
     /// The user or group does not exist, or is root.
@@ -66,7 +66,7 @@ impl Identity {
     /// Finds the user of `NAME`, `UID` or `UID:GID`.
     ///
     /// # Errors
-    /// As with [`Self::find`].
+    /// The same as [`Self::find`].
     pub fn find_pair(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some((user, group)) => Self::find(user, Some(group)),
@@ -77,7 +77,7 @@ impl Identity {
     /// The user of the workers if none is configured.
     ///
     /// # Errors
-    /// As with [`Self::find`].
+    /// The same as [`Self::find`].
     pub fn unprivileged() -> Result<Self, String> {
         let known = Self::find(sys::DEFAULT_USER, None);
         if sys::DEFAULT_USER == "nobody" {

@@ -1,9 +1,9 @@
 //! The end time of a maintenance: parses `--for` and `--until`, and formats a time for people.
 
+use crate::announcement::MAX_AHEAD;
 use crate::quote::Quoted;
 use crate::sys;
 use crate::sys::LocalTime;
-use crate::window::MAX_AHEAD;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -94,8 +94,9 @@ fn next(
 fn not_too_far(end: u64, now: u64, text: &str) -> Result<u64, String> {
     if end - now > MAX_AHEAD.as_secs() {
         return Err(format!(
-            "{} is more than 30 days ahead; give an earlier end",
-            Quoted(text)
+            "{} is more than {} days ahead; give an earlier end",
+            Quoted(text),
+            MAX_AHEAD.as_secs() / DAY
         ));
     }
     Ok(end)

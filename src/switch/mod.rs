@@ -6,7 +6,6 @@
 //!
 //! It shares nothing with the server but the configuration, the state file and the control socket.
 
-mod announce;
 mod clients;
 mod command;
 mod dry_run;
@@ -18,6 +17,7 @@ mod host;
 mod on_off;
 mod plan;
 mod probe;
+mod reload_daemon;
 pub mod run;
 mod servers;
 mod state;

@@ -4,25 +4,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::announcement::{Announcement, MAX_MESSAGE};
 use crate::clock;
 use crate::config::Config;
 use crate::config::network::Network;
 use crate::config::switch::{Backend, SwitchConfig};
 use crate::error::{Error, reason};
-use crate::switch::announce::announce;
 use crate::switch::clients::ClientSet;
 use crate::switch::error::SwitchError;
 use crate::switch::execute::{ExecutionReport, FailureOutcome, PlanError, execute};
 use crate::switch::filter::packet_filter::PacketFilter;
 use crate::switch::host::Host as _;
 use crate::switch::plan::{Direction, LiveRequirement, Plan, Side};
+use crate::switch::reload_daemon::reload_daemon;
 use crate::switch::servers::Servers;
 use crate::switch::state::{Saved, StateDir};
 use crate::switch::system::{System, hold_signals};
 use crate::switch::tools::{BecomeRoot, Tools};
 use crate::switch::{dry_run, end_time, filter, text};
 use crate::sys;
-use crate::window::{MAX_MESSAGE, Window};
 
 /// The arguments of `maintd on`.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ impl OnRequest {
     }
 
     /// What is announced.
-    fn window(&self) -> Result<Window, Error> {
+    fn announcement(&self) -> Result<Announcement, Error> {
         let now = clock::seconds();
         let until = match (&self.for_, &self.until) {
             (Some(text), _) => Some(end_time::parse_for(text, now).map_err(wrong("--for"))?),
@@ -62,7 +62,7 @@ impl OnRequest {
                 "it is over {MAX_MESSAGE} bytes; write fewer words"
             )));
         }
-        Ok(Window {
+        Ok(Announcement {
             until,
             message: message.filter(|text| !text.is_empty()).cloned(),
         })
@@ -174,7 +174,7 @@ impl Switch {
 
     pub(crate) fn switch_on(&mut self, request: &OnRequest) -> Result<(), SwitchFailure> {
         let mut clients = self.requested_clients(request)?;
-        let mut window = request.window()?;
+        let mut announcement = request.announcement()?;
         self.require_root()?;
         hold_signals()?;
         let _lock = self.state_dir.lock(Duration::ZERO).map_err(Error::from)?;
@@ -189,14 +189,14 @@ impl Switch {
         };
         match &earlier {
             Some(saved) if request.resume => {
-                (clients, window) = (saved.clients.clone(), saved.window.clone());
+                (clients, announcement) = (saved.clients.clone(), saved.announcement.clone());
             }
             None if request.resume => {
                 log::info!("nothing to resume: it was not on");
                 return Ok(());
             }
             // A second `on`, as with one more exception, keeps the announcement.
-            Some(saved) if !request.has_announcement() => window = saved.window.clone(),
+            Some(saved) if !request.has_announcement() => announcement = saved.announcement.clone(),
             Some(_) | None => {}
         }
         // After a reboot a warning is better than visitors on a site that is under work.
@@ -215,7 +215,7 @@ impl Switch {
             || (was_saved && is_unknown && is_silent);
         let mut saved = Saved {
             since: earlier.as_ref().map_or(now, |earlier| earlier.since),
-            window,
+            announcement,
             clients,
             live: if keeps_known {
                 known
@@ -230,7 +230,7 @@ impl Switch {
             Err(failure) => {
                 if failure.outcome == FailureOutcome::OldConnectionsStay {
                     self.accepted.clone_from(&saved.live);
-                    announce(&self.control, &saved.window, is_saved);
+                    reload_daemon(&self.control, &saved.announcement, is_saved);
                 }
                 self.restore_state(&failure.outcome, earlier.as_ref());
                 return Err(SwitchFailure::new(&failure, Direction::On));
@@ -247,7 +247,7 @@ impl Switch {
                 saved.live = accepting;
             }
             if !request.has_announcement() {
-                saved.window = Window::default();
+                saved.announcement = Announcement::default();
             }
             is_saved = self.save(&saved);
         } else if is_unknown && is_silent {
@@ -261,7 +261,7 @@ impl Switch {
         }
         self.accepted.clone_from(&saved.live);
         log::info!("on: {}", text::summary(&saved, report.has_obstacle));
-        announce(&self.control, &saved.window, is_saved);
+        reload_daemon(&self.control, &saved.announcement, is_saved);
         Ok(())
     }
 
@@ -352,7 +352,7 @@ impl Switch {
             });
         }
         if is_off {
-            announce(&self.control, &Window::default(), true);
+            reload_daemon(&self.control, &Announcement::default(), true);
         }
         let report = executed.map_err(|failure| SwitchFailure::new(&failure, Direction::Off))?;
         log_warnings(&report);
@@ -382,7 +382,7 @@ impl Switch {
     /// The request is invalid.
     pub fn dry_on(&self, request: &OnRequest) -> Result<String, Error> {
         let mut clients = self.requested_clients(request)?;
-        request.window()?;
+        request.announcement()?;
         if request.resume {
             match self.state_dir.load().map_err(Error::from)? {
                 Some(saved) => clients = saved.clients,
@@ -436,7 +436,7 @@ impl Switch {
         let is_switched = |network: &&Network| self.settings.families.contains(&network.family());
         let entries = if request.only.is_empty() {
             let families = self.settings.families.iter();
-            families.map(|family| family.everybody()).collect()
+            families.map(|family| family.all_addresses()).collect()
         } else {
             if let Some(other) = request.only.iter().find(|network| !is_switched(network)) {
                 let family = other.family().name();

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::announcement;
+use crate::announcement::Announcement;
 use crate::config::network::Network;
 use crate::error::reason;
 use crate::switch::clients::ClientSet;
 use crate::switch::error::SwitchError;
-use crate::window;
-use crate::window::Window;
 
 /// The time between two attempts to take the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) struct Saved {
     /// The start, in seconds since 1970.
     pub(crate) since: u64,
-    pub(crate) window: Window,
+    pub(crate) announcement: Announcement,
     pub(crate) clients: ClientSet,
     /// The servers of the live site that accepted connections before. None if unknown, as in files of older versions.
     pub(crate) live: Option<Vec<SocketAddr>>,
@@ -46,7 +46,7 @@ impl StateDir {
 
     /// The path of the state file.
     pub(crate) fn file(&self) -> PathBuf {
-        window::state_file(&self.0)
+        announcement::state_file(&self.0)
     }
 
     /// Takes the lock, and waits for another switch up to `timeout`. None, with a warning, if the lock file cannot be created,
@@ -103,7 +103,7 @@ impl StateDir {
     /// The file exists but cannot be read.
     pub(crate) fn load(&self) -> Result<Option<Saved>, SwitchError> {
         let path = self.file();
-        let text = match window::read_state(&path) {
+        let text = match announcement::read_state(&path) {
             Ok(Some(text)) => text,
             Ok(None) => return Ok(None),
             Err(cause) => return Err(SwitchError::UnreadableState { path, cause }),
@@ -203,7 +203,7 @@ fn print(saved: &Saved) -> String {
     if let Some(live) = &saved.live {
         value["live"] = live.iter().map(SocketAddr::to_string).collect();
     }
-    saved.window.put_into(&mut value);
+    saved.announcement.put_into(&mut value);
     format!("{value:#}\n")
 }
 
@@ -236,7 +236,7 @@ fn parse(text: &str) -> Option<Saved> {
     };
     Some(Saved {
         since: value.get("since")?.as_u64()?,
-        window: Window::of(&value)?,
+        announcement: Announcement::of(&value)?,
         clients: ClientSet::new(networks("entries")?, networks("except")?).ok()?,
         live,
     })
@@ -250,12 +250,12 @@ mod tests {
     fn saved() -> Saved {
         Saved {
             since: 1_795_521_600,
-            window: Window {
+            announcement: Announcement {
                 until: Some(1_795_528_800),
                 message: Some("back \"soon\"\n".to_owned()),
             },
             clients: ClientSet::new(
-                vec![Family::Inet.everybody(), Family::Inet6.everybody()],
+                vec![Family::Inet.all_addresses(), Family::Inet6.all_addresses()],
                 vec!["192.0.2.10".parse().unwrap()],
             )
             .unwrap(),
@@ -275,7 +275,7 @@ mod tests {
         state.save(&saved()).unwrap();
         assert_eq!(state.load(), Ok(Some(saved())));
         let plain = Saved {
-            window: Window::default(),
+            announcement: Announcement::default(),
             live: None,
             ..saved()
         };

@@ -32,7 +32,7 @@ pub(crate) fn hold_signals() -> Result<(), Error> {
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     backend: Backend,
-    /// The responder's ports that speak TLS.
+    /// The responder's ports that use TLS.
     tls_ports: Vec<u16>,
     /// Signals stop a plan that has changed nothing yet.
     is_interruptible: bool,
@@ -48,7 +48,7 @@ impl System {
                 BindAddr::Unix(_) => None,
             });
         let listening: Vec<(u16, bool)> = listening.collect();
-        // A responder that is not in this configuration speaks the protocol of the visitors' port.
+        // A responder that is not in this configuration is assumed to use the protocol of the port that it replaces.
         let is_secure = |from: u16, to: u16| {
             let mut known = listening.iter().filter(|(port, _)| *port == to);
             known.next().map_or(from == 443, |(_, secure)| *secure)

@@ -18,7 +18,7 @@ pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
     if !saved.clients.except.is_empty() {
         let _ = write!(text, ", but for {}", list(&saved.clients.except));
     }
-    if let Some(until) = saved.window.until {
+    if let Some(until) = saved.announcement.until {
         let _ = write!(text, "; announced until {}", clock::terminal(until));
     }
     text
@@ -31,7 +31,10 @@ pub(crate) fn clients_with_verb(clients: &ClientSet, has_obstacle: bool) -> Stri
     } else {
         ("gets", "get")
     };
-    let all = clients.entries.iter().filter(|entry| entry.is_everybody());
+    let all = clients
+        .entries
+        .iter()
+        .filter(|entry| entry.is_all_addresses());
     match (all.count(), clients.entries.as_slice()) {
         (2, _) => format!("all visitors {plural}"),
         (_, []) => format!("no visitor {singular}"),

@@ -1,4 +1,4 @@
-//! What a system does without a facility of its own. All of it stands for systems other than Linux, FreeBSD and OpenBSD.
+//! What a system does without a facility of its own. All of it is used on systems other than Linux, FreeBSD and OpenBSD.
 #![allow(
     dead_code,
     clippy::unnecessary_wraps,

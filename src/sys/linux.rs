@@ -213,7 +213,8 @@ fn drop_capabilities() -> io::Result<()> {
 
 /// Why workers have no filter of their system calls, where they have none.
 pub(crate) fn missing_syscall_filter() -> Option<&'static str> {
-    (!seccomp::is_available()).then_some("this machine or kernel has no seccomp that maintd knows")
+    (!seccomp::is_available())
+        .then_some("this machine or kernel has no seccomp filter that maintd supports")
 }
 
 /// Sets one of the options of this process that take a number (prctl(2)).

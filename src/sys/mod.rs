@@ -2,7 +2,7 @@
 //! code for a single system.
 //!
 //! `linux`, `freebsd` and `openbsd` define the same items; `system` re-exports those of the system that is compiled for.
-//! `fallback` defines what a system does without a facility of its own, and stands for all other systems.
+//! `fallback` defines what a system does without a facility of its own, and is used on all other systems.
 #![expect(unsafe_code, reason = "system calls")]
 
 mod descriptors;

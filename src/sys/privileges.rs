@@ -1,4 +1,4 @@
-//! Privilege drop: what a worker gives up before it reads from the network.
+//! Privilege drop: what a worker drops before it reads from the network.
 
 use std::io;
 use std::path::Path;

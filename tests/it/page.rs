@@ -337,7 +337,7 @@ fn content_type_by_the_ending_of_the_file() {
     }
 }
 
-/// Without a window its parts are left out, and the rest equals the file in www/.
+/// Without an announcement its parts are left out, and the rest equals the file in www/.
 #[test]
 fn embedded_page_is_that_of_www() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/www/maintenance.html");

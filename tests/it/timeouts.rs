@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::common::client::Tls;
 use crate::common::{Client, wait_until};
+use maintd::announcement::Announcement;
 use maintd::config::{BindAddr, Config, Endpoint, Timeouts};
 use maintd::serve::answer::Answers;
 use maintd::serve::answer::sites;
@@ -15,7 +16,6 @@ use maintd::serve::listeners::listener::Listener;
 use maintd::serve::metrics::counters::{CloseReason, Counters};
 use maintd::serve::tls::SharedTls;
 use maintd::serve::worker::Worker;
-use maintd::window::Window;
 use mio::unix::pipe;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -63,8 +63,13 @@ impl InProcess {
         let (clear, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
-        let mut services =
-            sites::load(&config, &Window::default(), &SharedTls::new().unwrap()).unwrap();
+        let mut services = sites::load(
+            &config,
+            &config.endpoints,
+            &Announcement::default(),
+            &SharedTls::new().unwrap(),
+        )
+        .unwrap();
         let answers = Arc::new(answers);
         for service in &mut services {
             service.sites.answers = Arc::clone(&answers);

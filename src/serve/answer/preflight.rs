@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::config::Cors;
 use crate::http_field::{field_value, is_token};
-use crate::serve::answer::head::{Persistence, allow_origin};
+use crate::serve::answer::response_head::{Persistence, allow_origin};
 use crate::serve::http1::response::start_of_head;
 
 /// How long a browser may cache the answer, in seconds. Short, since the live site may answer differently.

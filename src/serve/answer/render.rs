@@ -4,8 +4,8 @@ use std::io;
 
 use crate::serve::answer::compress::Compressor;
 use crate::serve::answer::content::{Content, Representation};
-use crate::serve::answer::head::{HeadTemplate, Persistence};
 use crate::serve::answer::page::Bodies;
+use crate::serve::answer::response_head::{HeadTemplate, Persistence};
 use crate::serve::answer::variants::{Group, SiteAnswers, Variant};
 use crate::serve::http1::Form;
 

@@ -2,7 +2,7 @@
 
 use crate::config::Cors;
 use crate::config::server_name::SiteNumber;
-use crate::serve::answer::head::Persistence;
+use crate::serve::answer::response_head::Persistence;
 use crate::serve::http1;
 use crate::serve::http1::{Form, Preferences};
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::serve::answer;
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::answer::{Persistence, Ready};
 use crate::serve::connection::close_reason::CloseReason;
 use crate::serve::connection::observer::Observer;

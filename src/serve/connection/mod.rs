@@ -12,7 +12,7 @@ pub(crate) mod timer;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 pub use crate::serve::connection::close_reason::CloseReason;
 use crate::serve::connection::input::{AfterAnswer, RequestReader};
 pub use crate::serve::connection::observer::Observer;
@@ -64,7 +64,7 @@ enum ConnectionState {
     Handshake,
     /// Waiting for a request, or for the rest of its head.
     ReadHead(Scan),
-    /// The socket had no room for an answer.
+    /// An answer did not fit into the send buffer.
     WriteAnswer(Box<Blocked>),
     /// A request is answered, and its body is not complete.
     SkipBody(BodySkip),
@@ -73,7 +73,7 @@ enum ConnectionState {
     Linger(CloseReason),
 }
 
-/// Answers that wait for room, and what follows them.
+/// Answers that did not fit into the send buffer, and what follows them.
 #[derive(Debug)]
 struct Blocked {
     unsent: Unsent,
@@ -105,7 +105,7 @@ impl Connection {
         self.answered
     }
 
-    /// An answer waits for room in the socket.
+    /// An answer waits for space in the send buffer.
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
         matches!(self.state, ConnectionState::WriteAnswer(_))
@@ -302,7 +302,7 @@ impl Connection {
         }
     }
 
-    /// Keeps answers that the socket had no room for.
+    /// Keeps answers that did not fit into the send buffer.
     fn block(&mut self, unsent: Unsent, after: AfterAnswer) -> Flow {
         // More input may arrive before they are sent.
         let after = match after {
@@ -314,7 +314,7 @@ impl Connection {
         Continue(())
     }
 
-    /// Continues answers that the socket had no room for.
+    /// Continues answers that did not fit into the send buffer.
     fn write_blocked(&mut self, io: &mut impl Transport, sites: &Sites, buffer: &mut [u8]) -> Flow {
         let ConnectionState::WriteAnswer(blocked) = &mut self.state else {
             return Continue(());

@@ -1,7 +1,7 @@
 //! The events that a connection reports: what is counted and logged of it.
 
 use crate::serve::answer::Ready;
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::transport::HandshakeOutcome;
 
 /// Receives the events of one connection for one turn. `()` ignores them.

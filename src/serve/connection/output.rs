@@ -1,9 +1,9 @@
-//! The answers of one batch, and the bytes of them that the socket had no room for.
+//! The answers of one batch, and their bytes that did not fit into the send buffer.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::answer::{Persistence, Ready};
 use crate::serve::transport::Transport;
 
@@ -62,7 +62,7 @@ impl Batch {
         self.own = own;
     }
 
-    /// Writes all answers, and returns the bytes that the transport had no room for.
+    /// Writes all answers, and returns the bytes that did not fit into the send buffer.
     ///
     /// # Errors
     /// Those of the transport, except `WouldBlock`.
@@ -108,7 +108,7 @@ impl Batch {
     }
 }
 
-/// The bytes of answers that the socket had no room for.
+/// The bytes of answers that did not fit into the send buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
     pieces: VecDeque<Piece>,

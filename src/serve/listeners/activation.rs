@@ -55,22 +55,21 @@ impl Inherited {
         activated.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Replaces the default endpoints of a configuration by those of the sockets. Their names say which use TLS.
-    pub(crate) fn replace_defaults(&self, config: &mut Config) {
+    /// The endpoints of the sockets, if they replace `configured`: these are the defaults, and no socket has an address of
+    /// them. The names of the sockets decide which use TLS.
+    pub(crate) fn default_endpoints(&self, configured: &[Endpoint]) -> Option<Vec<Endpoint>> {
+        let mut sockets = self.0.iter();
         if self.0.is_empty()
-            || config.endpoints != Config::default().endpoints
-            || self
-                .0
-                .iter()
-                .any(|activated| activated.fits(config.endpoints.iter()))
+            || configured != Config::default().endpoints
+            || sockets.any(|activated| activated.fits(configured.iter()))
         {
-            return;
+            return None;
         }
         let endpoint = |activated: &Activated| {
             let secure = SECURE_NAMES.contains(&activated.name.as_str());
             ListenSpec::At(activated.address.clone()).endpoints(secure)
         };
-        config.endpoints = self.0.iter().flat_map(endpoint).collect();
+        Some(self.0.iter().flat_map(endpoint).collect())
     }
 
     /// The socket on an endpoint's address, if there is one.

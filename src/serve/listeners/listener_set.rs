@@ -3,6 +3,7 @@
 
 use std::mem;
 
+use crate::config::control::METRICS_PATH;
 use crate::config::{BindAddr, Endpoint, Purpose};
 use crate::error::{Error, reason};
 use crate::serve::listeners::activation::Inherited;
@@ -189,7 +190,7 @@ impl ListenerSet {
             for url in urls.iter().filter(|url| !one.announced.contains(url)) {
                 match one.endpoint.purpose {
                     Purpose::Page => log::info!("listening on {url}"),
-                    Purpose::Metrics => log::info!("metrics are on {url}/metrics"),
+                    Purpose::Metrics => log::info!("metrics are on {url}{METRICS_PATH}"),
                 }
             }
             one.announced = urls;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::announcement::Announcement;
 use crate::serve::connection::timer::Timer;
 use crate::serve::http1::Form;
 use crate::serve::metrics::counters::{
@@ -9,14 +10,13 @@ use crate::serve::metrics::counters::{
 };
 use crate::serve::metrics::hosts::Hosts;
 use crate::serve::metrics::samples::Samples;
-use crate::window::Window;
 
 /// The values of the report.
 pub(crate) struct DaemonReport<'a> {
     pub(crate) figures: Figures,
     pub(crate) samples: &'a Samples,
     pub(crate) hosts: &'a Hosts,
-    pub(crate) window: &'a Window,
+    pub(crate) announcement: &'a Announcement,
     pub(crate) workers: usize,
     /// In seconds.
     pub(crate) uptime: u64,
@@ -30,7 +30,7 @@ impl DaemonReport<'_> {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": self.uptime,
             "workers": self.workers,
-            "announced": self.window.json(),
+            "announced": self.announcement.json(),
             "open": object(open, &self.total()),
             "span": self.samples.span().round(),
             "totals": self.numbers(&self.total()),

@@ -32,7 +32,7 @@ impl FdLimit {
     /// The same with another limit for workers. This process keeps a higher one.
     ///
     /// # Errors
-    /// As with [`Self::raise`].
+    /// The same as [`Self::raise`].
     pub(crate) fn with_limit(self, configured: Option<u32>) -> Result<Self, Error> {
         let limit = raise_limit(configured)?;
         Ok(Self { limit, ..self })

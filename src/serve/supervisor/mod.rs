@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::announcement::Announcement;
 use crate::clock;
-use crate::config::{Config, MAX_WORKERS, PageSource, Purpose};
+use crate::config::{Config, Endpoint, MAX_WORKERS, PageSource, Purpose};
 use crate::control::{ControlRequest, Reply};
 use crate::error::{Error, reason};
 use crate::logger;
@@ -45,7 +46,6 @@ use crate::serve::tls::SharedTls;
 use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 use crate::sys::{ChildChange, Source};
-use crate::window::Window;
 
 /// The old generations besides the newest one.
 const MAX_OLD: usize = 4;
@@ -107,9 +107,9 @@ impl Supervisor {
             .map_err(|error| Error::system("share memory", &error))?;
         let logs = Logs::start(NewLogs::open(&config.logs)?, board.supervisor().lost());
         let tls = SharedTls::new()?;
-        let generation = Generation::load(config, &inherited, Window::default(), &tls)?;
+        let generation = Generation::load(config, &inherited, Announcement::default(), &tls)?;
         let config = &generation.config;
-        let listeners = ListenerSet::open(inherited, &config.endpoints, config.workers)?;
+        let listeners = ListenerSet::open(inherited, &generation.endpoints, config.workers)?;
         fd_limit.connections(listeners.max_sockets(config.workers))?;
         let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
         let control = ControlServer::open(&config.control)?;
@@ -140,7 +140,7 @@ impl Supervisor {
     /// # Errors
     /// A worker cannot start. Later problems are logged, and tried again.
     fn run(mut self) -> Result<(), Error> {
-        sandbox::enter_supervisor(&self.generation.config)?;
+        sandbox::enter_supervisor(&self.generation.config, &self.generation.endpoints)?;
         self.workers
             .begin_generation(self.generation.config.workers, Instant::now());
         loop {
@@ -260,9 +260,8 @@ impl Supervisor {
 
     /// What a worker needs for the metrics and health listener, if there is one.
     fn admin_endpoint(&self) -> Option<AdminEndpoint> {
-        let config = &self.generation.config;
-        let metrics = config.metrics.as_ref()?;
-        let mut endpoints = config.endpoints.iter();
+        let metrics = self.generation.config.metrics.as_ref()?;
+        let mut endpoints = self.generation.endpoints.iter();
         let endpoint = endpoints.position(|one| one.purpose == Purpose::Metrics)?;
         Some(AdminEndpoint {
             endpoint,
@@ -270,7 +269,7 @@ impl Supervisor {
             board: self.board.clone(),
             hosts: self.hosts.clone(),
             started: clock::seconds().saturating_sub(self.started.elapsed().as_secs()),
-            until: self.generation.window.until,
+            until: self.generation.announcement.until,
         })
     }
 
@@ -345,7 +344,7 @@ impl Supervisor {
             figures: self.board.figures(),
             samples: &self.samples,
             hosts: &self.hosts,
-            window: &self.generation.window,
+            announcement: &self.generation.announcement,
             workers: self.workers.serving(),
             uptime: self.started.elapsed().as_secs(),
         }
@@ -382,7 +381,7 @@ impl Supervisor {
         self.listeners.close_removed();
         self.workers.retire_old();
         if is_start {
-            report_defaults(&self.generation.config);
+            report_defaults(&self.generation.config, &self.generation.endpoints);
         }
         self.listeners.announce();
         if is_start {
@@ -393,7 +392,7 @@ impl Supervisor {
         sd_notify::ready();
         self.phase = SupervisorPhase::Serving;
         if let Some(control) = &mut self.control {
-            let announced = self.generation.window.json();
+            let announced = self.generation.announcement.json();
             let reply = Reply::Done(json!({ "announced": announced }));
             control.reply_to_waiting(&reply, Instant::now());
         }
@@ -447,7 +446,7 @@ impl Supervisor {
         )?;
         let config = &next.generation.config;
         let workers = config.workers;
-        self.listeners.change(&config.endpoints, workers)?;
+        self.listeners.change(&next.generation.endpoints, workers)?;
         // No error from here on.
         self.host_places = self.hosts.indices(&config.sites);
         self.fd_limit = next.fd_limit;
@@ -458,10 +457,10 @@ impl Supervisor {
         if let Some(control) = next.control {
             self.control = control;
         }
-        if next.generation.window != self.generation.window {
+        if next.generation.announcement != self.generation.announcement {
             log::info!(
                 "{}",
-                if next.generation.window.is_empty() {
+                if next.generation.announcement.is_empty() {
                     "nothing is announced any more"
                 } else {
                     "a maintenance is announced"
@@ -551,8 +550,8 @@ impl Supervisor {
 }
 
 /// Logs which defaults replace a page and a certificate that are not configured.
-fn report_defaults(config: &Config) {
-    let is_temporary = config.endpoints.iter().any(|endpoint| {
+fn report_defaults(config: &Config, endpoints: &[Endpoint]) {
+    let is_temporary = endpoints.iter().any(|endpoint| {
         let default = usize::from(endpoint.hosts.default_site());
         endpoint.secure && config.sites[default].certificates.is_empty()
     });

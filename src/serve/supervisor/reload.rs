@@ -57,7 +57,7 @@ impl Replacement {
         running: &Running<'_>,
     ) -> Result<Self, Error> {
         let old = running.generation;
-        let generation = Generation::load(reread()?, inherited, old.window.clone(), tls)?;
+        let generation = Generation::load(reread()?, inherited, old.announcement.clone(), tls)?;
         let config = &generation.config;
         let logs = NewLogs::open(&config.logs)?;
         let path = config.pid.as_deref();
@@ -73,7 +73,7 @@ impl Replacement {
             Some(_) | None => Some(ControlServer::open(&config.control)?),
         };
         let fd_limit = running.fd_limit.with_limit(config.max_descriptors)?;
-        fd_limit.connections(config.endpoints.len())?;
+        fd_limit.connections(generation.endpoints.len())?;
         Ok(Self {
             generation,
             fd_limit,

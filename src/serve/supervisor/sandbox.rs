@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{BindAddr, Config, Identity};
+use crate::config::{BindAddr, Config, Endpoint, Identity};
 use crate::error::{Error, reason};
 use crate::serve::logs::collector;
 use crate::sys;
@@ -53,15 +53,15 @@ pub(crate) fn enter_worker(confinement: Confinement) -> Result<(), Error> {
 ///
 /// # Errors
 /// The system refuses it.
-pub(crate) fn enter_supervisor(config: &Config) -> Result<(), Error> {
-    sys::confine_supervisor(&written(config))
+pub(crate) fn enter_supervisor(config: &Config, endpoints: &[Endpoint]) -> Result<(), Error> {
+    sys::confine_supervisor(&written(config, endpoints))
         .map_err(|error| Error::system("confine the supervisor", &error))
 }
 
 /// The files that the supervisor creates, writes and removes after the start.
-fn written(config: &Config) -> Vec<&Path> {
-    let sockets = config.endpoints.iter().map(|endpoint| &endpoint.address);
-    let sockets = sockets.filter_map(|place| match place {
+fn written<'a>(config: &'a Config, endpoints: &'a [Endpoint]) -> Vec<&'a Path> {
+    let sockets = endpoints.iter().map(|endpoint| &endpoint.address);
+    let sockets = sockets.filter_map(|address| match address {
         BindAddr::Unix(path) => Some(path.as_path()),
         BindAddr::Tcp(_) => None,
     });

@@ -26,7 +26,7 @@ const STOPPED_LIMIT: Duration = Duration::from_secs(5);
 /// What is read from one log pipe before the next one has its turn, in bytes.
 const MAX_READ: usize = 256 * 1024;
 
-/// The process of a worker, as its supervisor sees it.
+/// A worker process, and what the supervisor has recorded of it.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     pid: Pid,

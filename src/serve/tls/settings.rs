@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::server_name::{SiteNumber, VirtualHosts};
-use crate::config::{CertificateFiles, Config, TlsVersions};
+use crate::config::{CertificateFiles, Config, Endpoint, TlsVersions};
 use crate::error::Error;
 use crate::serve::tls::certificates::files::{load, used};
 use crate::serve::tls::certificates::temporary;
@@ -37,24 +37,25 @@ impl SharedTls {
     }
 }
 
-/// The settings of each endpoint, in their order; `None` for plaintext HTTP. Endpoints with the same sites share them.
+/// The settings of each endpoint, in the order of `endpoints`; `None` for plaintext HTTP. Endpoints with the same sites share them.
 ///
 /// # Errors
 /// A certificate or key cannot be used.
 pub fn settings(
     config: &Config,
+    endpoints: &[Endpoint],
     shared: &SharedTls,
 ) -> Result<Vec<Option<Arc<ServerConfig>>>, Error> {
     let mut builder = TlsBuilder {
         provider: Arc::new(provider()),
         config,
         shared,
-        used: used(config),
+        used: used(config, endpoints),
         loaded: Vec::new(),
     };
     let mut known: Vec<(&VirtualHosts, Arc<ServerConfig>)> = Vec::new();
-    let mut all = Vec::with_capacity(config.endpoints.len());
-    for endpoint in &config.endpoints {
+    let mut all = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
         let hosts = &endpoint.hosts;
         let found = known.iter().find(|(other, _)| *other == hosts);
         all.push(match found {
@@ -181,10 +182,9 @@ impl ResolvesServerCert for CertificateResolver {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
-    use crate::config::{Endpoint, SiteConfig};
+    use crate::config::SiteConfig;
 
     #[test]
     fn endpoints_with_the_same_sites_share_their_settings() {
@@ -197,8 +197,8 @@ mod tests {
             hosts: both,
             ..one.clone()
         };
-        config.endpoints = vec![clear, one.clone(), two.clone(), one, two];
-        let all = settings(&config, &SharedTls::new().unwrap()).unwrap();
+        let endpoints = [clear, one.clone(), two.clone(), one, two];
+        let all = settings(&config, &endpoints, &SharedTls::new().unwrap()).unwrap();
         let same = |one: usize, other: usize| {
             let [one, other] = [one, other].map(|at| all[at].as_ref().unwrap());
             Arc::ptr_eq(one, other)

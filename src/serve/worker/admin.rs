@@ -151,7 +151,7 @@ impl AdminConnection {
                     "400 Bad Request",
                     TEXT,
                     "",
-                    "This is no request.\n",
+                    "This is not an HTTP request.\n",
                     true,
                 )),
                 Parsed::Request(..) => Some(answer(&self.request, endpoint, is_draining)),

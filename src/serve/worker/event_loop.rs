@@ -95,7 +95,7 @@ struct EventLoop {
     scratch: Scratch,
     recorder: Recorder,
     admin: Option<AdminConnections>,
-    /// The log pipe was full.
+    /// Lines are buffered because the log pipe was full.
     has_buffered_lines: bool,
     /// The time at which this turn began.
     now: Instant,
@@ -179,9 +179,9 @@ impl EventLoop {
             self.now = Instant::now();
             self.update_countdowns();
             let requeued = std::mem::take(&mut self.requeued);
-            // Orders come first, so that the answers of this turn say `Connection: close`.
+            // Orders come first, so that the answers of this turn carry `Connection: close`.
             let is_ordered = events.iter().any(|event| event.token() == ORDERS);
-            if is_ordered && !self.obey(orders) {
+            if is_ordered && !self.execute_orders(orders) {
                 return Ok(());
             }
             for event in events.iter().filter(|event| event.token() != ORDERS) {
@@ -245,8 +245,8 @@ impl EventLoop {
         }
     }
 
-    /// Obeys the orders in the pipe. Returns false if the worker must end now.
-    fn obey(&mut self, orders: &mut pipe::Receiver) -> bool {
+    /// Executes the orders in the pipe. Returns false if the worker must end now.
+    fn execute_orders(&mut self, orders: &mut pipe::Receiver) -> bool {
         loop {
             match Order::receive(orders) {
                 Ok(Some(Order::Retire)) => self.retire(Lifecycle::Draining),
@@ -376,7 +376,7 @@ impl EventLoop {
         }
     }
 
-    /// Arranges what a connection waits for.
+    /// Applies the result of a turn: closes the connection, or registers it with the poll, starts its timer and requeues it.
     fn settle(&mut self, index: usize, next: Next) {
         let Some(client) = self.connections.get_mut(index) else {
             return;

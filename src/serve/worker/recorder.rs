@@ -1,7 +1,7 @@
 //! Counts and logs what connections report.
 
 use crate::serve::answer::Ready;
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::connection::{CloseReason, Observer};
 use crate::serve::logs::access;
 use crate::serve::logs::access::{AccessLog, Peer};

@@ -1,4 +1,4 @@
-//! Executes a plan step by step. An error says what is true afterwards, and what to do.
+//! Executes a plan step by step. An error contains the state after it, and what to do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::switch::text;
 
 /// How often connections are killed until none is left: one that is opened meanwhile escapes the first time.
 const KILL_ROUNDS: u32 = 10;
-/// The time between two of those.
+/// The time between two rounds.
 const KILL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of an executed plan.

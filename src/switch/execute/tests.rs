@@ -182,7 +182,7 @@ fn on(script: &mut Script) -> Result<ExecutionReport, PlanError> {
 }
 
 fn on_by(script: &mut Script, force: bool) -> Result<ExecutionReport, PlanError> {
-    let all = vec![Family::Inet.everybody(), Family::Inet6.everybody()];
+    let all = vec![Family::Inet.all_addresses(), Family::Inet6.all_addresses()];
     let clients = ClientSet::new(all, vec!["192.0.2.10".parse().unwrap()]).unwrap();
     execute(
         &Plan::on(&clients, &["127.0.0.1:8080".parse().unwrap()], force),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::announcement::Announcement;
 use crate::clock;
 use crate::control::{ControlError, ControlRequest, Reply, ask};
 use crate::switch::status::format;
 use crate::switch::text;
-use crate::window::Window;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -59,9 +59,9 @@ impl DaemonStatus {
         value
     }
 
-    /// The announced window.
-    pub(super) fn window(&self) -> Option<Window> {
-        self.0.get("announced").and_then(Window::of)
+    /// The announcement that the daemon reports.
+    pub(super) fn announcement(&self) -> Option<Announcement> {
+        self.0.get("announced").and_then(Announcement::of)
     }
 
     pub(super) fn count(&self, path: &[&str]) -> u64 {

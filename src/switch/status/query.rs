@@ -103,7 +103,7 @@ pub fn query(switch: &mut Switch) -> Result<Status, Error> {
         None => SwitchState::Unknown,
         Some(clients) if clients.is_empty() => SwitchState::Off,
         Some(_) if !is_effective => SwitchState::Unknown,
-        Some(clients) if is_everybody(switch, clients) => SwitchState::On,
+        Some(clients) if is_on_for_all(switch, clients) => SwitchState::On,
         Some(_) => SwitchState::Partly,
     };
     let saved = saved(switch, state, &mut warnings);
@@ -218,8 +218,8 @@ fn daemon(switch: &Switch, warnings: &mut Vec<String>) -> Option<DaemonStatus> {
     };
     // A state file that cannot be read has its own warning.
     if let Ok(saved) = switch.state_dir.load()
-        && let Some(window) = daemon.window()
-        && window != saved.map(|saved| saved.window).unwrap_or_default()
+        && let Some(announcement) = daemon.announcement()
+        && announcement != saved.map(|saved| saved.announcement).unwrap_or_default()
     {
         warnings.push(format!(
             "the daemon's announcement differs from \"{}\"; switch on again, or off",
@@ -262,9 +262,9 @@ fn is_effective(
 }
 
 /// All clients of the configured families are redirected, except exceptions.
-fn is_everybody(switch: &Switch, clients: &ClientSet) -> bool {
+fn is_on_for_all(switch: &Switch, clients: &ClientSet) -> bool {
     let mut families = switch.settings.families.iter();
-    families.all(|family| clients.entries.contains(&family.everybody()))
+    families.all(|family| clients.entries.contains(&family.all_addresses()))
 }
 
 /// The saved state, if it belongs to what is on now.

@@ -22,10 +22,10 @@ pub fn to_table(status: &Status) -> String {
         format!(", since {} ({passed})", clock::terminal(saved.since))
     });
     row("maintenance", &format!("{}{since}", status.state.name()));
-    if let Some(end) = saved.and_then(|saved| saved.window.until) {
+    if let Some(end) = saved.and_then(|saved| saved.announcement.until) {
         row("announced", &until(end, status.now));
     }
-    if let Some(message) = saved.and_then(|saved| saved.window.message.as_deref()) {
+    if let Some(message) = saved.and_then(|saved| saved.announcement.message.as_deref()) {
         row("message", &text::on_one_line(message));
     }
     if !status.clients.is_empty() {

@@ -17,7 +17,7 @@ use crate::common::{Server, require_tool};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// The page as it is while a window is announced.
+/// The page as it is while a maintenance is announced.
 fn announced() -> String {
     let mut page = include_str!("../../../www/maintenance.html").to_owned();
     let start = page.find("{{^until}}").unwrap();

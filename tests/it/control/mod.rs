@@ -1,11 +1,11 @@
 //! The interfaces for administrators: control socket, counters, metrics and health answer.
 
+mod announcement;
 mod clients;
 mod counted;
 mod metrics;
 mod socket;
 mod watch;
-mod window;
 
 use std::collections::HashSet;
 use std::fs;

@@ -34,7 +34,7 @@ fn announced(host: &Host) -> Value {
 }
 
 #[test]
-fn the_daemon_shows_the_window_until_off() {
+fn the_daemon_shows_the_announcement_until_off() {
     let host = Host::new();
     let server = daemon(&host);
     let ended = host.done(&["on", "--for", "2h", "--message", "new disks"]);

@@ -1,4 +1,4 @@
-//! The command line of the switch: dry runs, verbose and quiet, root, names, windows.
+//! The command line of the switch: dry runs, verbose and quiet, root, names, announcements.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -376,7 +376,7 @@ fn an_end_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_window_is_saved_and_shown() {
+fn an_announcement_is_saved_and_shown() {
     let host = Host::new();
     let ended = host.done(&["on", "--for", "2h", "--message", "back \u{7}soon\nor later"]);
     assert!(

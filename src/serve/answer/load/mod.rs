@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::announcement::Announcement;
 use crate::clock;
 use crate::config::server_name::ServerName;
 use crate::config::{Config, PageSource, SiteConfig};
@@ -18,7 +19,6 @@ use crate::serve::answer::content::{Content, Representation};
 use crate::serve::answer::{charset, media_type, page};
 use crate::template;
 use crate::template::{Escape, Values};
-use crate::window::Window;
 
 /// The pages of all sites and the files next to them, each read once.
 #[derive(Default)]
@@ -203,12 +203,15 @@ fn language(page: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// The first file that cannot be used.
-pub(crate) fn contents<'a>(config: &'a Config, window: &Window) -> Result<Vec<Content<'a>>, Error> {
+pub(crate) fn contents<'a>(
+    config: &'a Config,
+    announcement: &Announcement,
+) -> Result<Vec<Content<'a>>, Error> {
     let (files, errors) = PageFiles::read(config);
     match errors.into_iter().next() {
         Some(error) => Err(error),
         None => {
-            let content = |site| content(site, config, window, &files);
+            let content = |site| content(site, config, announcement, &files);
             Ok(config.sites.iter().map(content).collect())
         }
     }
@@ -218,12 +221,12 @@ pub(crate) fn contents<'a>(config: &'a Config, window: &Window) -> Result<Vec<Co
 fn content<'a>(
     site: &'a SiteConfig,
     config: &Config,
-    window: &Window,
+    announcement: &Announcement,
     files: &PageFiles,
 ) -> Content<'a> {
     let values = Values {
-        until: window.until.map(clock::page).unwrap_or_default(),
-        message: window.message.clone().unwrap_or_default(),
+        until: announcement.until.map(clock::page).unwrap_or_default(),
+        message: announcement.message.clone().unwrap_or_default(),
         host: site
             .names
             .iter()
@@ -256,10 +259,10 @@ fn content<'a>(
     let page_is = |escape| media_type::escape(sources.page.media_type) == escape;
     Content {
         json: (!page_is(Escape::Json))
-            .then(|| json.unwrap_or_else(|| problem(window, site.retry_after))),
+            .then(|| json.unwrap_or_else(|| problem(announcement, site.retry_after))),
         plain: (!page_is(Escape::Plain)).then(|| plain.unwrap_or_else(|| text(&values))),
         pages,
-        retry_after: window.until.is_none().then_some(site.retry_after),
+        retry_after: announcement.until.is_none().then_some(site.retry_after),
         fields: &site.headers,
         cors: &site.cors,
     }
@@ -316,8 +319,8 @@ fn page_type(site: &SiteConfig) -> &str {
 }
 
 /// The default JSON (RFC 9457): with the announced end, or else with the value of Retry-After.
-fn problem(window: &Window, retry_after: Duration) -> Representation {
-    let default = if window.until.is_some() {
+fn problem(announcement: &Announcement, retry_after: Duration) -> Representation {
+    let default = if announcement.until.is_some() {
         DOWN
     } else {
         SHORTLY
@@ -326,9 +329,9 @@ fn problem(window: &Window, retry_after: Duration) -> Representation {
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
-        "detail": window.message.as_deref().unwrap_or(default),
+        "detail": announcement.message.as_deref().unwrap_or(default),
     });
-    match window.until {
+    match announcement.until {
         Some(until) => problem["until"] = clock::rfc3339(until).into(),
         None => problem["retry-after"] = retry_after.as_secs().into(),
     }

@@ -22,15 +22,15 @@ fn body(representation: Option<&Representation>) -> &str {
 
 const END: u64 = 1_795_521_600;
 
-fn message(text: &str) -> Window {
-    Window {
+fn message(text: &str) -> Announcement {
+    Announcement {
         until: None,
         message: Some(text.to_owned()),
     }
 }
 
-fn window() -> Window {
-    Window {
+fn announcement() -> Announcement {
+    Announcement {
         until: Some(END),
         message: Some("Bigger <disks>".to_owned()),
     }
@@ -87,7 +87,7 @@ fn files_next_to_the_page_replace_the_defaults() {
 fn a_page_alone_gets_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path(), &[("page.html", "<p>page")]);
-    let alone = contents(&config, &Window::default()).unwrap();
+    let alone = contents(&config, &Announcement::default()).unwrap();
     assert_eq!(alone[0].pages.len(), 1);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(alone[0].json.as_ref())).unwrap(),
@@ -97,7 +97,7 @@ fn a_page_alone_gets_the_defaults() {
         body(alone[0].plain.as_ref()),
         format!("503 Service Unavailable\n\n{SHORTLY}\n")
     );
-    let announced = contents(&config, &window()).unwrap();
+    let announced = contents(&config, &announcement()).unwrap();
     assert_eq!(announced[0].retry_after, None);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(announced[0].json.as_ref())).unwrap(),
@@ -117,7 +117,7 @@ fn a_page_that_is_json_or_text_needs_no_such_file() {
     let directory = tempfile::tempdir().unwrap();
     for (name, json, plain) in [("a.json", None, true), ("b.txt", Some(true), false)] {
         let config = config(directory.path(), &[(name, "x")]);
-        let contents = contents(&config, &Window::default()).unwrap();
+        let contents = contents(&config, &Announcement::default()).unwrap();
         assert_eq!(contents[0].json.is_some(), json.is_some(), "{name}");
         assert_eq!(contents[0].plain.is_some(), plain, "{name}");
     }
@@ -168,7 +168,7 @@ fn a_file_that_cannot_be_used_is_an_error() {
             path.display()
         )]
     );
-    assert!(contents(&config, &Window::default()).is_err());
+    assert!(contents(&config, &Announcement::default()).is_err());
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn each_form_and_language_has_the_charset_of_its_file() {
         all.map(|it| it.content_type.replace("; charset=", " "))
             .collect()
     };
-    let window = message("\u{416}");
-    let contents_now = contents(&config, &window).unwrap();
+    let announcement = message("\u{416}");
+    let contents_now = contents(&config, &announcement).unwrap();
     assert_eq!(
         types(&contents_now[0]),
         [
@@ -211,7 +211,7 @@ fn each_form_and_language_has_the_charset_of_its_file() {
     // The charset has no such letter.
     assert_eq!(contents_now[0].plain.as_ref().unwrap().body, b"\xcf ?");
     config.sites[0].charset = Some("koi8-r".to_owned());
-    let configured = contents(&config, &window).unwrap();
+    let configured = contents(&config, &announcement).unwrap();
     assert!(
         types(&configured[0])
             .iter()

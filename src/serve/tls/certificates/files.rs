@@ -11,7 +11,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use x509_cert::der::asn1::{AnyRef, UintRef};
 use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 
-use crate::config::{CertificateFiles, Config};
+use crate::config::{CertificateFiles, Config, Endpoint};
 use crate::error::{Error, reason};
 use crate::quote::Quoted;
 use crate::serve::tls::certificates::chain::{Chain, Listed};
@@ -30,9 +30,9 @@ pub(crate) fn load(
 }
 
 /// The files of all certificates of TLS endpoints.
-pub(crate) fn used(config: &Config) -> Vec<&CertificateFiles> {
+pub(crate) fn used<'a>(config: &'a Config, endpoints: &[Endpoint]) -> Vec<&'a CertificateFiles> {
     let mut used: Vec<&CertificateFiles> = Vec::new();
-    let secure = config.endpoints.iter().filter(|endpoint| endpoint.secure);
+    let secure = endpoints.iter().filter(|endpoint| endpoint.secure);
     for site in secure.flat_map(|endpoint| endpoint.hosts.sites()) {
         for files in &config.sites[usize::from(*site)].certificates {
             if !used.contains(&files) {
@@ -52,7 +52,7 @@ pub(crate) fn chain(files: &CertificateFiles) -> Option<Chain> {
 /// The errors of all certificates of TLS endpoints.
 pub(crate) fn errors(config: &Config) -> Vec<Error> {
     let provider = provider();
-    let used = used(config);
+    let used = used(config, &config.endpoints);
     used.iter()
         .flat_map(|files| errors_of(files, &used, &provider))
         .collect()

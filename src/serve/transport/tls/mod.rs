@@ -28,7 +28,7 @@ pub struct Tls {
     phase: TlsPhase,
     /// Unused ciphertext: a partial record, after records that hold parts of a handshake message.
     partial: Vec<u8>,
-    /// Ciphertext that the socket had no room for.
+    /// Ciphertext that did not fit into the send buffer.
     unsent: Vec<u8>,
     /// The bytes of `unsent` that are written.
     written: usize,
@@ -186,7 +186,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         matches!(&self.tls.phase, TlsPhase::Session(session) if session.has_peer_closed())
     }
 
-    /// Ciphertext of an earlier turn waits for room.
+    /// Ciphertext of an earlier turn waits for space in the send buffer.
     const fn has_unsent(&self) -> bool {
         !self.tls.unsent.is_empty()
     }
@@ -207,7 +207,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         Ok(())
     }
 
-    /// Sends the staged bytes; the connection keeps those that the socket has no room for.
+    /// Sends the staged bytes; the connection keeps those that do not fit into the send buffer.
     fn send(&mut self, write: WriteFn<S>) -> io::Result<()> {
         let mut start = 0;
         let sent = self.write_unsent(write).and_then(|()| {

@@ -11,7 +11,7 @@ use rustls::{
 
 use crate::config::Config;
 use crate::serve::answer::Answers;
-use crate::serve::answer::sites::Sites;
+use crate::serve::answer::select::Sites;
 use crate::serve::connection::{CloseReason, Connection, Next};
 use crate::serve::tls as tls_settings;
 use crate::serve::tls::SharedTls;
@@ -79,7 +79,9 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
-        let all = tls_settings::settings(&Config::default(), &SharedTls::new().unwrap()).unwrap();
+        let config = Config::default();
+        let shared = SharedTls::new().unwrap();
+        let all = tls_settings::settings(&config, &config.endpoints, &shared).unwrap();
         Self {
             socket: Pipe {
                 input: VecDeque::new(),

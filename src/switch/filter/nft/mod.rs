@@ -3,8 +3,9 @@
 mod firewall;
 mod output;
 mod rules;
-mod sets;
+mod set_names;
 mod sockets;
+mod transaction;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use crate::switch::clients::ClientSet;
 use crate::switch::command::{Call, CommandOutput};
 use crate::switch::error::SwitchError;
 use crate::switch::filter::nft::firewall::{FirewallProblem, Listings, Ruleset, find_problem};
-use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
 use crate::switch::filter::packet_filter::{Count, FirewallCheck, PacketFilter, StateUsage};
 use crate::switch::host::Host;
 use crate::switch::plan::Side;
@@ -105,12 +105,12 @@ impl PacketFilter for Nft {
         let families: Vec<Family> = families.iter().filter(is_here).copied().collect();
         match find_problem(&others, &self.settings.redirects, &families) {
             None => Ok(FirewallCheck::Open),
-            Some(FirewallProblem::BlocksVisitors(what) | FirewallProblem::BlocksOwnCheck(what))
+            Some(FirewallProblem::BlocksClients(what) | FirewallProblem::BlocksOwnCheck(what))
                 if is_required =>
             {
                 Err(SwitchError::Firewall(what))
             }
-            Some(FirewallProblem::BlocksVisitors(what)) => Ok(FirewallCheck::Blocked(what)),
+            Some(FirewallProblem::BlocksClients(what)) => Ok(FirewallCheck::Blocked(what)),
             Some(FirewallProblem::BlocksOwnCheck(what) | FirewallProblem::Undecided(what)) => {
                 Ok(FirewallCheck::Unknown(what))
             }
@@ -126,7 +126,7 @@ impl PacketFilter for Nft {
     }
 
     fn replace_clients(&self, host: &mut dyn Host, clients: &ClientSet) -> Result<(), SwitchError> {
-        let output = host.run(&self.replace(clients))?;
+        let output = host.run(&self.replace_call(clients))?;
         if output.is_success() {
             Ok(())
         } else {
@@ -254,27 +254,8 @@ impl Nft {
         Err(output.failure_to(format!("nft cannot list table \"inet {table}\"")))
     }
 
-    /// The transaction that makes exactly these the sets' members, also for the clients that ICMP errors quote.
-    fn replace(&self, clients: &ClientSet) -> Call {
-        let table = self.settings.table();
-        let mut input = rules::quoted(table, clients);
-        // Without entries the exceptions have no effect, but during the change they are still needed.
-        let outdated: &[_] = if clients.is_empty() { &[] } else { &EXCEPT };
-        for set in CLIENTS.iter().chain(outdated) {
-            input.push_str(&format!("flush set inet {table} {set}\n"));
-        }
-        for (sets, networks) in [(CLIENTS, &clients.entries), (EXCEPT, &clients.except)] {
-            for family in [Family::Inet, Family::Inet6] {
-                let of_family = networks.iter().filter(|network| network.family() == family);
-                let elements: Vec<String> = of_family.map(Network::to_string).collect();
-                if !elements.is_empty() {
-                    let (set, elements) = (sets[sets::index(family)], elements.join(", "));
-                    input.push_str(&format!(
-                        "add element inet {table} {set} {{ {elements} }}\n"
-                    ));
-                }
-            }
-        }
+    fn replace_call(&self, clients: &ClientSet) -> Call {
+        let input = transaction::replace_clients(self.settings.table(), clients);
         Call::new(&self.nft, ["-f", "-"]).with_input(input)
     }
 
@@ -309,7 +290,7 @@ impl Nft {
 
     /// Ends the connections on a side of clients that belong on the other one.
     fn kill_calls(&self, side: Side, clients: &ClientSet) -> Vec<Call> {
-        let all = [Family::Inet, Family::Inet6].map(Family::everybody);
+        let all = [Family::Inet, Family::Inet6].map(Family::all_addresses);
         let (include, exclude) = match side {
             Side::Live => (clients.entries.as_slice(), &clients.except),
             Side::Maintenance => (&all[..], &clients.entries),

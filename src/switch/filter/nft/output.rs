@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::network::{Family, Network};
 use crate::switch::clients::ClientSet;
-use crate::switch::filter::nft::sets::{CLIENTS, EXCEPT};
+use crate::switch::filter::nft::set_names::{CLIENTS, EXCEPT};
 use crate::switch::filter::packet_filter::Count;
 
 /// maintd's own table.

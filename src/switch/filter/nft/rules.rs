@@ -1,16 +1,12 @@
 //! Generates the rules that the switch needs, for nft(8).
 
-use std::cmp::Reverse;
-use std::net::IpAddr;
-
-use crate::config::network::{Family, Network};
+use crate::config::network::Family;
 use crate::config::switch::{Redirect, SwitchConfig};
-use crate::switch::clients::ClientSet;
 use crate::switch::filter::nft::output::MaintdTable;
-use crate::switch::filter::nft::sets::{self, CLIENTS, EXCEPT};
+use crate::switch::filter::nft::set_names::{self, CLIENTS, EXCEPT};
 
 /// The conntrack zone of redirected clients: any that no other rule uses.
-const ZONE: u16 = 503;
+pub(super) const ZONE: u16 = 503;
 
 /// The chain that finds redirected clients in the packets that ICMP errors quote. It is filled together with the sets.
 pub(crate) const QUOTED: &str = "quoted";
@@ -34,7 +30,10 @@ pub(crate) fn rules(settings: &SwitchConfig) -> String {
             Family::Inet => "ipv4_addr",
             Family::Inet6 => "ipv6_addr",
         };
-        for set in [CLIENTS[sets::index(family)], EXCEPT[sets::index(family)]] {
+        for set in [
+            CLIENTS[set_names::index(family)],
+            EXCEPT[set_names::index(family)],
+        ] {
             text.push_str(&format!(
                 "\tset {set} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n"
             ));
@@ -74,10 +73,10 @@ fn chain(text: &mut String, name: &str, rules: &[String]) {
 ///
 /// The order of the lookups matters: during a change the first may read the old sets and the second the new ones. The
 /// exceptions must exist whenever the first lookup can match; so they stay in their sets when the last client is removed
-/// (see [`crate::switch::filter::nft::Nft::replace`]).
+/// (see [`crate::switch::filter::nft::transaction`]).
 fn redirected(families: &[Family], action: &str) -> Vec<String> {
     let rule = |family: &Family| {
-        let (protocol, index) = (protocol(*family), sets::index(*family));
+        let (protocol, index) = (protocol(*family), set_names::index(*family));
         format!(
             "{protocol} saddr @{} {protocol} saddr != @{} {action}",
             CLIENTS[index], EXCEPT[index]
@@ -115,61 +114,6 @@ fn raw(settings: &SwitchConfig) -> Vec<String> {
     let action = format!("fib daddr type local tcp dport {ports} ct original zone set {ZONE}");
     rules.extend(redirected(&settings.families, &action));
     rules
-}
-
-/// The commands that fill [`QUOTED`] for exactly these clients. A set cannot be looked up by a part of a quoted packet.
-pub(crate) fn quoted(table: &str, clients: &ClientSet) -> String {
-    let mut text = format!("flush chain inet {table} {QUOTED}\n");
-    let zone = format!("ct original zone set {ZONE}");
-    for (networks, action) in [
-        (&clients.except, "accept"),
-        (&clients.entries, zone.as_str()),
-    ] {
-        let mut networks = networks.clone();
-        networks.sort_by_key(|network| (network.family(), Reverse(network.bits())));
-        let kind = |network: &Network| (network.family(), network.bits());
-        for alike in networks.chunk_by(|one, other| kind(one) == kind(other)) {
-            let condition = quoted_address(alike);
-            text.push_str(&format!(
-                "add rule inet {table} {QUOTED} {condition}{action}\n"
-            ));
-        }
-    }
-    text
-}
-
-/// The condition that a quoted answer was for one of these networks, which have one family and length: one rule for all, so
-/// that ten thousand exceptions are not ten thousand rules for each ICMP error.
-fn quoted_address(networks: &[Network]) -> String {
-    let Some(one) = networks.first() else {
-        return String::new();
-    };
-    let (kind, offset) = match one.family() {
-        Family::Inet => ("icmp", 192),
-        Family::Inet6 => ("icmpv6", 256),
-    };
-    let bits = one.bits();
-    let prefix = |network: &Network| {
-        let number = match network.first() {
-            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
-            IpAddr::V6(address) => address.to_bits(),
-        };
-        number.checked_shr(128 - u32::from(bits))
-    };
-    let prefixes: Vec<String> = networks
-        .iter()
-        .filter_map(prefix)
-        .map(|prefix| format!("{prefix:#x}"))
-        .collect();
-    match prefixes.as_slice() {
-        // A prefix of 0 bits matches every address.
-        [] => format!("meta l4proto {kind} "),
-        [prefix] => format!("meta l4proto {kind} @th,{offset},{bits} {prefix} "),
-        several => {
-            let several = several.join(", ");
-            format!("meta l4proto {kind} @th,{offset},{bits} {{ {several} }} ")
-        }
-    }
 }
 
 /// Redirects the connections in the zone. The sets are not looked up again: during a change the result could differ, and a
@@ -296,24 +240,6 @@ mod tests {
         let text = rules(&one);
         assert!(text.contains("redirect to :9000"));
         assert!(!text.contains("@clients6") && !text.contains("udp"));
-    }
-
-    #[test]
-    fn quoted_packets_are_matched_by_prefix() {
-        let networks = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
-        let entries = networks(&["0.0.0.0/0", "2001:db8::/31", "::/0"]);
-        let except = networks(&["192.0.2.7", "192.0.2.8/29", "192.0.2.1", "2001:db8::7"]);
-        let text = quoted("maintd", &ClientSet { entries, except });
-        let expected = [
-            "flush chain inet maintd quoted",
-            "add rule inet maintd quoted meta l4proto icmp @th,192,32 { 0xc0000207, 0xc0000201 } accept",
-            "add rule inet maintd quoted meta l4proto icmp @th,192,29 0x18000041 accept",
-            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,128 0x20010db8000000000000000000000007 accept",
-            "add rule inet maintd quoted meta l4proto icmp ct original zone set 503",
-            "add rule inet maintd quoted meta l4proto icmpv6 @th,256,31 0x100086dc ct original zone set 503",
-            "add rule inet maintd quoted meta l4proto icmpv6 ct original zone set 503",
-        ];
-        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]

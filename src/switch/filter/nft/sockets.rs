@@ -106,7 +106,7 @@ mod tests {
 
     fn all_clients() -> Vec<Network> {
         [Family::Inet, Family::Inet6]
-            .map(Family::everybody)
+            .map(Family::all_addresses)
             .to_vec()
     }
 

@@ -56,7 +56,7 @@ pub(super) enum Condition {
     /// The input or output interface: known for packets over the loopback interface.
     Interface {
         is_loopback: bool,
-        of_visitors: Box<Self>,
+        of_clients: Box<Self>,
     },
     /// Cannot be evaluated. Conditions with the same key have the same value; a shared one has the same value for the page
     /// and for the live site.
@@ -164,7 +164,7 @@ impl<'a> ConditionBuilder<'a> {
 
     /// The source address: a visitor may have any.
     pub(super) fn source(&mut self, networks: &[Network], text: String) -> Condition {
-        if networks.iter().any(Network::is_everybody) {
+        if networks.iter().any(Network::is_all_addresses) {
             Condition::Known(true)
         } else if let [one] = networks {
             self.limited_source(text, SourceLimit::Network(*one))
@@ -195,12 +195,12 @@ impl<'a> ConditionBuilder<'a> {
         }
     }
 
-    /// The interface: visitors use any but the loopback interface.
+    /// The interface: clients use any but the loopback interface.
     pub(super) fn interface<'b>(&mut self, names: impl Iterator<Item = &'b str>) -> Condition {
         let (loopback, mut names): (Vec<&str>, Vec<&str>) = names.partition(|name| *name == "lo");
         names.sort_unstable();
         let is_loopback = !loopback.is_empty() || names.iter().any(|name| overlap(name, "lo"));
-        let of_visitors = if names.is_empty() {
+        let of_clients = if names.is_empty() {
             Condition::Known(false)
         } else if names.iter().any(|name| matches!(*name, "*" | "+")) {
             Condition::Known(true)
@@ -211,7 +211,7 @@ impl<'a> ConditionBuilder<'a> {
         };
         Condition::Interface {
             is_loopback,
-            of_visitors: Box::new(of_visitors),
+            of_clients: Box::new(of_clients),
         }
     }
 }

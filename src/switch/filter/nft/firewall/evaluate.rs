@@ -392,7 +392,7 @@ impl<'a> Evaluator<'a> {
             }
             Condition::Reply => packet.is_reply,
             Condition::Interface { is_loopback, .. } if packet.flow == Flow::Own => *is_loopback,
-            Condition::Interface { of_visitors, .. } => self.holds(of_visitors, packet),
+            Condition::Interface { of_clients, .. } => self.holds(of_clients, packet),
             Condition::Unknown { key, is_shared } => self
                 .assumptions
                 .value(*key, packet.flow == Flow::Live && !is_shared),

@@ -13,7 +13,7 @@ use crate::switch::filter::nft::firewall::ruleset::Ruleset;
 /// A problem with other firewalls, as a message with the commands that solve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FirewallProblem {
-    BlocksVisitors(String),
+    BlocksClients(String),
     /// Only maintd's own check of the responder is blocked.
     BlocksOwnCheck(String),
     Undecided(String),
@@ -131,7 +131,8 @@ fn blocked(
     }
     let is_own = blocking.iter().all(|one| one.is_own);
     // ufw saves its rules itself.
-    let keep = if commands.iter().all(|command| command.starts_with("\"ufw")) {
+    let are_saved = |one: &BlockingChain| is_of_ufw(ruleset, &ruleset.chains[one.chain]);
+    let keep = if blocking.iter().all(are_saved) {
         ""
     } else {
         ", and add it to the firewall's configuration for the next boot"
@@ -144,7 +145,7 @@ fn blocked(
                 "a firewall blocks maintd's check of the responder: {what}"
             ))
         } else {
-            FirewallProblem::BlocksVisitors(format!(
+            FirewallProblem::BlocksClients(format!(
                 "a firewall blocks visitors from the page: {what}"
             ))
         }
@@ -195,6 +196,14 @@ fn describe(ruleset: &Ruleset, blocking: &BlockingChain, families: usize) -> Str
     format!("{} {what}{over}", name(chain))
 }
 
+/// Whether ufw manages a chain: an input chain in a table with chains of ufw.
+fn is_of_ufw(ruleset: &Ruleset, chain: &FirewallChain) -> bool {
+    let same_table = |other: &&FirewallChain| other.table == chain.table;
+    let mut others = ruleset.chains.iter().filter(same_table);
+    chain.base.is_some_and(|base| base.hook == Hook::Input)
+        && others.any(|other| other.name.starts_with("ufw"))
+}
+
 /// The command that opens a chain for redirected packets. Our own table still drops packets sent to the responder's ports
 /// directly.
 fn command(ruleset: &Ruleset, blocking: &BlockingChain) -> String {
@@ -208,9 +217,7 @@ fn command(ruleset: &Ruleset, blocking: &BlockingChain) -> String {
     let is_output = base.is_some_and(|base| base.hook == Hook::Output);
     let is_untracked = base.is_some_and(|base| is_output && base.priority < CONNTRACK_PRIORITY);
     let is_input = base.is_some_and(|base| base.hook == Hook::Input);
-    let same_table = |other: &&FirewallChain| other.table == chain.table;
-    let mut others = ruleset.chains.iter().filter(same_table);
-    if is_input && others.any(|other| other.name.starts_with("ufw")) {
+    if is_of_ufw(ruleset, chain) {
         return format!("ufw allow {}/tcp", list(","));
     }
     if is_input && name == "firewalld" {

@@ -21,7 +21,7 @@ fn problem_of(listings: &Listings<'_>) -> Option<String> {
     let own = ["198.51.100.1", "198.51.100.9", "2001:db8::1"].map(|text| text.parse().unwrap());
     let ruleset = Ruleset::read(listings, "maintd", &own).unwrap();
     find_problem(&ruleset, &REDIRECTS, &BOTH).map(|problem| match problem {
-        FirewallProblem::BlocksVisitors(what)
+        FirewallProblem::BlocksClients(what)
         | FirewallProblem::BlocksOwnCheck(what)
         | FirewallProblem::Undecided(what) => what,
     })

@@ -1,44 +1,45 @@
-//! The announcement: makes the running daemon read the state file again, so that its pages show what is saved there.
+//! Makes the running daemon reload, so that its pages show the announcement in the state file, and reports a failure.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::announcement::Announcement;
 use crate::control::{ControlError, ControlRequest, Reply, ask};
-use crate::window::Window;
 
 /// How long the daemon may take to reload.
 const LIMIT: Duration = Duration::from_secs(25);
 
-/// Makes the daemon announce `window`, which is in the state file if `is_saved`. Warns if the page does not show it: that is
+/// Makes the daemon show `announcement`, which is in the state file if `is_saved`. Warns if the page does not show it: that is
 /// no reason to undo the switch.
-pub(crate) fn announce(control: &Path, window: &Window, is_saved: bool) {
-    let cause = match update(control, window, is_saved) {
+pub(crate) fn reload_daemon(control: &Path, announcement: &Announcement, is_saved: bool) {
+    let cause = match update(control, announcement, is_saved) {
         Ok(()) => return,
-        Err(ControlError::NoDaemon(_)) if window.is_empty() => return,
+        Err(ControlError::NoDaemon(_)) if announcement.is_empty() => return,
         Err(ControlError::NoDaemon(cause)) => format!(
             "no daemon at \"{}\": {cause}; give \"maintd serve\" a configuration or --control, or send it HUP",
             control.display()
         ),
         Err(ControlError::Failed(cause)) => cause,
     };
-    if window.is_empty() {
+    if announcement.is_empty() {
         log::warn!("the page may still show what was announced: {cause}");
     } else {
         log::warn!("the page does not show what is announced: {cause}");
     }
 }
 
-fn update(control: &Path, window: &Window, is_saved: bool) -> Result<(), ControlError> {
+fn update(control: &Path, announcement: &Announcement, is_saved: bool) -> Result<(), ControlError> {
     let failed = |cause: &str| Err(ControlError::Failed(cause.to_owned()));
-    let announces =
-        |reply: &Value| reply.get("announced").and_then(Window::of).as_ref() == Some(window);
+    let announces = |reply: &Value| {
+        reply.get("announced").and_then(Announcement::of).as_ref() == Some(announcement)
+    };
     let status = ask(control, ControlRequest::Status, LIMIT);
     match &status {
         // It has nothing to reload.
         Ok(Reply::Done(status)) if announces(status) => return Ok(()),
-        Err(ControlError::NoDaemon(_)) if window.is_empty() => {}
+        Err(ControlError::NoDaemon(_)) if announcement.is_empty() => {}
         Ok(_) | Err(_) if !is_saved => {
             return failed("the state could not be saved; switch on again when that is fixed");
         }

@@ -40,8 +40,8 @@ fn a_reload_request_is_answered_when_new_workers_accept() {
     assert_eq!(announced(&daemon), nothing());
     let until = end();
     daemon.save_state(&state(until, "new \"disks\"\n"));
-    let window = json!({ "until": until, "message": "new \"disks\"\n" });
-    assert_eq!(reload(&daemon), window);
+    let announcement = json!({ "until": until, "message": "new \"disks\"\n" });
+    assert_eq!(reload(&daemon), announcement);
     let count = |text: &str| daemon.server().stderr().matches(text).count();
     let reloads = |number| {
         wait_until(
@@ -51,9 +51,9 @@ fn a_reload_request_is_answered_when_new_workers_accept() {
     };
     reloads(1);
     assert_eq!(count("maintd: a maintenance is announced\n"), 1);
-    assert_eq!(announced(&daemon), window);
+    assert_eq!(announced(&daemon), announcement);
     // A message stands only where the announcement changes.
-    assert_eq!(reload(&daemon), window);
+    assert_eq!(reload(&daemon), announcement);
     reloads(2);
     assert_eq!(count("maintd: a maintenance is announced\n"), 1);
     fs::remove_file(daemon.path("state/state.json")).unwrap();

@@ -1,6 +1,6 @@
-//! The maintenance window: the end and the message that are announced. It switches nothing by itself.
+//! The announcement of a maintenance: its end and a message. It switches nothing by itself.
 //!
-//! The state file is its only home: the switch writes it, and the daemon reads it at start and at each reload.
+//! It is stored in the state file only: the switch writes it, and the daemon reads it at start and at each reload.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -18,16 +18,16 @@ pub(crate) const MAX_AHEAD: Duration = Duration::from_hours(24 * 30);
 /// The longest state file that is read, in bytes.
 const MAX_STATE: u64 = 1024 * 1024;
 
-/// What is announced of a maintenance.
+/// What the pages announce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub struct Announcement {
     /// The end, in seconds since 1970.
     pub until: Option<u64>,
     /// The administrator's message, unescaped.
     pub message: Option<String>,
 }
 
-impl Window {
+impl Announcement {
     /// Nothing is announced.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -83,27 +83,28 @@ pub(crate) fn read_state(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-/// The window in the state file of a directory; empty if the switch is off. `now` is in seconds since 1970.
+/// The announcement in the state file of a directory; empty if the switch is off. `now` is in seconds since 1970.
 ///
 /// # Errors
 /// The file exists and cannot be used, as a message.
-pub(crate) fn saved(directory: &Path, now: u64) -> Result<Window, String> {
+pub(crate) fn saved(directory: &Path, now: u64) -> Result<Announcement, String> {
     let path = state_file(directory);
     let farthest = now.saturating_add(MAX_AHEAD.as_secs());
-    let window = read_state(&path).and_then(|text| {
+    let announcement = read_state(&path).and_then(|text| {
         let Some(text) = text else {
-            return Ok(Window::default());
+            return Ok(Announcement::default());
         };
         let state = serde_json::from_str(&text).ok();
-        match state.as_ref().and_then(Window::of) {
+        match state.as_ref().and_then(Announcement::of) {
             None => Err("it is damaged".to_owned()),
-            Some(window) if window.until.is_some_and(|until| until > farthest) => {
-                Err("its end is more than 30 days ahead".to_owned())
+            Some(announcement) if announcement.until.is_some_and(|until| until > farthest) => {
+                let days = MAX_AHEAD.as_secs() / 86_400;
+                Err(format!("its end is more than {days} days ahead"))
             }
-            Some(window) => Ok(window),
+            Some(announcement) => Ok(announcement),
         }
     });
-    window.map_err(|cause| {
+    announcement.map_err(|cause| {
         format!(
             "cannot read what is announced from \"{}\": {cause}; switch on again, or delete it",
             path.display()
@@ -119,11 +120,11 @@ mod tests {
     const NOW: u64 = 1_795_564_800;
 
     #[test]
-    fn the_window_is_read_from_the_state_file() {
+    fn the_announcement_is_read_from_the_state_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        assert_eq!(saved(path, NOW), Ok(Window::default()));
-        assert_eq!(saved(&path.join("no"), NOW), Ok(Window::default()));
+        assert_eq!(saved(path, NOW), Ok(Announcement::default()));
+        assert_eq!(saved(&path.join("no"), NOW), Ok(Announcement::default()));
         for (text, until, message) in [
             (
                 "{\"version\":1,\"until\":7,\"message\":\"m\"}",
@@ -134,7 +135,7 @@ mod tests {
             ("{\"until\":1798156800}", Some(NOW + 30 * 24 * 3600), None),
         ] {
             std::fs::write(state_file(path), text).unwrap();
-            let expected = Window {
+            let expected = Announcement {
                 until,
                 message: message.map(str::to_owned),
             };
