@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintd::serve::tls::certificates::chain::{Chain, Listed};
+use maintd::serve::tls::certificates::chain::{Chain, ParsedCertificate};
 use maintd::serve::tls::certificates::pem;
 
 fuzz_target!(|file: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|file: &[u8]| {
     // Concatenated certificates in DER.
     let mut rest = file;
     let mut listed = Vec::new();
-    while let Ok(certificate) = Listed::new(listed.len() + 1, rest) {
+    while let Ok(certificate) = ParsedCertificate::new(listed.len() + 1, rest) {
         rest = &rest[certificate.der().len()..];
         listed.push(certificate);
     }

@@ -58,7 +58,7 @@ pub struct Worker {
     /// The counters of this worker.
     pub counters: Counters,
     /// The index of each site's host among the counted hosts.
-    pub host_places: Vec<usize>,
+    pub host_indices: Vec<usize>,
     /// The endpoint of metrics and health, if configured.
     pub admin: Option<AdminEndpoint>,
 }
@@ -137,7 +137,7 @@ impl EventLoop {
             max_connections,
             access_log,
             counters,
-            host_places,
+            host_indices,
             admin,
         } = worker;
         let poll = Poll::new()?;
@@ -162,7 +162,7 @@ impl EventLoop {
             requeued: Vec::new(),
             services,
             scratch: Scratch::default(),
-            recorder: Recorder::new(counters, host_places, access_log),
+            recorder: Recorder::new(counters, host_indices, access_log),
             admin: admin.map(AdminConnections::new),
             has_buffered_lines: false,
             now: Instant::now(),

@@ -155,7 +155,7 @@ impl Transport for Script {
         self.handshaking
     }
 
-    fn is_misdirected(&self) -> bool {
+    fn is_plaintext_on_tls(&self) -> bool {
         self.misdirected
     }
 

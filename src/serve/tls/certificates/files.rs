@@ -14,7 +14,7 @@ use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 use crate::config::{CertificateFiles, Config};
 use crate::error::{Error, reason};
 use crate::quote::Quoted;
-use crate::serve::tls::certificates::chain::{Chain, Listed};
+use crate::serve::tls::certificates::chain::{Chain, ParsedCertificate};
 use crate::serve::tls::certificates::pem::{self, Block};
 use crate::tls_provider::{MAX_RSA_BITS, provider};
 
@@ -83,7 +83,7 @@ fn read_chain(file: &Path) -> Result<Chain, Error> {
         let der = CertificateDer::from_pem_slice(block.labelled("CERTIFICATE").as_bytes());
         let certificate = der
             .ok()
-            .and_then(|der| Listed::new(block.line, &der).ok())
+            .and_then(|der| ParsedCertificate::new(block.line, &der).ok())
             .ok_or_else(|| {
                 let what = "not a certificate, or a damaged one; copy it again";
                 at(file, block.line, what)

@@ -317,7 +317,7 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         self.handshake
     }
 
-    fn is_misdirected(&self) -> bool {
+    fn is_plaintext_on_tls(&self) -> bool {
         matches!(self.tls.phase, TlsPhase::Misdirected)
     }
 
