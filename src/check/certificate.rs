@@ -102,8 +102,9 @@ fn check_validity(certificate: &Certificate, now: SystemTime, advice: &str) -> O
 /// Problems of the certificates after the first.
 fn check_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
     let mut warnings = Vec::new();
-    let named =
-        |listed: &ParsedCertificate| format!("\"{}\" (line {})", listed.subject(), listed.line);
+    let named = |certificate: &ParsedCertificate| {
+        format!("\"{}\" (line {})", certificate.subject(), certificate.line)
+    };
     if !chain.is_sorted() {
         let order: Vec<_> = chain.path().map(named).collect();
         warnings.push(format!(
@@ -112,18 +113,18 @@ fn check_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String
         ));
     }
     let advice = "replace it with a newer one from its authority";
-    for listed in chain.path().skip(1) {
-        let issuer = Certificate::from_der(listed.der()).ok();
-        if listed.is_self_issued() {
+    for certificate in chain.path().skip(1) {
+        let issuer = Certificate::from_der(certificate.der()).ok();
+        if certificate.is_self_issued() {
             let what = "is the root, which clients already have; delete it";
-            warnings.push(format!("{} {what}", named(listed)));
+            warnings.push(format!("{} {what}", named(certificate)));
         } else if let Some(what) = issuer.and_then(|issuer| check_validity(&issuer, now, advice)) {
-            warnings.push(format!("{} {what}", named(listed)));
+            warnings.push(format!("{} {what}", named(certificate)));
         }
     }
-    for listed in chain.unrelated() {
+    for certificate in chain.unrelated() {
         let what = "does not belong to its chain; delete it";
-        warnings.push(format!("{} {what}", named(listed)));
+        warnings.push(format!("{} {what}", named(certificate)));
     }
     for [line, first] in chain.repeated() {
         warnings.push(format!(
@@ -288,9 +289,9 @@ mod tests {
         let intermediate = rcgen::CertifiedIssuer::signed_by(intermediate, key(), &root).unwrap();
         let leaf = make("a.example", [2027, 2030]);
         let leaf = leaf.signed_by(&key(), &intermediate).unwrap();
-        let listed = [(1, leaf.der()), (11, intermediate.der())]
+        let certificates = [(1, leaf.der()), (11, intermediate.der())]
             .map(|(line, der)| ParsedCertificate::new(line, der).unwrap());
-        let chain = Chain::new(listed.into()).unwrap();
+        let chain = Chain::new(certificates.into()).unwrap();
         for (now, warning) in [
             (
                 "Wed, 01 Jan 2025 00:00:00 GMT",
@@ -317,8 +318,9 @@ mod tests {
     #[test]
     fn a_duplicate_certificate_is_a_warning() {
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
-        let listed = [1, 11].map(|line| ParsedCertificate::new(line, made.cert.der()).unwrap());
-        let chain = Chain::new(listed.into()).unwrap();
+        let certificates =
+            [1, 11].map(|line| ParsedCertificate::new(line, made.cert.der()).unwrap());
+        let chain = Chain::new(certificates.into()).unwrap();
         let report = report(Path::new("a.pem"), &chain, &[], SystemTime::now()).unwrap();
         assert_eq!(
             report.warnings,

@@ -401,7 +401,7 @@ impl Pf {
             .collect();
         targets.sort_unstable();
         targets.dedup();
-        // FreeBSD drops packets that pf redirects to ::1.
+        // FreeBSD does not deliver packets from outside that are redirected to ::1.
         let is_ipv6_loopback = |target: &&SocketAddr| target.is_ipv6() && target.ip().is_loopback();
         if self.tools.pf_of_freebsd
             && let Some(target) = targets.iter().find(is_ipv6_loopback)
