@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintd::serve::tls::certificates::chain::{Chain, Listed};
+use maintd::serve::tls::certificates::chain::{Chain, ParsedCertificate};
 use maintd::serve::tls::certificates::pem;
 
 fuzz_target!(|file: &[u8]| {
@@ -23,13 +23,13 @@ fuzz_target!(|file: &[u8]| {
     }
     // Concatenated certificates in DER.
     let mut rest = file;
-    let mut listed = Vec::new();
-    while let Ok(certificate) = Listed::new(listed.len() + 1, rest) {
+    let mut certificates = Vec::new();
+    while let Ok(certificate) = ParsedCertificate::new(certificates.len() + 1, rest) {
         rest = &rest[certificate.der().len()..];
-        listed.push(certificate);
+        certificates.push(certificate);
     }
-    let count = listed.len();
-    if let Some(chain) = Chain::new(listed) {
+    let count = certificates.len();
+    if let Some(chain) = Chain::new(certificates) {
         let mut lines: Vec<_> = chain
             .path()
             .chain(chain.unrelated())

@@ -11,7 +11,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, SubjectAltName};
 
 use crate::config::server_name::ServerName;
-use crate::serve::tls::certificates::chain::{Chain, Listed};
+use crate::serve::tls::certificates::chain::{Chain, ParsedCertificate};
 
 /// Access to the issuer's certificate (RFC 5280 4.2.2.1).
 const ID_AD_CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
@@ -27,9 +27,9 @@ pub(crate) struct CertificateReport {
     /// Problems of the certificate and its chain.
     pub(crate) warnings: Vec<String>,
     /// The names of the site that it does not cover.
-    pub(crate) missing: Vec<String>,
-    /// Few clients support its type of key: a problem if the site has no other certificate.
-    pub(crate) few_clients: Option<String>,
+    pub(crate) uncovered_names: Vec<String>,
+    /// A warning that few clients support its type of key, for a site without another certificate.
+    pub(crate) key_type_warning: Option<String>,
 }
 
 /// Checks the first certificate of a file for these names, and its chain.
@@ -48,11 +48,11 @@ pub(crate) fn report(
     let of_chain = of_chain.map(|what| format!("certificate \"{file}\": {what}"));
     let warnings = own.into_iter().chain(of_chain).collect();
     let lacks = |name: &&ServerName| !names.iter().any(|own| covers(own, &name.to_string()));
-    let missing = server_names.iter().filter(lacks).map(|name| {
+    let uncovered_names = server_names.iter().filter(lacks).map(|name| {
         format!("certificate \"{file}\" is not for server_name \"{name}\"; give one that is")
     });
-    let missing = missing.collect();
-    let few_clients = chain.leaf().is_ed25519().then(|| {
+    let uncovered_names = uncovered_names.collect();
+    let key_type_warning = chain.leaf().is_ed25519().then(|| {
         format!(
             "certificate \"{file}\" has an Ed25519 key, which browsers do not support; add an ECDSA or RSA certificate"
         )
@@ -67,8 +67,8 @@ pub(crate) fn report(
     Some(CertificateReport {
         summary: format!("certificate \"{file}\" is for {names} until {date}"),
         warnings,
-        missing,
-        few_clients,
+        uncovered_names,
+        key_type_warning,
     })
 }
 
@@ -102,7 +102,9 @@ fn check_validity(certificate: &Certificate, now: SystemTime, advice: &str) -> O
 /// Problems of the certificates after the first.
 fn check_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String> {
     let mut warnings = Vec::new();
-    let named = |listed: &Listed| format!("\"{}\" (line {})", listed.subject(), listed.line);
+    let named = |certificate: &ParsedCertificate| {
+        format!("\"{}\" (line {})", certificate.subject(), certificate.line)
+    };
     if !chain.is_sorted() {
         let order: Vec<_> = chain.path().map(named).collect();
         warnings.push(format!(
@@ -111,18 +113,18 @@ fn check_chain(chain: &Chain, leaf: &Certificate, now: SystemTime) -> Vec<String
         ));
     }
     let advice = "replace it with a newer one from its authority";
-    for listed in chain.path().skip(1) {
-        let issuer = Certificate::from_der(listed.der()).ok();
-        if listed.is_self_issued() {
+    for certificate in chain.path().skip(1) {
+        let issuer = Certificate::from_der(certificate.der()).ok();
+        if certificate.is_self_issued() {
             let what = "is the root, which clients already have; delete it";
-            warnings.push(format!("{} {what}", named(listed)));
+            warnings.push(format!("{} {what}", named(certificate)));
         } else if let Some(what) = issuer.and_then(|issuer| check_validity(&issuer, now, advice)) {
-            warnings.push(format!("{} {what}", named(listed)));
+            warnings.push(format!("{} {what}", named(certificate)));
         }
     }
-    for listed in chain.unrelated() {
+    for certificate in chain.unrelated() {
         let what = "does not belong to its chain; delete it";
-        warnings.push(format!("{} {what}", named(listed)));
+        warnings.push(format!("{} {what}", named(certificate)));
     }
     for [line, first] in chain.repeated() {
         warnings.push(format!(
@@ -236,7 +238,8 @@ mod tests {
         let server_names =
             ["a.example", "c.b.example", "c.example"].map(|name| name.parse().unwrap());
         let name = file.display();
-        let chain = Chain::new(vec![Listed::new(1, certificate.der()).unwrap()]).unwrap();
+        let chain =
+            Chain::new(vec![ParsedCertificate::new(1, certificate.der()).unwrap()]).unwrap();
         let report = |names: &[ServerName], now| report(file, &chain, names, now);
         let far = report(&server_names, end - 2 * SOON).unwrap();
         assert_eq!(
@@ -248,7 +251,7 @@ mod tests {
         let missing = format!(
             "certificate \"{name}\" is not for server_name \"c.example\"; give one that is"
         );
-        assert_eq!(far.missing, [missing]);
+        assert_eq!(far.uncovered_names, [missing]);
         assert!(far.warnings.is_empty());
         let near = report(&[], end - Duration::from_hours(49)).unwrap();
         assert_eq!(
@@ -286,9 +289,9 @@ mod tests {
         let intermediate = rcgen::CertifiedIssuer::signed_by(intermediate, key(), &root).unwrap();
         let leaf = make("a.example", [2027, 2030]);
         let leaf = leaf.signed_by(&key(), &intermediate).unwrap();
-        let listed = [(1, leaf.der()), (11, intermediate.der())]
-            .map(|(line, der)| Listed::new(line, der).unwrap());
-        let chain = Chain::new(listed.into()).unwrap();
+        let certificates = [(1, leaf.der()), (11, intermediate.der())]
+            .map(|(line, der)| ParsedCertificate::new(line, der).unwrap());
+        let chain = Chain::new(certificates.into()).unwrap();
         for (now, warning) in [
             (
                 "Wed, 01 Jan 2025 00:00:00 GMT",
@@ -315,8 +318,9 @@ mod tests {
     #[test]
     fn a_duplicate_certificate_is_a_warning() {
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
-        let listed = [1, 11].map(|line| Listed::new(line, made.cert.der()).unwrap());
-        let chain = Chain::new(listed.into()).unwrap();
+        let certificates =
+            [1, 11].map(|line| ParsedCertificate::new(line, made.cert.der()).unwrap());
+        let chain = Chain::new(certificates.into()).unwrap();
         let report = report(Path::new("a.pem"), &chain, &[], SystemTime::now()).unwrap();
         assert_eq!(
             report.warnings,

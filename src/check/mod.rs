@@ -59,11 +59,12 @@ fn check_certificates(config: &Config) {
                 seen.push(files);
                 log::info!("{}", report.summary);
                 warn(&report.warnings);
+                // Clients that do not support this type of key get another certificate, if the site has one.
                 if site.certificates.len() == 1 {
-                    warn(report.few_clients.as_slice());
+                    warn(report.key_type_warning.as_slice());
                 }
             }
-            warn(&report.missing);
+            warn(&report.uncovered_names);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::check::references;
 use crate::config::server_name::VirtualHosts;
 use crate::config::{Config, Endpoint, PageSource, SiteConfig};
 use crate::serve::answer::charset::{self, CharsetDifference};
-use crate::serve::answer::load::{PageFiles, Source};
+use crate::serve::answer::load::{BodySource, PageFiles};
 use crate::serve::answer::media_type;
 use crate::template::{self, Escape};
 
@@ -55,7 +55,7 @@ pub(crate) fn check(config: &Config, pages: &PageFiles) -> Findings {
 }
 
 /// The name of a page in messages.
-fn name(site: &SiteConfig, source: &Source<'_>) -> String {
+fn name(site: &SiteConfig, source: &BodySource<'_>) -> String {
     match (source.path, &site.page) {
         (Some(path), _) => format!("page \"{}\"", path.display()),
         (None, PageSource::Text(_)) => "the text of return 503".to_owned(),
@@ -64,7 +64,7 @@ fn name(site: &SiteConfig, source: &Source<'_>) -> String {
 }
 
 /// Checks the placeholders of files. Those of a text are checked by the reader of the configuration.
-fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<'_>) {
+fn check_placeholders(findings: &mut Findings, config: &Config, source: &BodySource<'_>) {
     let Some(path) = source.path.filter(|_| config.placeholders) else {
         return;
     };
@@ -82,7 +82,7 @@ fn check_placeholders(findings: &mut Findings, config: &Config, source: &Source<
     }
 }
 
-fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &Source<'_>) {
+fn check_charset(findings: &mut Findings, site: &SiteConfig, source: &BodySource<'_>) {
     // JSON has no charset, and the embedded page is always sent as UTF-8.
     if media_type::escape(source.media_type) == Escape::Json || site.page == PageSource::Embedded {
         return;
@@ -100,7 +100,7 @@ fn check_markup(
     config: &Config,
     site: &SiteConfig,
     origins: Origins<'_>,
-    source: &Source<'_>,
+    source: &BodySource<'_>,
 ) {
     let name = name(site, source);
     let page = charset::text(source.bytes);

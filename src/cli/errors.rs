@@ -1,4 +1,4 @@
-//! Errors of the arguments as one-line messages.
+//! One-line messages for command-line errors.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 

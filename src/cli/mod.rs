@@ -83,20 +83,20 @@ enum Command {
     /// All requirements are checked first. Then new connections are redirected to the page, and connections to the live site
     /// are ended, so that browsers connect again.
     #[command(after_help = ON_EXAMPLES)]
-    On(switch::On),
+    On(switch::OnArguments),
     /// Move visitors back to the live site
     #[command(after_help = OFF_EXAMPLES)]
-    Off(switch::Off),
+    Off(switch::OffArguments),
     /// Show whether the switch is on: exit status 0 on, 3 off, 4 partly, 1 unknown
-    Status(switch::Status),
+    Status(switch::StatusArguments),
     /// Switch on, run a command, and switch off when it ends
     ///
     /// The exit status is that of the command; 127 if it is not found, 126 if it cannot be run, 128 plus the number of the
     /// signal that ended it, and 1 if it succeeded and switching off failed.
     #[command(after_help = RUN_EXAMPLES)]
-    Run(switch::Run),
+    Run(switch::RunArguments),
     /// Print the rules of the packet filter that the switch needs
-    Rules(switch::Rules),
+    Rules(switch::RulesArguments),
 }
 
 #[derive(Args, Debug)]

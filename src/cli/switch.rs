@@ -68,7 +68,7 @@ struct SwitchOnFlags {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct On {
+pub(crate) struct OnArguments {
     #[command(flatten)]
     flags: SwitchOnFlags,
 
@@ -82,7 +82,7 @@ pub(crate) struct On {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Off {
+pub(crate) struct OffArguments {
     #[command(flatten)]
     common: CommonFlags,
 
@@ -96,7 +96,7 @@ pub(crate) struct Off {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Status {
+pub(crate) struct StatusArguments {
     #[command(flatten)]
     common: CommonFlags,
 
@@ -110,7 +110,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Run {
+pub(crate) struct RunArguments {
     #[command(flatten)]
     flags: SwitchOnFlags,
 
@@ -120,7 +120,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct RulesArguments {
     #[command(flatten)]
     common: CommonFlags,
 
@@ -148,7 +148,7 @@ impl SwitchOnFlags {
     }
 }
 
-impl On {
+impl OnArguments {
     pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
         let mut request = self.flags.request(self.only);
         request.resume = self.resume;
@@ -160,7 +160,7 @@ impl On {
     }
 }
 
-impl Off {
+impl OffArguments {
     pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let mut switch = Switch::new(&self.common.config()?, tools)?;
         if self.dry_run {
@@ -170,7 +170,7 @@ impl Off {
     }
 }
 
-impl Status {
+impl StatusArguments {
     pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         if self.watch {
@@ -189,7 +189,7 @@ impl Status {
     }
 }
 
-impl Run {
+impl RunArguments {
     pub(crate) fn run(mut self, tools: &Tools) -> Result<u8, Error> {
         let request = self.flags.request(Vec::new());
         let mut switch = Switch::new(&self.flags.common.config()?, tools)?;
@@ -204,7 +204,7 @@ impl Run {
     }
 }
 
-impl Rules {
+impl RulesArguments {
     pub(crate) fn run(self, tools: &Tools) -> Result<u8, Error> {
         let config = self.common.config()?;
         print(&switch::rules(&config.switch, self.pf_syntax, tools))

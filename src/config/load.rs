@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::nginx;
-use crate::config::nginx::Parsed;
+use crate::config::nginx::ParsedConfig;
 use crate::config::nginx::syntax::ConfigError;
 use crate::config::settings::Config;
 use crate::error::Error;
@@ -16,7 +16,7 @@ const DEFAULT_FILE: &str = "/etc/maintd.conf";
 #[derive(Debug)]
 pub(crate) struct Loaded {
     path: PathBuf,
-    parsed: Parsed,
+    parsed: ParsedConfig,
 }
 
 /// Reads a configuration file; without one, the default file if it exists.
@@ -32,7 +32,7 @@ pub(crate) fn load(file: Option<PathBuf>) -> Result<Loaded, Error> {
         },
         None => Loaded {
             path: PathBuf::new(),
-            parsed: Parsed::default(),
+            parsed: ParsedConfig::default(),
         },
     })
 }

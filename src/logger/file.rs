@@ -20,7 +20,7 @@ pub(crate) struct LogFile {
     /// The largest write, in bytes: a FIFO takes so many at once or none.
     piece: usize,
     /// The output ends in the middle of a line.
-    torn: bool,
+    ends_mid_line: bool,
     /// The last attempt to open it.
     tried: Instant,
 }
@@ -31,7 +31,7 @@ impl LogFile {
             path: path.to_owned(),
             file: None,
             piece: usize::MAX,
-            torn: false,
+            ends_mid_line: false,
             tried: Instant::now(),
         };
         new.open_now()?;
@@ -54,7 +54,7 @@ impl LogFile {
                 let is_file = file.metadata()?.file_type().is_file();
                 self.piece = if is_file { usize::MAX } else { sys::PIPE_BUF };
                 self.file = Some(file);
-                self.torn = false;
+                self.ends_mid_line = false;
                 Ok(())
             }
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_fifo(&self.path) => {
@@ -72,7 +72,7 @@ impl LogFile {
         let Some(file) = &self.file else {
             return (count(lines), Some(ErrorKind::WouldBlock.into()));
         };
-        let done = write_pieces(lines, self.piece, &mut self.torn, |bytes| {
+        let done = write_pieces(lines, self.piece, &mut self.ends_mid_line, |bytes| {
             (&mut &*file).write(bytes)
         });
         if let (_, Some(error)) = &done
@@ -95,11 +95,11 @@ fn count(lines: &[u8]) -> u64 {
 /// Writes lines in pieces of whole lines, each at most `most` bytes long or one line. Returns the number of lost lines and
 /// the error.
 ///
-/// `torn`: the output ends in the middle of a line, before and after the call.
+/// `ends_mid_line`: the output ends in the middle of a line, before and after the call.
 pub(crate) fn write_pieces(
     lines: &[u8],
     most: usize,
-    torn: &mut bool,
+    ends_mid_line: &mut bool,
     mut write: impl FnMut(&[u8]) -> io::Result<usize>,
 ) -> (u64, Option<io::Error>) {
     let mut rest = lines;
@@ -107,10 +107,10 @@ pub(crate) fn write_pieces(
         let (piece, behind) = rest.split_at(piece_length(rest, most));
         let mut left = piece;
         let done = loop {
-            let bytes = if *torn { b"\n" } else { left };
+            let bytes = if *ends_mid_line { b"\n" } else { left };
             match write(bytes) {
                 Ok(0) => break Err(ErrorKind::WriteZero.into()),
-                Ok(_) if std::mem::take(torn) => {}
+                Ok(_) if std::mem::take(ends_mid_line) => {}
                 Ok(length) if length == left.len() => break Ok(()),
                 Ok(length) => left = &left[length..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -119,7 +119,7 @@ pub(crate) fn write_pieces(
         };
         if let Err(error) = done {
             let written = piece.len() - left.len();
-            *torn |= written > 0 && piece[written - 1] != b'\n';
+            *ends_mid_line |= written > 0 && piece[written - 1] != b'\n';
             return (count(left) + count(behind), Some(error));
         }
         rest = behind;
@@ -143,9 +143,14 @@ mod tests {
     use super::*;
 
     /// Writes to an output that takes so many bytes at each call.
-    fn written(lines: &str, most: usize, torn: bool, room: &[usize]) -> (String, u64, bool) {
-        let (mut output, mut torn, mut room) = (Vec::new(), torn, room.iter());
-        let (lost, _) = write_pieces(lines.as_bytes(), most, &mut torn, |bytes| {
+    fn written(
+        lines: &str,
+        most: usize,
+        ends_mid_line: bool,
+        room: &[usize],
+    ) -> (String, u64, bool) {
+        let (mut output, mut ends_mid_line, mut room) = (Vec::new(), ends_mid_line, room.iter());
+        let (lost, _) = write_pieces(lines.as_bytes(), most, &mut ends_mid_line, |bytes| {
             let room = room.next().copied().unwrap_or(0).min(bytes.len());
             output.extend_from_slice(&bytes[..room]);
             if room == 0 {
@@ -154,26 +159,26 @@ mod tests {
                 Ok(room)
             }
         });
-        (String::from_utf8(output).unwrap(), lost, torn)
+        (String::from_utf8(output).unwrap(), lost, ends_mid_line)
     }
 
     #[test]
     fn lines_are_written_or_counted() {
         let all = "one\ntwo\nthree\n";
-        for (room, output, lost, torn) in [
+        for (room, output, lost, ends_mid_line) in [
             (&[100][..], all, 0, false),
             (&[5, 9], all, 0, false),
             (&[4], "one\n", 2, false),
             (&[6], "one\ntw", 2, true),
             (&[], "", 3, false),
         ] {
-            let expected = (output.to_owned(), lost, torn);
+            let expected = (output.to_owned(), lost, ends_mid_line);
             assert_eq!(written(all, usize::MAX, false, room), expected, "{room:?}");
         }
     }
 
     #[test]
-    fn a_torn_line_is_ended_before_the_next() {
+    fn a_partial_line_is_ended_before_the_next() {
         let output = written("one\n", usize::MAX, true, &[100, 100]);
         assert_eq!(output, ("\none\n".to_owned(), 0, false));
         let output = written("one\n", usize::MAX, true, &[]);

@@ -186,8 +186,8 @@ pub(crate) fn set_target(sink: Sink, level: Option<LevelFilter>) {
     state.set_max_level();
 }
 
-/// Ends the start: messages go to `error_log` alone, without blocking.
-pub(crate) fn end_start() {
+/// The start is complete: messages go to `error_log` alone, without blocking.
+pub(crate) fn startup_complete() {
     let mut state = state();
     state.starting = false;
     state.set_max_level();

@@ -27,10 +27,7 @@ pub(crate) struct Sink {
 
 #[derive(Debug)]
 enum Output {
-    /// `torn`: it ends in the middle of a line.
-    Stderr {
-        torn: bool,
-    },
+    Stderr { ends_mid_line: bool },
     File(LogFile),
     Syslog(Syslogd),
 }
@@ -60,7 +57,9 @@ impl Sink {
     /// The file cannot be opened, or the host is unknown.
     pub(crate) fn open(directive: &str, target: &Target) -> Result<Self, Error> {
         let output = match target {
-            Target::Stderr => Ok(Output::Stderr { torn: false }),
+            Target::Stderr => Ok(Output::Stderr {
+                ends_mid_line: false,
+            }),
             Target::File(path) => LogFile::open(path).map(Output::File),
             Target::Syslog(settings) => Syslogd::open(settings).map(Output::Syslog),
         };
@@ -129,7 +128,9 @@ impl Sink {
     /// Writes lines, each with its line feed.
     pub(crate) fn write(&mut self, lines: &[u8], severity: Severity) {
         let (lost, error) = match &mut self.output {
-            Output::Stderr { torn } => write_pieces(lines, sys::PIPE_BUF, torn, write_stderr),
+            Output::Stderr { ends_mid_line } => {
+                write_pieces(lines, sys::PIPE_BUF, ends_mid_line, write_stderr)
+            }
             Output::File(file) => file.write(lines),
             Output::Syslog(syslogd) => syslogd.write(lines, severity),
         };
@@ -175,7 +176,7 @@ impl Losses {
         self.error = error.map(|error| {
             // "Resource temporarily unavailable" does not say the cause.
             if error.kind() == ErrorKind::WouldBlock {
-                "its reader does not read".to_owned()
+                "the reader is too slow".to_owned()
             } else {
                 reason(&error)
             }

@@ -34,7 +34,7 @@ pub(crate) struct Syslogd {
     settings: Syslog,
     /// This host's name with a blank, if lines contain it.
     host: String,
-    socket: Option<Socket>,
+    socket: Option<SyslogSocket>,
     /// The last attempt to connect.
     tried: Option<Instant>,
     datagram: Vec<u8>,
@@ -47,7 +47,7 @@ enum Address {
 }
 
 #[derive(Debug)]
-enum Socket {
+enum SyslogSocket {
     Unix(UnixDatagram),
     Udp(UdpSocket),
 }
@@ -61,7 +61,7 @@ pub(crate) fn describe(settings: &Syslog) -> String {
     }
 }
 
-impl Socket {
+impl SyslogSocket {
     fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
@@ -187,7 +187,7 @@ impl Syslogd {
                 return Err(ErrorKind::NotConnected.into());
             }
             self.tried = Some(Instant::now());
-            self.socket = Some(Socket::connect(&self.address)?);
+            self.socket = Some(SyslogSocket::connect(&self.address)?);
         }
         match &self.socket {
             Some(socket) => socket.send(&self.datagram[..length]).map(drop),

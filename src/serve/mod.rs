@@ -1,4 +1,4 @@
-//! `maintd serve`: a supervisor that reads, binds and checks everything, and the workers that it forks to answer requests.
+//! `maintd serve`: a supervisor that reads the configuration, binds the listeners and forks the workers that answer requests.
 
 pub mod answer;
 pub mod connection;

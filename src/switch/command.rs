@@ -181,7 +181,7 @@ impl CommandOutput {
         let words = [&[name.to_string_lossy().into_owned()], &call.arguments[..]].concat();
         SwitchError::CommandFailed {
             task: format!("{} fails", words[0]),
-            complaint: self.complaint(),
+            error_text: self.error_text(),
             by_hand: Some(words.join(" ")),
         }
     }
@@ -190,13 +190,13 @@ impl CommandOutput {
     pub(crate) fn failure_to(&self, task: impl Into<String>) -> SwitchError {
         SwitchError::CommandFailed {
             task: task.into(),
-            complaint: self.complaint(),
+            error_text: self.error_text(),
             by_hand: None,
         }
     }
 
     /// Its stderr as one line for a message; how it ended if that is empty.
-    pub(crate) fn complaint(&self) -> String {
+    pub(crate) fn error_text(&self) -> String {
         let lines: Vec<&str> = self
             .stderr
             .lines()
@@ -249,7 +249,7 @@ mod tests {
         let output = call.run().unwrap();
         assert_eq!(output.status, Some(3));
         assert_eq!(output.stdout, "one\ntwo\n");
-        assert_eq!(output.complaint(), "\"said\"");
+        assert_eq!(output.error_text(), "\"said\"");
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_is_one_line() {
+    fn an_error_text_is_one_line() {
         let output = CommandOutput {
             status: Some(1),
             stdout: String::new(),
@@ -301,12 +301,12 @@ mod tests {
                 "No ALTQ support in kernel\nALTQ related functions disabled\npfctl: a\npfctl: b\n",
             ),
         };
-        assert_eq!(output.complaint(), "\"pfctl: a; pfctl: b\"");
+        assert_eq!(output.error_text(), "\"pfctl: a; pfctl: b\"");
         let silent = CommandOutput {
             status: Some(255),
             ..CommandOutput::default()
         };
-        assert_eq!(silent.complaint(), "exit status 255");
+        assert_eq!(silent.error_text(), "exit status 255");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::switch::text;
 
 /// The lines of a plan.
 pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
-    let mut recorder = Recorder::default();
+    let mut recorder = DryRunHost::default();
     for step in &plan.0 {
         let lines = recorder.0.len();
         if let PlanStep::CheckAnyLive {
@@ -40,9 +40,9 @@ pub(crate) fn print(plan: &Plan, filter: &dyn PacketFilter) -> String {
 
 /// A host that records what a step would do.
 #[derive(Default)]
-struct Recorder(Vec<String>);
+struct DryRunHost(Vec<String>);
 
-impl Host for Recorder {
+impl Host for DryRunHost {
     fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         self.0.push(call.to_string());
         Ok(CommandOutput {

@@ -39,14 +39,14 @@ pub(crate) enum SwitchError {
         /// What fails: "nft cannot change the sets".
         task: String,
         /// What the command printed, or its exit status.
-        complaint: String,
+        error_text: String,
         /// The command to run by hand, where that shows more.
         by_hand: Option<String>,
     },
     /// pfctl cannot change the table at this securelevel(7).
-    ChangeForbidden { table: String, complaint: String },
+    ChangeForbidden { table: String, error_text: String },
     /// pfctl cannot kill states at this securelevel(7).
-    KillForbidden { label: String, complaint: String },
+    KillForbidden { label: String, error_text: String },
     /// The packet filter refused the change, and the table is as it was.
     ChangeRefused(Box<Self>),
 
@@ -153,24 +153,24 @@ impl fmt::Display for SwitchError {
             ),
             Self::CommandFailed {
                 task,
-                complaint,
+                error_text,
                 by_hand: None,
-            } => write!(to, "{task}: {complaint}"),
+            } => write!(to, "{task}: {error_text}"),
             Self::CommandFailed {
                 task,
-                complaint,
+                error_text,
                 by_hand: Some(command),
             } => write!(
                 to,
-                "{task}: {complaint}; run \"{command}\" by hand to see why"
+                "{task}: {error_text}; run \"{command}\" by hand to see why"
             ),
-            Self::ChangeForbidden { table, complaint } => write!(
+            Self::ChangeForbidden { table, error_text } => write!(
                 to,
-                "pfctl cannot change table <{table}>: {complaint}, which a securelevel of 2 or more forbids (see \"sysctl kern.securelevel\")"
+                "pfctl cannot change table <{table}>: {error_text}, which a securelevel of 2 or more forbids (see \"sysctl kern.securelevel\")"
             ),
-            Self::KillForbidden { label, complaint } => write!(
+            Self::KillForbidden { label, error_text } => write!(
                 to,
-                "pfctl cannot kill the states of label \"{label}\": {complaint}"
+                "pfctl cannot kill the states of label \"{label}\": {error_text}"
             ),
             Self::ChangeRefused(cause) => write!(
                 to,

@@ -1,4 +1,4 @@
-//! `maintd on` and `maintd off`.
+//! `maintd on` and `maintd off`. The steps are in `plan`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -60,7 +60,10 @@ pub(crate) fn confine_supervisor(written: &[&Path]) -> io::Result<()> {
     }
     // SAFETY: both may be null, which ends unveiling.
     check(unsafe { libc::unveil(std::ptr::null(), std::ptr::null()) })?;
-    // Files, sockets of both kinds and their modes; workers and their user; the user database.
+    // stdio: pipes, signals and open descriptors. rpath: the configuration, pages, certificates and keys. wpath, cpath: logs, the
+    // pid file and socket files are created, written and removed. fattr: the modes of socket files. inet, unix: the sockets of
+    // endpoints, the control socket and syslog. proc: fork(2) and kill(2) for workers. id: the user of workers. getpw: its
+    // lookup.
     pledge(c"stdio rpath wpath cpath fattr inet unix proc id getpw")
 }
 
@@ -74,7 +77,7 @@ fn pledge(promises: &CStr) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct RoutingDomain {
     number: libc::c_int,
-    /// For the ioctls of netintro(4), which accept any socket.
+    /// For the ioctls of netintro(4), for which any socket can be used.
     socket: Socket,
 }
 
@@ -95,14 +98,14 @@ impl RoutingDomain {
     pub(crate) fn has(&self, interface: &CStr) -> bool {
         /// `struct ifreq` of <net/if.h>: a name, and a union of 16 bytes that begins with `ifr_rdomainid` here.
         #[repr(C)]
-        struct Request {
+        struct InterfaceRequest {
             name: [libc::c_char; libc::IFNAMSIZ],
             domain: libc::c_int,
             rest: [libc::c_int; 3],
         }
         // sys/sockio.h: _IOWR('i', 160, struct ifreq)
         const SIOCGIFRDOMAIN: libc::c_ulong = 0xc020_69a0;
-        let mut request = Request {
+        let mut request = InterfaceRequest {
             name: [0; libc::IFNAMSIZ],
             domain: 0,
             rest: [0; 3],

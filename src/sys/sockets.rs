@@ -8,9 +8,9 @@ use crate::sys::syscall::check;
 
 /// The type of ioctl(2)'s requests: not the same in glibc and musl.
 #[cfg(target_os = "linux")]
-type Request = libc::Ioctl;
+type IoctlRequest = libc::Ioctl;
 #[cfg(target_os = "freebsd")]
-type Request = libc::c_ulong;
+type IoctlRequest = libc::c_ulong;
 
 /// Accepts a connection, non-blocking and close-on-exec, without the peer's address (accept4(2)): the address is a fourteenth
 /// of the cost.
@@ -74,7 +74,7 @@ pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
 
 /// Gets a number from a socket (ioctl(2)); 0 on an error.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-pub(crate) fn socket_count(socket: &impl AsRawFd, request: Request) -> usize {
+pub(crate) fn socket_count(socket: &impl AsRawFd, request: IoctlRequest) -> usize {
     let mut count: libc::c_int = 0;
     // SAFETY: the requests of our system files write one c_int, and `count` is one.
     match unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut count) } {

@@ -462,7 +462,7 @@ fn fields_of_other_locations_are_neither_warned_of_nor_faults() {
     let reported = site.faults(&text);
     assert_eq!(
         reported,
-        ["test.conf:11:47: variables are not possible here; give one value"]
+        ["test.conf:11:47: variables are not supported here; give one value"]
     );
 }
 

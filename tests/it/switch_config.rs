@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use maintd::config::nginx::{Parsed, read};
+use maintd::config::nginx::{ParsedConfig, read};
 use maintd::config::switch::{Backend, Redirect};
 use maintd::config::{Config, SwitchConfig};
 use tempfile::TempDir;
 
 const SERVER: &str = "server { listen 127.0.0.1:0; return 503 page; }\n";
 
-fn parsed(text: &str) -> Parsed {
+fn parsed(text: &str) -> ParsedConfig {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("maintd.conf");
     fs::write(&file, format!("{text}\n{SERVER}")).unwrap();

@@ -76,7 +76,7 @@ impl InProcess {
         }
         let (orders, receiver) = pipe::new().unwrap();
         let worker = Worker {
-            host_places: Vec::new(),
+            host_indices: Vec::new(),
             admin: None,
             listeners,
             services,

@@ -10,7 +10,7 @@ use crate::config::nginx::cors::parse_cors_origin;
 use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::header::AnswerFields;
 use crate::config::nginx::listen::Listen;
-use crate::config::nginx::log::AccessLog;
+use crate::config::nginx::log::AccessLogDirective;
 use crate::config::nginx::syntax::{ConfigError, Directive, Position, Word};
 use crate::config::nginx::{tls, value};
 use crate::config::server_name::ServerName;
@@ -40,7 +40,7 @@ pub(crate) struct Server {
     pub(crate) versions: Option<TlsVersions>,
     pub(crate) session_timeout: Option<Duration>,
     pub(crate) session_tickets: Option<bool>,
-    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) access_log: Option<AccessLogDirective>,
 }
 
 impl Server {
@@ -144,7 +144,7 @@ pub(crate) enum Pattern {
 pub(crate) struct Step {
     pub(crate) file: String,
     /// The path is matched against the locations again. Otherwise this location serves it.
-    pub(crate) is_searched: bool,
+    pub(crate) is_internal_redirect: bool,
 }
 
 /// `index FILE ...`; files with variables are skipped.
@@ -195,7 +195,7 @@ fn parse_error_page(
         return Err(target.message(what));
     }
     if target.text.contains('$') {
-        return Err(target.message("variables are not possible here; name one file"));
+        return Err(target.message("variables are not supported here; name one file"));
     }
     Ok(Some((target.text.clone(), target.position)))
 }

@@ -1,4 +1,4 @@
-//! Collects the errors and remarks of a configuration.
+//! Collects errors and remarks. Positions come from `syntax/lexer`; `config/load` prints them.
 
 use crate::config::nginx::syntax::ConfigError;
 

@@ -156,7 +156,7 @@ impl AddHeader {
     fn check_value(&self) -> Result<(), ConfigError> {
         let value = &self.value;
         if value.text.contains('$') {
-            return Err(value.message("variables are not possible here; give one value"));
+            return Err(value.message("variables are not supported here; give one value"));
         }
         if value.text.chars().any(char::is_control) {
             return Err(value.message(format!(

@@ -6,7 +6,7 @@ use crate::config::nginx::block::{Location, Pattern, Server, Step, parse_index, 
 use crate::config::nginx::context::Context;
 use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::header::AnswerFields;
-use crate::config::nginx::names::{OWN_OF_SERVERS, report_unused};
+use crate::config::nginx::names::{SERVER_ONLY, report_unused};
 use crate::config::nginx::syntax::{ConfigError, Directive};
 use crate::config::nginx::value;
 use crate::quote::Quoted;
@@ -96,7 +96,7 @@ fn apply(
         "return" => location.returns = Some(parse_return(directive, diagnostics)),
         "location" => add_location(server, directive, context)?,
         "internal" | "break" => {}
-        name if OWN_OF_SERVERS.contains(&name) => {
+        name if SERVER_ONLY.contains(&name) => {
             let what = format!("{name} belongs in server; move it out of location");
             return Err(directive.name.message(what));
         }
@@ -114,12 +114,12 @@ fn parse_rewrite(directive: &Directive) -> Result<Step, ConfigError> {
         directive.name.message(what)
     })?;
     if target.text.contains('$') {
-        return Err(target.message("variables are not possible here; name one file"));
+        return Err(target.message("variables are not supported here; name one file"));
     }
     let flag = directive.arguments.get(2);
     Ok(Step {
         file: target.text.clone(),
-        is_searched: flag.is_none_or(|flag| flag.text != "break"),
+        is_internal_redirect: flag.is_none_or(|flag| flag.text != "break"),
     })
 }
 
@@ -129,10 +129,10 @@ fn parse_try_files(directive: &Directive) -> Vec<Step> {
     let files = (1..).zip(&directive.arguments);
     let steps = files.map(|(number, word)| Step {
         file: word.text.clone(),
-        is_searched: number == directive.arguments.len(),
+        is_internal_redirect: number == directive.arguments.len(),
     });
     let is_fixed = |step: &Step| {
-        let is_file = step.is_searched || !step.file.ends_with('/');
+        let is_file = step.is_internal_redirect || !step.file.ends_with('/');
         is_file && !step.file.contains('$') && !step.file.starts_with('=')
     };
     steps.filter(is_fixed).collect()

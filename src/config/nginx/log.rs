@@ -52,7 +52,7 @@ pub(crate) fn set_error_log(
 
 /// An `access_log` directive.
 #[derive(Clone, Debug)]
-pub(crate) struct AccessLog {
+pub(crate) struct AccessLogDirective {
     /// The target; `None` is `off`.
     target: Option<Target>,
     position: Position,
@@ -60,7 +60,7 @@ pub(crate) struct AccessLog {
 
 /// Applies an `access_log` directive to those that precede it at the same level.
 pub(crate) fn set_access_log(
-    current: &mut Option<AccessLog>,
+    current: &mut Option<AccessLogDirective>,
     directive: &Directive,
     context: &mut Context,
 ) -> Result<(), ConfigError> {
@@ -71,7 +71,7 @@ pub(crate) fn set_access_log(
     let position = first.position;
     if first.text == "off" {
         // As in nginx, it cancels the others of its level.
-        *current = Some(AccessLog {
+        *current = Some(AccessLogDirective {
             target: None,
             position,
         });
@@ -96,7 +96,7 @@ pub(crate) fn set_access_log(
             diagnostics.error(option.message(what));
         }
     }
-    let log = current.get_or_insert_with(|| AccessLog {
+    let log = current.get_or_insert_with(|| AccessLogDirective {
         target: Some(target.clone()),
         position,
     });
@@ -131,10 +131,10 @@ pub(crate) fn parse_log_format(directive: &Directive) -> Result<String, ConfigEr
 
 /// The access log of all servers: the first target. Differing servers, given by position and directive, are reported.
 pub(crate) fn common_access_log(
-    servers: &[(Position, Option<&AccessLog>)],
+    servers: &[(Position, Option<&AccessLogDirective>)],
     diagnostics: &mut Diagnostics,
 ) -> Option<Target> {
-    let target_of = |log: &Option<&AccessLog>| log.and_then(|log| log.target.clone());
+    let target_of = |log: &Option<&AccessLogDirective>| log.and_then(|log| log.target.clone());
     let target = servers.iter().find_map(|(_, log)| target_of(log));
     let mut reported = Vec::new();
     for (server, log) in servers {
@@ -172,7 +172,7 @@ fn parse_target(word: &Word, context: &Context) -> Result<Target, ConfigError> {
         return Ok(Target::Syslog(syslog));
     }
     if text.contains('$') {
-        return Err(word.message("variables are not possible here; name one file"));
+        return Err(word.message("variables are not supported here; name one file"));
     }
     if text.is_empty() {
         return Err(word.message("a log without a name; name a file"));

@@ -23,5 +23,5 @@ mod tls;
 mod value;
 
 pub use crate::config::nginx::names::OWN;
-pub use crate::config::nginx::reader::{Parsed, read};
+pub use crate::config::nginx::reader::{ParsedConfig, read};
 pub(crate) use crate::config::nginx::value::time;

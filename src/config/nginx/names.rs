@@ -24,8 +24,8 @@ pub const OWN: [&str; 9] = [
     "switch",
 ];
 
-/// Those of [`OWN`] that belong in a server.
-pub(crate) const OWN_OF_SERVERS: [&str; 2] = ["retry_after", "cors_origin"];
+/// The directives of [`OWN`] that are allowed only in `server`.
+pub(crate) const SERVER_ONLY: [&str; 2] = ["retry_after", "cors_origin"];
 
 /// Directives of nginx that would change the answers.
 const CHANGES_ANSWERS: [&str; 13] = [

@@ -78,7 +78,7 @@ impl<'a> Resolver<'a, '_> {
             }
             if let Some(step) = location.and_then(|location| self.step(location)) {
                 uri = &step.file;
-                if step.is_searched {
+                if step.is_internal_redirect {
                     let next = find(locations, uri);
                     if !next
                         .zip(location)
@@ -113,7 +113,8 @@ impl<'a> Resolver<'a, '_> {
 
     /// The target of a location: the first existing file, or that of an internal redirect; otherwise the first.
     fn step<'l>(&self, location: &'l Location) -> Option<&'l Step> {
-        let exists = |step: &&Step| step.is_searched || self.exists(Some(location), &step.file);
+        let exists =
+            |step: &&Step| step.is_internal_redirect || self.exists(Some(location), &step.file);
         let steps = &location.steps;
         steps.iter().find(exists).or_else(|| steps.first())
     }

@@ -26,7 +26,7 @@ use crate::error::Error;
 
 /// A configuration as read.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub struct ParsedConfig {
     /// The settings; meaningful without errors only.
     pub config: Config,
     /// The files of the configuration.
@@ -40,8 +40,8 @@ pub struct Parsed {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// The file cannot be read. Other errors are returned in [`Parsed::errors`].
-pub fn read(path: &Path) -> Result<Parsed, Error> {
+/// The file cannot be read. Other errors are returned in [`ParsedConfig::errors`].
+pub fn read(path: &Path) -> Result<ParsedConfig, Error> {
     let Tree {
         files,
         directives,
@@ -151,7 +151,7 @@ impl Reader {
     }
 
     /// Combines the settings that depend on each other.
-    fn finish(mut self, files: Vec<File>) -> Parsed {
+    fn finish(mut self, files: Vec<File>) -> ParsedConfig {
         self.finish_servers();
         let Self {
             context,
@@ -173,7 +173,7 @@ impl Reader {
             remarks,
         } = diagnostics;
         errors.sort_by_key(|error| error.position);
-        Parsed {
+        ParsedConfig {
             config,
             files,
             errors,

@@ -6,7 +6,7 @@ use crate::config::nginx::diagnostics::Diagnostics;
 use crate::config::nginx::listen::parse_listen;
 use crate::config::nginx::location::add_location;
 use crate::config::nginx::log::set_access_log;
-use crate::config::nginx::names::{OWN, OWN_OF_SERVERS, report_unused};
+use crate::config::nginx::names::{OWN, SERVER_ONLY, report_unused};
 use crate::config::nginx::syntax::{ConfigError, Directive, Position};
 use crate::config::nginx::value;
 use crate::config::server_name::ServerName;
@@ -46,7 +46,7 @@ fn apply(
             let what = "ssl on is gone from nginx too; write listen ADDR:PORT ssl;";
             return Err(directive.name.message(what));
         }
-        name if OWN.contains(&name) && !OWN_OF_SERVERS.contains(&name) => {
+        name if OWN.contains(&name) && !SERVER_ONLY.contains(&name) => {
             let what = format!("{name} belongs at the top level; move it out of server");
             return Err(directive.name.message(what));
         }

@@ -91,7 +91,7 @@ impl SiteAnswers {
     }
 
     fn language(&self, list: &[u8]) -> u16 {
-        let index = http1::language(list, self.languages.iter().map(AsRef::as_ref));
+        let index = http1::preferred_language(list, self.languages.iter().map(AsRef::as_ref));
         index
             .and_then(|index| u16::try_from(index).ok())
             .unwrap_or(0)

@@ -20,7 +20,7 @@ pub(crate) enum AfterAnswer {
     SkipBody(BodySkip),
     /// Close at once: no input is unread that would cause a reset.
     Close(CloseReason),
-    /// Close our half, then read on.
+    /// Shut down the write side, then discard input until the peer closes.
     Linger(CloseReason),
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct RequestReader<'a, O> {
     /// The requests of the connection that are answered with the page.
     pub(crate) answered: &'a mut u32,
     /// The input is plaintext on a TLS port.
-    pub(crate) is_misdirected: bool,
+    pub(crate) is_plaintext_on_tls: bool,
     /// No more input is expected.
-    pub(crate) is_complete: bool,
+    pub(crate) is_input_ended: bool,
 }
 
 impl<O: Observer> RequestReader<'_, O> {
@@ -63,7 +63,7 @@ impl<O: Observer> RequestReader<'_, O> {
             }
             let refusal = match http1::parse(&input[at..], &mut scan) {
                 Parsed::Partial => return (at, AfterAnswer::ReadHead(scan)),
-                Parsed::Request(..) | Parsed::Refusal(_) if self.is_misdirected => {
+                Parsed::Request(..) | Parsed::Refusal(_) if self.is_plaintext_on_tls => {
                     Refusal::PlaintextOnTls
                 }
                 Parsed::Request(request, length) => {
@@ -71,8 +71,8 @@ impl<O: Observer> RequestReader<'_, O> {
                     at += length;
                     scan = Scan::default();
                     body = Some(BodySkip::new(request.body));
-                    let is_last =
-                        self.is_complete && request.body == Body::Length((input.len() - at) as u64);
+                    let is_last = self.is_input_ended
+                        && request.body == Body::Length((input.len() - at) as u64);
                     match self.answer(request, head, is_last) {
                         None => continue,
                         Some(after @ (AfterAnswer::SkipBody(_) | AfterAnswer::ReadHead(_))) => {
@@ -117,7 +117,7 @@ impl<O: Observer> RequestReader<'_, O> {
     /// What follows the answer to a request, if that is the end of the connection.
     ///
     /// `is_last` means that the request, body included, ends the input. Then the socket can be closed at once if the answer
-    /// arrives without the client's cooperation: later input would be answered by a reset, which discards data in flight.
+    /// arrives without waiting for an acknowledgement: later input would be answered by a reset, which discards data in flight.
     fn after(&mut self, request: Request, is_last: bool, ready: Ready) -> Option<AfterAnswer> {
         *self.answered += 1;
         let sites = self.sites;
@@ -139,7 +139,7 @@ impl<O: Observer> RequestReader<'_, O> {
     }
 }
 
-/// What an answer says about its connection.
+/// What an answer states about its connection.
 const fn persistence(request: Request, is_last: bool) -> Persistence {
     match (is_last, request.version) {
         (true, _) => Persistence::Close,

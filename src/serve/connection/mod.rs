@@ -258,8 +258,8 @@ impl Connection {
             observer,
             batch: &mut batch,
             answered: &mut self.answered,
-            is_misdirected: io.is_misdirected(),
-            is_complete: io.is_drained() && !io.expects_close_notify(),
+            is_plaintext_on_tls: io.is_plaintext_on_tls(),
+            is_input_ended: io.is_drained() && !io.expects_close_notify(),
         };
         let after = if self.input.is_empty() {
             let (used, after) = requests.read(fresh, scan, body);

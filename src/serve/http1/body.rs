@@ -2,7 +2,7 @@
 
 use crate::http_field::is_token_byte;
 
-/// The maximum length of a body that is skipped to keep a connection.
+/// The maximum length of a body that is skipped so that the connection stays open.
 pub const MAX_BODY: u64 = 64 * 1024;
 /// The maximum length of all chunk lines and trailers of a chunked body.
 const MAX_FRAMING: u64 = MAX_BODY;
@@ -83,7 +83,7 @@ enum ChunkState {
 /// How far a body has been skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// All of the input was body, and more follows.
+    /// All of the input was body, and more is expected.
     Partial,
     /// The body ended after this many bytes of the input.
     Complete(usize),

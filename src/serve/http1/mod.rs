@@ -11,7 +11,7 @@ pub(crate) mod response;
 mod smuggling;
 
 pub use crate::serve::http1::body::{Body, BodySkip, MAX_BODY, Skipped};
-pub use crate::serve::http1::negotiate::{Coding, Form, language};
+pub use crate::serve::http1::negotiate::{Coding, Form, preferred_language};
 pub use crate::serve::http1::parse::{
     MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE, Parsed, Scan, is_head, parse, request_line,
 };

@@ -80,7 +80,10 @@ impl Listener {
     ///
     /// # Errors
     /// Of dup(2) or setsockopt(2).
-    pub(crate) fn adopt(socket: &socket2::Socket, endpoint: &Endpoint) -> io::Result<Self> {
+    pub(crate) fn from_inherited(
+        socket: &socket2::Socket,
+        endpoint: &Endpoint,
+    ) -> io::Result<Self> {
         let socket = socket.try_clone()?;
         let socket = match &endpoint.address {
             BindAddr::Tcp(address) => Bound::Tcp(prepare_tcp(socket, *address)?),
@@ -137,7 +140,7 @@ impl Listener {
     ///
     /// # Errors
     /// `Unsupported` by the system, or because this one was not bound for it; else those of [`Self::bind`].
-    pub fn sibling(&self) -> io::Result<Self> {
+    pub fn bind_again(&self) -> io::Result<Self> {
         match &self.socket {
             Bound::Tcp(listener) if self.shares_port => Ok(Self {
                 file: None,

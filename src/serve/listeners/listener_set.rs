@@ -1,5 +1,5 @@
-//! The listening sockets of the supervisor, from its start to its end. Each worker gets its own; connections in their queues
-//! outlive a worker.
+//! The listening sockets of the supervisor, from its start to its end. Each worker gets its own sockets, or all share one.
+//! Connections in their queues outlive a worker.
 
 use std::mem;
 
@@ -24,7 +24,7 @@ pub(crate) struct ListenerSet {
 #[derive(Debug)]
 struct EndpointListeners {
     endpoint: Endpoint,
-    /// Removed before the sockets are closed. The service manager's is its own to remove.
+    /// Removed before the sockets are closed. The service manager removes the files of its sockets.
     file: Option<SocketFile>,
     listeners: Vec<Listener>,
     /// The configuration no longer has the endpoint: closed when the old workers retire.
@@ -32,7 +32,7 @@ struct EndpointListeners {
     /// New connections are blocked.
     is_blocked: bool,
     /// The URLs that have been logged.
-    announced: Vec<String>,
+    logged_urls: Vec<String>,
 }
 
 impl ListenerSet {
@@ -66,7 +66,7 @@ impl ListenerSet {
     /// The first endpoint that cannot be opened; or a socket from the service manager without an endpoint, whose clients
     /// would wait until they time out. Nothing has changed then.
     pub(crate) fn change(&mut self, endpoints: &[Endpoint], workers: usize) -> Result<(), Error> {
-        let plan = plan(endpoints);
+        let plan = assign_endpoints(endpoints);
         let planned: Vec<&Endpoint> = plan.iter().map(|(number, _)| &endpoints[*number]).collect();
         self.inherited.check_all_used(&planned)?;
         let mut unused: Vec<bool> = vec![true; self.endpoints.len()];
@@ -101,7 +101,7 @@ impl ListenerSet {
         for (((number, covered), found), opened) in plan.iter().zip(found).zip(opened) {
             let kept = found.and_then(|found| old[found].take());
             self.endpoints.extend(kept.or(opened).map(|mut listeners| {
-                listeners.widen(workers);
+                listeners.add_worker_sockets(workers);
                 listeners.assign(*number, &endpoints[*number], covered);
                 listeners
             }));
@@ -128,10 +128,10 @@ impl ListenerSet {
         }
     }
 
-    /// The sockets of one worker. This process must be that worker: the sockets of the others are closed in it, and files
-    /// stay.
-    pub(crate) fn lend(self, slot: usize, workers: usize) -> Vec<Listener> {
-        let mut lent = Vec::new();
+    /// The sockets of one worker. This process must be that worker: the sockets of the others are closed in it, and
+    /// socket files are not removed.
+    pub(crate) fn into_worker_listeners(self, slot: usize, workers: usize) -> Vec<Listener> {
+        let mut own = Vec::new();
         for endpoint in self.endpoints {
             // The supervisor removes the file.
             mem::forget(endpoint.file);
@@ -140,10 +140,10 @@ impl ListenerSet {
             }
             let shared = endpoint.listeners.len() < workers;
             let listeners = endpoint.listeners.into_iter().enumerate();
-            let own = listeners.filter(|(number, _)| shared || number % workers == slot);
-            lent.extend(own.map(|(_, listener)| listener));
+            let of_slot = listeners.filter(|(number, _)| shared || number % workers == slot);
+            own.extend(of_slot.map(|(_, listener)| listener));
         }
-        lent
+        own
     }
 
     /// Blocks new connections to removed endpoints; returns whether any could be blocked.
@@ -163,11 +163,11 @@ impl ListenerSet {
             shared if shared < workers => shared,
             listeners => listeners.div_ceil(workers),
         };
-        let lent = self
+        let kept = self
             .endpoints
             .iter()
             .filter(|endpoint| !endpoint.is_removed);
-        lent.map(of_worker).sum()
+        kept.map(of_worker).sum()
     }
 
     /// Blocks new connections to all endpoints of pages; returns whether any could be blocked. The service manager's sockets
@@ -184,16 +184,16 @@ impl ListenerSet {
     }
 
     /// Logs the URLs that have not been logged yet.
-    pub(crate) fn announce(&mut self) {
+    pub(crate) fn log_urls(&mut self) {
         for one in self.endpoints.iter_mut().filter(|one| !one.is_removed) {
             let urls: Vec<String> = one.listeners[0].urls().collect();
-            for url in urls.iter().filter(|url| !one.announced.contains(url)) {
+            for url in urls.iter().filter(|url| !one.logged_urls.contains(url)) {
                 match one.endpoint.purpose {
                     Purpose::Page => log::info!("listening on {url}"),
                     Purpose::Metrics => log::info!("metrics are on {url}{METRICS_PATH}"),
                 }
             }
-            one.announced = urls;
+            one.logged_urls = urls;
         }
     }
 }
@@ -206,7 +206,7 @@ impl EndpointListeners {
         inherited: &Inherited,
     ) -> Result<Option<Self>, Error> {
         let listener = match inherited.socket(endpoint) {
-            Some(socket) => Listener::adopt(socket, endpoint),
+            Some(socket) => Listener::from_inherited(socket, endpoint),
             None => Listener::bind(endpoint, workers > 1),
         };
         let mut listener = match listener {
@@ -226,9 +226,9 @@ impl EndpointListeners {
             listeners: vec![listener],
             is_removed: false,
             is_blocked: false,
-            announced: Vec::new(),
+            logged_urls: Vec::new(),
         };
-        listeners.widen(workers);
+        listeners.add_worker_sockets(workers);
         Ok(Some(listeners))
     }
 
@@ -267,10 +267,10 @@ impl EndpointListeners {
 
     /// Adds a socket for each worker, on systems that spread connections over them. Elsewhere, and if the first socket was
     /// opened for a single worker, all workers share the sockets.
-    fn widen(&mut self, workers: usize) {
+    fn add_worker_sockets(&mut self, workers: usize) {
         while self.listeners.len() < workers {
-            match self.listeners[0].sibling() {
-                Ok(sibling) => self.listeners.push(sibling),
+            match self.listeners[0].bind_again() {
+                Ok(listener) => self.listeners.push(listener),
                 Err(error) => {
                     let address = &self.endpoint.address;
                     log::debug!(
@@ -300,7 +300,7 @@ fn covers(wide: &BindAddr, narrow: &BindAddr) -> bool {
 
 /// The endpoints that get a socket, by number, each with those that it covers. As in nginx, a single address needs no socket
 /// if there is one on the wildcard address of its port; on Linux it could not be bound.
-fn plan(endpoints: &[Endpoint]) -> Vec<(usize, Vec<CoveredEndpoint>)> {
+fn assign_endpoints(endpoints: &[Endpoint]) -> Vec<(usize, Vec<CoveredEndpoint>)> {
     let covers = |wide: &Endpoint, narrow: &Endpoint| covers(&wide.address, &narrow.address);
     let mut plan = Vec::with_capacity(endpoints.len());
     for (number, endpoint) in endpoints.iter().enumerate() {
@@ -377,13 +377,13 @@ mod tests {
                 let mut set = open(&endpoints, opened);
                 set.change(&endpoints, workers).unwrap();
                 let max = set.max_sockets(workers);
-                let lent = set.lend(slot, workers);
+                let own = set.into_worker_listeners(slot, workers);
                 assert!(
-                    lent.iter().any(|listener| listener.secure),
+                    own.iter().any(|listener| listener.secure),
                     "{opened} {workers} {slot}"
                 );
-                assert!(lent.iter().any(|listener| !listener.secure));
-                assert!(lent.len() <= max, "{opened} {workers} {slot}");
+                assert!(own.iter().any(|listener| !listener.secure));
+                assert!(own.len() <= max, "{opened} {workers} {slot}");
             }
         }
     }
@@ -419,7 +419,7 @@ mod tests {
             .iter()
             .map(|address| endpoint(address, false))
             .collect();
-        plan(&endpoints)
+        assign_endpoints(&endpoints)
             .into_iter()
             .map(|(number, covered)| (number, covered.iter().map(|one| one.endpoint).collect()))
             .collect()

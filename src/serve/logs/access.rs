@@ -1,4 +1,4 @@
-//! The lines of the access log, in nginx's format `combined`.
+//! The lines of the access log, in nginx's format `combined`. Renders the line; `logs/collector` writes it.
 
 use std::fmt;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! The supervisor: reads configuration, keys and pages, owns the listening sockets, spawns workers, takes signals and serves the
-//! control socket. It parses no byte from the network.
+//! The supervisor: reads configuration, keys and pages, owns the listening sockets, spawns workers, handles signals and serves
+//! the control socket. It parses no byte from the network.
 
 pub(crate) mod control;
 pub(crate) mod fd_limit;
@@ -47,18 +47,18 @@ use crate::serve::worker::admin::AdminEndpoint;
 use crate::sys;
 use crate::sys::{ChildChange, Source};
 
-/// The old generations besides the newest one.
+/// The maximum number of old generations, without the newest.
 const MAX_OLD: usize = 4;
-/// How long a reload waits for one of too many old generations to drain. Then the oldest is terminated: a client that reads
-/// forever must not delay a renewed certificate.
+/// How long a reload waits for one of too many old generations to drain. Then the oldest is terminated: a slow
+/// client must not delay a renewed certificate.
 const MAX_DEFERRAL: Duration = Duration::from_mins(1);
 /// How long terminated workers may take before they are killed.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(2);
 const UNKILLABLE: &str =
     "a worker still runs, because it cannot be killed; as root, start with CAP_KILL";
 
-/// How long handshakes in progress may take after new connections are refused: some round trips, but less than the second after
-/// which a refused client sends its SYN again (RFC 6298 2.1).
+/// How long TCP handshakes in progress may take after new connections are refused: some round trips, but less than the second
+/// after which a refused client sends its SYN again (RFC 6298 2.1).
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
 /// Serves until a signal ends it. `reread` reads the configuration again for a reload.
@@ -86,7 +86,7 @@ struct Supervisor {
     samples: Samples,
     /// The hosts whose requests are counted, and the numbers of the sites' hosts.
     hosts: Hosts,
-    host_places: Vec<usize>,
+    host_indices: Vec<usize>,
     started: Instant,
     signals: Signals,
     workers: WorkerPool,
@@ -98,7 +98,7 @@ struct Supervisor {
 impl Supervisor {
     fn new(config: Config, reread: Reread) -> Result<Self, Error> {
         let fd_limit = FdLimit::raise(config.max_descriptors)?;
-        // Before anything is opened for which there might be no descriptor.
+        // First, so that a descriptor limit that is too low is reported before anything is opened.
         fd_limit.connections(config.endpoints.len())?;
         // Before anything that takes long, so that no signal is lost.
         let signals = Signals::new().map_err(|error| Error::system("wait for signals", &error))?;
@@ -114,7 +114,7 @@ impl Supervisor {
         let pid_file = config.pid.as_deref().map(PidFile::write).transpose()?;
         let control = ControlServer::open(&config.control)?;
         let mut hosts = Hosts::default();
-        let host_places = hosts.indices(&config.sites);
+        let host_indices = hosts.indices(&config.sites);
         let samples = Samples::new(&board, Instant::now());
         Ok(Self {
             reread,
@@ -128,7 +128,7 @@ impl Supervisor {
             control,
             samples,
             hosts,
-            host_places,
+            host_indices,
             started: Instant::now(),
             signals,
             workers: WorkerPool::default(),
@@ -252,7 +252,7 @@ impl Supervisor {
             listeners: self.listeners,
             fd_limit: self.fd_limit,
             counters: self.board.row(row),
-            host_places: self.host_places,
+            host_indices: self.host_indices,
             admin,
         };
         spawn::run_worker(inheritance, pipes)
@@ -308,7 +308,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Does what requests of control clients ask for.
+    /// Serves the requests of control clients.
     fn serve_control_clients(&mut self) {
         let Some(control) = &mut self.control else {
             return;
@@ -320,7 +320,7 @@ impl Supervisor {
                 ControlRequest::Reload => match self.reload() {
                     ReloadOutcome::Started => None,
                     ReloadOutcome::Deferred => error(
-                        "older workers still have connections; the page follows within a minute",
+                        "older workers still have connections; the reload is deferred by up to about a minute",
                     ),
                     ReloadOutcome::Failed(cause) => error(&format!(
                         "its configuration cannot be reloaded: {cause}; fix that and send HUP to \"maintd serve\""
@@ -383,9 +383,9 @@ impl Supervisor {
         if is_start {
             report_defaults(&self.generation.config, &self.generation.endpoints);
         }
-        self.listeners.announce();
+        self.listeners.log_urls();
         if is_start {
-            logger::end_start();
+            logger::startup_complete();
         } else {
             log::info!("reloaded");
         }
@@ -405,7 +405,7 @@ impl Supervisor {
         }
         if self.workers.generations() > MAX_OLD {
             if self.deferred.is_none() {
-                log::info!("the reload waits: {MAX_OLD} older generations still have connections");
+                log::info!("reload deferred: {MAX_OLD} older generations still have connections");
                 self.deferred = Some(Instant::now());
             }
             return ReloadOutcome::Deferred;
@@ -447,8 +447,8 @@ impl Supervisor {
         let config = &next.generation.config;
         let workers = config.workers;
         self.listeners.change(&next.generation.endpoints, workers)?;
-        // No error from here on.
-        self.host_places = self.hosts.indices(&config.sites);
+        // Nothing below can fail.
+        self.host_indices = self.hosts.indices(&config.sites);
         self.fd_limit = next.fd_limit;
         self.logs.replace(next.logs);
         if let Some(pid_file) = next.pid_file {
@@ -514,7 +514,7 @@ impl Supervisor {
 
     fn kill_overdue(&mut self) {
         for pid in self.workers.take_overdue(Instant::now()) {
-            log::warn!("worker {pid} does not end by itself; killing it");
+            log::warn!("worker {pid} did not exit in time; killing it");
             if sys::kill(pid).is_err() {
                 self.workers.set_unkillable(pid);
             }
@@ -573,6 +573,6 @@ fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("killed by signal {signal}"),
         (None, Some(code)) => format!("exit status {code}"),
-        (None, None) => "for an unknown reason".to_owned(),
+        (None, None) => "unknown cause".to_owned(),
     }
 }

@@ -1,4 +1,5 @@
-//! The reload: reads and opens everything of a new configuration before the supervisor changes anything.
+//! The reload: reads and opens everything of a new configuration before the supervisor changes anything. The supervisor applies
+//! it (`Supervisor::reload`).
 
 use crate::config::Config;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Spawns a worker: forks, and runs the worker in the new process.
+//! Spawns a worker: forks, and runs the worker in the new process. `workers` decides when.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ pub(crate) struct Inheritance {
     pub(crate) listeners: ListenerSet,
     pub(crate) fd_limit: FdLimit,
     pub(crate) counters: Counters,
-    pub(crate) host_places: Vec<usize>,
+    pub(crate) host_indices: Vec<usize>,
     pub(crate) admin: Option<AdminEndpoint>,
 }
 
@@ -100,11 +100,11 @@ fn serve(inheritance: Inheritance, orders: pipe::Receiver) -> Result<(), Error> 
         listeners,
         fd_limit,
         counters,
-        host_places,
+        host_indices,
         admin,
     } = inheritance;
     let config = generation.config;
-    let listeners = listeners.lend(slot, config.workers);
+    let listeners = listeners.into_worker_listeners(slot, config.workers);
     let others = admin.as_ref().map_or(0, |_| AdminEndpoint::DESCRIPTORS);
     let possible = fd_limit.connections(listeners.len() + others)?;
     let configured = config.max_connections.unwrap_or(u32::MAX);
@@ -118,7 +118,7 @@ fn serve(inheritance: Inheritance, orders: pipe::Receiver) -> Result<(), Error> 
         max_connections,
         access_log: config.logs.access.is_some(),
         counters,
-        host_places,
+        host_indices,
         admin,
     };
     worker

@@ -7,7 +7,7 @@ use crate::serve::transport::tls::session::{MAX_PLAINTEXT, MAX_RECORD, Staged};
 /// The most bytes read from a socket at once.
 pub(crate) const READ: usize = 32 * 1024;
 
-/// The buffers of a worker, lent to each connection for one turn.
+/// The buffers of a worker, used by each connection for one turn.
 pub struct Buffers {
     /// Ciphertext as it is read.
     pub(crate) incoming: Box<[u8]>,

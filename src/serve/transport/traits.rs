@@ -26,7 +26,7 @@ pub trait Transport: Read + Write {
     }
 
     /// The peer sent plaintext on a TLS port. It is read and written as plaintext.
-    fn is_misdirected(&self) -> bool {
+    fn is_plaintext_on_tls(&self) -> bool {
         false
     }
 

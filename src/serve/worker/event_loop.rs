@@ -58,7 +58,7 @@ pub struct Worker {
     /// The counters of this worker.
     pub counters: Counters,
     /// The index of each site's host among the counted hosts.
-    pub host_places: Vec<usize>,
+    pub host_indices: Vec<usize>,
     /// The endpoint of metrics and health, if configured.
     pub admin: Option<AdminEndpoint>,
 }
@@ -137,7 +137,7 @@ impl EventLoop {
             max_connections,
             access_log,
             counters,
-            host_places,
+            host_indices,
             admin,
         } = worker;
         let poll = Poll::new()?;
@@ -162,7 +162,7 @@ impl EventLoop {
             requeued: Vec::new(),
             services,
             scratch: Scratch::default(),
-            recorder: Recorder::new(counters, host_places, access_log),
+            recorder: Recorder::new(counters, host_indices, access_log),
             admin: admin.map(AdminConnections::new),
             has_buffered_lines: false,
             now: Instant::now(),
@@ -338,8 +338,8 @@ impl EventLoop {
         self.acceptors[number].state = AcceptState::Paused(self.now + ACCEPT_PAUSE);
     }
 
-    /// Gives a new connection its first turn. If its request has arrived already, it is answered and closed without being
-    /// registered with the poll.
+    /// Gives a new connection its first turn. If that turn closes the connection, because its request has arrived already and is
+    /// answered, the connection is not registered with the poll.
     fn admit(&mut self, socket: Stream, peer: Peer, endpoint: usize) {
         self.recorder.counters.accepted().add(1);
         let secure = self.services[endpoint].tls.is_some();

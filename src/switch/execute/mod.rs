@@ -205,9 +205,9 @@ impl StepRunner {
             left = match filter.misplaced_connections(host, side, clients) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
-                Err(SwitchError::CommandFailed { complaint, .. }) => {
+                Err(SwitchError::CommandFailed { error_text, .. }) => {
                     self.report.warn(format!(
-                        "cannot check whether connections are left: {complaint}"
+                        "cannot check whether connections are left: {error_text}"
                     ));
                     return Ok(());
                 }

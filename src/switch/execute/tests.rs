@@ -14,12 +14,12 @@ use crate::switch::tools::Tools;
 
 /// A host with a pf that has a table, and fails where the script says so.
 #[derive(Default)]
-struct Script {
+struct ScriptedHost {
     /// The table's entries, as `-T show` prints them.
     table: Vec<String>,
     /// The commands that were run.
     calls: Vec<String>,
-    /// Calls that contain this fail with a status and a complaint, from the n-th on.
+    /// Calls that contain this fail with a status and an error text, from the n-th on.
     failing: Vec<(&'static str, usize, i32, &'static str)>,
     /// How often connections are listed that were not killed.
     stubborn: usize,
@@ -55,14 +55,14 @@ fn output(status: i32, stdout: &str, stderr: &str) -> CommandOutput {
     }
 }
 
-impl Host for Script {
+impl Host for ScriptedHost {
     fn run(&mut self, call: &Call) -> Result<CommandOutput, SwitchError> {
         let text = call.arguments.join(" ");
         self.calls.push(text.clone());
-        for (part, from, status, complaint) in &self.failing {
+        for (part, from, status, error_text) in &self.failing {
             let seen = self.calls.iter().filter(|call| call.contains(part)).count();
             if text.contains(part) && seen >= *from {
-                return Ok(output(*status, "", complaint));
+                return Ok(output(*status, "", error_text));
             }
         }
         let is_member = |address: &str| {
@@ -177,11 +177,11 @@ fn filter() -> Box<dyn PacketFilter> {
     )
 }
 
-fn on(script: &mut Script) -> Result<ExecutionReport, PlanError> {
+fn on(script: &mut ScriptedHost) -> Result<ExecutionReport, PlanError> {
     on_by(script, false)
 }
 
-fn on_by(script: &mut Script, force: bool) -> Result<ExecutionReport, PlanError> {
+fn on_by(script: &mut ScriptedHost, force: bool) -> Result<ExecutionReport, PlanError> {
     let all = vec![Family::Inet.all_addresses(), Family::Inet6.all_addresses()];
     let clients = ClientSet::new(all, vec!["192.0.2.10".parse().unwrap()]).unwrap();
     execute(
@@ -191,7 +191,7 @@ fn on_by(script: &mut Script, force: bool) -> Result<ExecutionReport, PlanError>
     )
 }
 
-fn off(script: &mut Script) -> Result<ExecutionReport, PlanError> {
+fn off(script: &mut ScriptedHost) -> Result<ExecutionReport, PlanError> {
     execute(
         &Plan::off(&LiveRequirement::Each(vec![
             "192.0.2.1:80".parse().unwrap(),
@@ -203,10 +203,10 @@ fn off(script: &mut Script) -> Result<ExecutionReport, PlanError> {
 
 const OLD: &str = "   203.0.113.0/24\n";
 
-fn was_on_for_some() -> Script {
-    Script {
+fn was_on_for_some() -> ScriptedHost {
+    ScriptedHost {
         table: vec![OLD.to_owned()],
-        ..Script::default()
+        ..ScriptedHost::default()
     }
 }
 
@@ -217,9 +217,9 @@ fn a_responder_that_does_not_answer_in_time_is_a_warning_with_force() {
         (responder_timeout(), false, false),
         (no_responder(), true, false),
     ] {
-        let mut script = Script {
+        let mut script = ScriptedHost {
             page: Some(page.clone()),
-            ..Script::default()
+            ..ScriptedHost::default()
         };
         let done = on_by(&mut script, force);
         assert_eq!(done.is_ok(), is_on, "{page} {force}");
@@ -232,7 +232,7 @@ fn a_responder_that_does_not_answer_in_time_is_a_warning_with_force() {
 
 #[test]
 fn on_and_off_change_the_table() {
-    let mut script = Script::default();
+    let mut script = ScriptedHost::default();
     let report = on(&mut script).unwrap();
     assert_eq!(report.before, Some(ClientSet::default()));
     assert_eq!(report.warnings, [""; 0]);
@@ -247,7 +247,7 @@ fn on_and_off_change_the_table() {
 
 #[test]
 fn a_failed_check_changes_nothing() {
-    for (part, complaint) in [
+    for (part, error_text) in [
         ("-s info", "pfctl: /dev/pf: Permission denied"),
         ("-vs Tables", "no"),
         ("-s labels", "no"),
@@ -255,18 +255,18 @@ fn a_failed_check_changes_nothing() {
         ("-T show", "no"),
     ] {
         let mut script = was_on_for_some();
-        script.failing.push((part, 1, 1, complaint));
+        script.failing.push((part, 1, 1, error_text));
         let failure = on(&mut script).unwrap_err();
         assert_eq!(failure.outcome, FailureOutcome::Unchanged, "{part}");
         let message = failure.cause.to_string();
-        assert!(message.contains(complaint), "{part}: {message}");
+        assert!(message.contains(error_text), "{part}: {message}");
         assert_eq!(script.table, [OLD]);
         assert!(
             !script.calls.iter().any(|call| call.contains("replace")),
             "{part}"
         );
     }
-    let mut script = Script {
+    let mut script = ScriptedHost {
         page: Some(no_responder()),
         ..was_on_for_some()
     };
@@ -276,7 +276,7 @@ fn a_failed_check_changes_nothing() {
         format!("not switched on: {}", no_responder())
     );
     assert_eq!(script.table, [OLD]);
-    let mut script = Script {
+    let mut script = ScriptedHost {
         is_down: true,
         ..was_on_for_some()
     };
@@ -295,11 +295,11 @@ fn a_silent_live_site_stops_off_unless_it_was_silent_before_on() {
         "192.0.2.1:80".parse().unwrap(),
         "192.0.2.1:443".parse().unwrap(),
     ];
-    let silent = || Script {
+    let silent = || ScriptedHost {
         is_down: true,
         ..was_on_for_some()
     };
-    let off = |required: LiveRequirement, script: &mut Script| {
+    let off = |required: LiveRequirement, script: &mut ScriptedHost| {
         execute(&Plan::off(&required), &*filter(), script)
     };
     let any = LiveRequirement::Any(servers.clone());
@@ -375,7 +375,7 @@ fn a_change_that_cannot_be_undone_is_reported() {
 
 #[test]
 fn old_connections_that_stay_are_reported() {
-    let mut script = Script::default();
+    let mut script = ScriptedHost::default();
     script.failing.push((
         "-k label",
         1,
@@ -399,9 +399,9 @@ fn old_connections_that_stay_are_reported() {
 
 #[test]
 fn connections_are_killed_until_none_is_left() {
-    let mut script = Script {
+    let mut script = ScriptedHost {
         stubborn: 3,
-        ..Script::default()
+        ..ScriptedHost::default()
     };
     on(&mut script).unwrap();
     let kills = script
@@ -410,9 +410,9 @@ fn connections_are_killed_until_none_is_left() {
         .filter(|call| call.starts_with("-k"))
         .count();
     assert_eq!((kills, script.sleeps), (4, 3));
-    let mut script = Script {
+    let mut script = ScriptedHost {
         stubborn: usize::MAX,
-        ..Script::default()
+        ..ScriptedHost::default()
     };
     let failure = on(&mut script).unwrap_err();
     let message = failure.cause.to_string();
@@ -422,10 +422,10 @@ fn connections_are_killed_until_none_is_left() {
 
 #[test]
 fn connections_that_cannot_be_counted_are_a_warning() {
-    let mut script = Script::default();
+    let mut script = ScriptedHost::default();
     script.failing.push(("-s memory", 1, 1, "pfctl: no"));
     on(&mut script).unwrap();
-    let mut script = Script::default();
+    let mut script = ScriptedHost::default();
     script.failing.push(("-s states", 1, 1, "pfctl: no"));
     let report = on(&mut script).unwrap();
     assert_eq!(
@@ -437,9 +437,9 @@ fn connections_that_cannot_be_counted_are_a_warning() {
 #[test]
 fn a_nearly_full_state_table_is_a_warning() {
     for (states, is_warned) in [(79_999, false), (80_000, true), (100_000, true)] {
-        let mut script = Script {
+        let mut script = ScriptedHost {
             states,
-            ..Script::default()
+            ..ScriptedHost::default()
         };
         let warnings = on(&mut script).unwrap().warnings;
         assert_eq!(warnings.len(), usize::from(is_warned), "{states}");
@@ -453,7 +453,7 @@ fn a_nearly_full_state_table_is_a_warning() {
 #[test]
 fn a_signal_before_the_change_changes_nothing() {
     for after in 0..=7 {
-        let mut script = Script {
+        let mut script = ScriptedHost {
             interrupted_after: Some(after),
             ..was_on_for_some()
         };
@@ -466,7 +466,7 @@ fn a_signal_before_the_change_changes_nothing() {
         assert_eq!(script.table, [OLD]);
     }
     // After the change the plan is completed.
-    let mut script = Script {
+    let mut script = ScriptedHost {
         interrupted_after: Some(8),
         ..was_on_for_some()
     };

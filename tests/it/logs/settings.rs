@@ -118,7 +118,7 @@ fn errors_are_reported_at_their_positions() {
         ),
         (
             "access_log /log/$host;",
-            "1:12: variables are not possible here; name one file",
+            "1:12: variables are not supported here; name one file",
         ),
         (
             "access_log syslog:server=a,facility=x;",

@@ -140,7 +140,7 @@ fn a_worker_that_does_not_end_is_killed() {
     send_signal(worker, libc::SIGSTOP);
     process::wait_until_stopped(worker);
     site.server.signal(libc::SIGTERM);
-    let message = format!("worker {worker} does not end by itself; killing it");
+    let message = format!("worker {worker} did not exit in time; killing it");
     site.server.wait_for_stderr(&message);
     assert_eq!(site.server.wait().code(), Some(0));
     assert!(!Path::new(&format!("/proc/{worker}")).exists());
@@ -154,7 +154,7 @@ fn a_stopped_worker_does_not_block_quit_forever() {
     send_signal(workers[0], libc::SIGSTOP);
     process::wait_until_stopped(workers[0]);
     site.server.signal(libc::SIGQUIT);
-    let killed = format!("worker {} does not end by itself; killing it", workers[0]);
+    let killed = format!("worker {} did not exit in time; killing it", workers[0]);
     site.server.wait_for_stderr(&killed);
     assert_eq!(site.server.wait().code(), Some(0));
     assert!(workers.iter().all(|worker| is_dead(*worker)));

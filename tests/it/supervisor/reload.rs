@@ -252,7 +252,7 @@ fn a_fifth_old_generation_is_waited_for() {
     }
     assert_eq!(site.workers().len(), 5);
     site.server.signal(libc::SIGHUP);
-    site.server.wait_for_stderr("the reload waits");
+    site.server.wait_for_stderr("reload deferred");
     site.server.signal(libc::SIGHUP);
     assert_eq!(site.workers().len(), 5);
     let before = site.server.reloads();

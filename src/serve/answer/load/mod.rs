@@ -1,4 +1,4 @@
-//! Loads what each site answers: the page and the files next to it, with embedded defaults for JSON and text.
+//! Loads the bodies that each site sends: the page and the files next to it, with embedded defaults for JSON and text.
 //!
 //! The files next to `maintenance.html` are `maintenance.json`, `maintenance.txt`, and `maintenance.de.html` for a language.
 
@@ -59,12 +59,12 @@ impl PageFiles {
 
     /// The sources of what a site answers.
     pub(crate) fn sources<'a>(&'a self, site: &'a SiteConfig) -> SiteSources<'a> {
-        let of_file = |path: &'a PathBuf, media_type| Source {
+        let of_file = |path: &'a PathBuf, media_type| BodySource {
             path: Some(path),
             bytes: self.contents.get(path).map_or(&[], Vec::as_slice),
             media_type,
         };
-        let of_bytes = |bytes| Source {
+        let of_bytes = |bytes| BodySource {
             path: None,
             bytes,
             media_type: page_type(site),
@@ -94,16 +94,16 @@ impl PageFiles {
 
 /// The sources of what a site answers.
 pub(crate) struct SiteSources<'a> {
-    page: Source<'a>,
+    page: BodySource<'a>,
     /// The page in other languages, with their tags.
-    translations: Vec<(&'a str, Source<'a>)>,
-    json: Option<Source<'a>>,
-    plain: Option<Source<'a>>,
+    translations: Vec<(&'a str, BodySource<'a>)>,
+    json: Option<BodySource<'a>>,
+    plain: Option<BodySource<'a>>,
 }
 
 impl<'a> SiteSources<'a> {
     /// All sources, the page first.
-    pub(crate) fn all(self) -> impl Iterator<Item = Source<'a>> {
+    pub(crate) fn all(self) -> impl Iterator<Item = BodySource<'a>> {
         let translations = self.translations.into_iter().map(|(_, source)| source);
         std::iter::once(self.page)
             .chain(translations)
@@ -113,7 +113,7 @@ impl<'a> SiteSources<'a> {
 }
 
 /// A body before its placeholders are filled.
-pub(crate) struct Source<'a> {
+pub(crate) struct BodySource<'a> {
     /// Its file, if it has one.
     pub(crate) path: Option<&'a Path>,
     pub(crate) bytes: &'a [u8],
@@ -177,8 +177,8 @@ impl SiblingFiles {
     }
 }
 
-/// Whether a part of a file name is a language tag (RFC 5646) that begins with two letters. Three are not accepted: `old` and
-/// `bak` would be languages.
+/// Whether a part of a file name is a language tag (RFC 5646) that begins with two letters. Three-letter tags
+/// are refused: `page.old.html` would count as a language.
 fn is_language(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let is_primary =
@@ -237,13 +237,14 @@ fn content<'a>(
     // The placeholders of the embedded page are always filled.
     let is_filled = config.placeholders || site.page == PageSource::Embedded;
     let values_in_files = is_filled.then_some(&values);
-    // It declares its charset itself.
+    // The embedded page declares its charset itself.
     let charset = site.charset.as_deref();
     let charset = charset.filter(|_| site.page != PageSource::Embedded);
-    let represent =
-        |source: &Source<'_>, language| representation(source, charset, values_in_files, language);
+    let represent = |source: &BodySource<'_>, language| {
+        representation(source, charset, values_in_files, language)
+    };
     let sources = files.sources(site);
-    // Without a declared language the page is English, if no other is.
+    // Without a declared language the page is English, if no translation is English.
     let has_english = || {
         let mut translations = sources.translations.iter();
         translations.any(|(tag, _)| tag.eq_ignore_ascii_case("en"))
@@ -270,7 +271,7 @@ fn content<'a>(
 
 /// A source with its charset and its placeholders filled, if there are values for them.
 fn representation(
-    source: &Source<'_>,
+    source: &BodySource<'_>,
     configured_charset: Option<&str>,
     values: Option<&Values>,
     language: Option<String>,
@@ -294,8 +295,8 @@ fn representation(
 const HTML: &str = "text/html";
 const PLAIN: &str = "text/plain";
 const JSON: &str = "application/json";
-const SHORTLY: &str = "This site is down for maintenance and will be back shortly.";
-const DOWN: &str = "This site is down for maintenance.";
+const DETAIL_WITHOUT_END: &str = "This site is down for maintenance and will be back shortly.";
+const DETAIL_WITH_END: &str = "This site is down for maintenance.";
 
 /// The host name to show in a page: a server name, or the fixed part of a pattern.
 fn host(name: &ServerName) -> Option<&str> {
@@ -321,9 +322,9 @@ fn page_type(site: &SiteConfig) -> &str {
 /// The default JSON (RFC 9457): with the announced end, or else with the value of Retry-After.
 fn problem(announcement: &Announcement, retry_after: Duration) -> Representation {
     let default = if announcement.until.is_some() {
-        DOWN
+        DETAIL_WITH_END
     } else {
-        SHORTLY
+        DETAIL_WITHOUT_END
     };
     let mut problem = json!({
         "type": "about:blank",
@@ -346,7 +347,7 @@ fn problem(announcement: &Announcement, retry_after: Duration) -> Representation
 fn text(values: &Values) -> Representation {
     let template = format!(
         "503 Service Unavailable\n\n\
-         {{{{#until}}}}{DOWN}{{{{/until}}}}{{{{^until}}}}{SHORTLY}{{{{/until}}}}\n\
+         {{{{#until}}}}{DETAIL_WITH_END}{{{{/until}}}}{{{{^until}}}}{DETAIL_WITHOUT_END}{{{{/until}}}}\n\
          {{{{#message}}}}{{{{message}}}}\n{{{{/message}}}}\
          {{{{#until}}}}Expected back: {{{{until}}}}\n{{{{/until}}}}"
     );

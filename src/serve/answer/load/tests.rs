@@ -91,11 +91,11 @@ fn a_page_alone_gets_the_defaults() {
     assert_eq!(alone[0].pages.len(), 1);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body(alone[0].json.as_ref())).unwrap(),
-        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": SHORTLY, "retry-after": 300})
+        json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": DETAIL_WITHOUT_END, "retry-after": 300})
     );
     assert_eq!(
         body(alone[0].plain.as_ref()),
-        format!("503 Service Unavailable\n\n{SHORTLY}\n")
+        format!("503 Service Unavailable\n\n{DETAIL_WITHOUT_END}\n")
     );
     let announced = contents(&config, &announcement()).unwrap();
     assert_eq!(announced[0].retry_after, None);
@@ -106,7 +106,7 @@ fn a_page_alone_gets_the_defaults() {
     assert_eq!(
         body(announced[0].plain.as_ref()),
         format!(
-            "503 Service Unavailable\n\n{DOWN}\nBigger <disks>\nExpected back: {}\n",
+            "503 Service Unavailable\n\n{DETAIL_WITH_END}\nBigger <disks>\nExpected back: {}\n",
             clock::page(END)
         )
     );

@@ -432,13 +432,13 @@ fn a_refusal_of_head_has_no_body() {
 #[test]
 fn plaintext_on_a_tls_port_gets_a_400_that_says_so() {
     let mut io = Script::reading(&[GET, GET]);
-    io.misdirected = true;
+    io.is_plaintext_on_tls = true;
     run(&site(), &mut io);
     assert_eq!(statuses(&io.output), [400]);
     assert!(String::from_utf8_lossy(&io.output).contains("HTTPS"));
     for odd in ["PRI * HTTP/2.0\r\n\r\n", "GET /\r\n", "nonsense\r\n\r\n"] {
         let mut io = Script::reading(&[odd]);
-        io.misdirected = true;
+        io.is_plaintext_on_tls = true;
         run(&site(), &mut io);
         assert!(
             String::from_utf8_lossy(&io.output).contains("HTTPS"),

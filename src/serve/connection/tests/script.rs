@@ -40,7 +40,7 @@ pub(crate) struct Script {
     pub(crate) writes: usize,
     /// Our sending half is closed.
     pub(crate) shut: bool,
-    pub(crate) misdirected: bool,
+    pub(crate) is_plaintext_on_tls: bool,
     pub(crate) handshaking: bool,
 }
 
@@ -59,7 +59,7 @@ impl Script {
             reads: 0,
             writes: 0,
             shut: false,
-            misdirected: false,
+            is_plaintext_on_tls: false,
             handshaking: false,
         }
     }
@@ -155,8 +155,8 @@ impl Transport for Script {
         self.handshaking
     }
 
-    fn is_misdirected(&self) -> bool {
-        self.misdirected
+    fn is_plaintext_on_tls(&self) -> bool {
+        self.is_plaintext_on_tls
     }
 
     fn take_sent(&mut self) -> usize {

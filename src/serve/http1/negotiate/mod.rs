@@ -123,7 +123,7 @@ impl Accept {
     /// Reads a line.
     #[inline]
     pub(crate) fn read(&mut self, value: &[u8]) {
-        // The lines of most tools, and the start of those of browsers, whose further members cannot change the form.
+        // Fast path: `*/*` (tools), or `text/html` first (browsers); later members cannot change the form.
         if self.count == 0 {
             let range = match value {
                 b"*/*" => Some(&mut self.any),
@@ -150,7 +150,7 @@ impl Accept {
         }
     }
 
-    /// The forms that a media range applies to.
+    /// The entry of a media range.
     fn range(&mut self, range: &[u8]) -> Option<&mut RangeMatch> {
         let slash = range.iter().position(|byte| *byte == b'/');
         let (main, sub) = match slash {
@@ -271,7 +271,7 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
     }
 }
 
-/// Whether a request with this `Sec-Fetch-Dest` is for a subresource, in whose place a browser cannot show a page.
+/// Whether a request with this `Sec-Fetch-Dest` is for a subresource, whose response the browser does not display.
 pub(crate) fn is_subresource(destination: &[u8]) -> bool {
     matches!(
         trim(destination),
@@ -360,7 +360,7 @@ impl AcceptEncoding {
 
 /// The index of the available language that a list prefers (RFC 4647 3.4); `None` if the list has none of them.
 #[must_use]
-pub fn language<'a>(
+pub fn preferred_language<'a>(
     list: &[u8],
     languages: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<usize> {

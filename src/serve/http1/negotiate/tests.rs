@@ -228,7 +228,7 @@ fn the_coding_is_the_smallest_of_the_highest_quality() {
 
 #[test]
 fn the_language_has_the_highest_quality() {
-    let of = |list: &str| language(list.as_bytes(), ["en", "de", "pt-BR"].into_iter());
+    let of = |list: &str| preferred_language(list.as_bytes(), ["en", "de", "pt-BR"].into_iter());
     for (list, expected) in [
         ("", None),
         ("de", Some(1)),
@@ -312,7 +312,7 @@ proptest! {
         let mut codings = AcceptEncoding::default();
         codings.read(&value);
         let _ = codings.coding();
-        let _ = language(&value, ["en", "de"].into_iter());
+        let _ = preferred_language(&value, ["en", "de"].into_iter());
         let _ = is_subresource(&value);
     }
 

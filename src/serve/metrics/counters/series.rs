@@ -49,7 +49,7 @@ impl Method {
 pub const REFUSALS: [&str; 5] = ["400", "414", "431", "501", "505"];
 /// The versions of TLS.
 pub const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
-/// The hosts that are counted separately. The first one stands for all others.
+/// The number of host counters; index 0 counts all other hosts.
 pub const HOSTS: usize = 64;
 
 /// A counter.
@@ -61,9 +61,9 @@ pub enum Series {
     Answered,
     /// Pauses of a listener: no descriptor was free, or accept(2) failed repeatedly.
     Exhausted,
-    /// Workers that ended without an order.
+    /// Workers that exited unexpectedly.
     Died,
-    /// Log lines lost for lack of room.
+    /// Log lines that could not be written.
     Lost,
     /// Bytes written to clients, TLS included.
     Sent,

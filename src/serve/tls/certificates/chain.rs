@@ -11,12 +11,12 @@ use x509_cert::der::{Decode as _, Reader as _, Result, SliceReader, Tag};
 use x509_cert::name::Name;
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 
-/// RFC 8410 3.
+/// The OID of Ed25519 (RFC 8410 3).
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// A certificate of a file.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ParsedCertificate {
     /// The line of its start, from 1.
     pub line: usize,
     der: CertificateDer<'static>,
@@ -25,7 +25,7 @@ pub struct Listed {
     key: SubjectPublicKeyInfoOwned,
 }
 
-impl Listed {
+impl ParsedCertificate {
     /// Parses a certificate. Data after it, such as the trust settings of openssl, is ignored.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl DistinguishedName {
 #[derive(Debug)]
 pub struct Chain {
     /// In the order of the file.
-    listed: Vec<Listed>,
+    certificates: Vec<ParsedCertificate>,
     /// The line of each repeated certificate, and of its first occurrence.
     repeated: Vec<[usize; 2]>,
     /// Indexes in the order of sending, each certificate once: first the path, in which each is the issuer of the previous one,
@@ -152,22 +152,27 @@ pub struct Chain {
 impl Chain {
     /// Sorts the certificates of a file, the first of which is the server's. `None` for an empty file.
     #[must_use]
-    pub fn new(listed: Vec<Listed>) -> Option<Self> {
-        let mut order = Vec::with_capacity(listed.len());
+    pub fn new(certificates: Vec<ParsedCertificate>) -> Option<Self> {
+        let mut order = Vec::with_capacity(certificates.len());
         let mut repeated = Vec::new();
-        let is_first = |at: &usize| {
-            let first = listed[..*at].iter().find(|it| it.der == listed[*at].der);
-            repeated.extend(first.map(|first| [listed[*at].line, first.line]));
-            first.is_none()
-        };
-        let mut rest: Vec<usize> = (1..listed.len()).filter(is_first).collect();
-        let mut last = listed.first().map(|_| 0);
+        let mut rest = Vec::new();
+        for at in 1..certificates.len() {
+            match certificates[..at]
+                .iter()
+                .find(|it| it.der == certificates[at].der)
+            {
+                Some(first) => repeated.push([certificates[at].line, first.line]),
+                None => rest.push(at),
+            }
+        }
+        let mut last = certificates.first().map(|_| 0);
         while let Some(at) = last {
             order.push(at);
-            let issued = &listed[at];
-            let is_issuer = |at: &usize| issued.issuer.matches(&listed[*at].subject);
-            // A cross-signed certificate precedes the root of the same name: it has an issuer.
-            let is_signed_issuer = |at: &usize| is_issuer(at) && !listed[*at].is_self_issued();
+            let issued = &certificates[at];
+            let is_issuer = |at: &usize| issued.issuer.matches(&certificates[*at].subject);
+            // A cross-signed certificate precedes the root of the same name: its issuer is another certificate.
+            let is_signed_issuer =
+                |at: &usize| is_issuer(at) && !certificates[*at].is_self_issued();
             let next = rest.iter().position(is_signed_issuer);
             let next = next.or_else(|| rest.iter().position(is_issuer));
             last = next
@@ -177,36 +182,38 @@ impl Chain {
         let length = order.len();
         order.append(&mut rest);
         (length > 0).then_some(Self {
-            listed,
+            certificates,
             repeated,
             order,
             length,
         })
     }
 
-    /// The certificates in the order of sending. Those outside the path are sent too: a client may know another path.
+    /// The certificates in the order of sending. Those outside the path are sent too: a client may trust another path.
     #[must_use]
     pub fn sent(&self) -> Vec<CertificateDer<'static>> {
-        self.in_order().map(|listed| listed.der.clone()).collect()
+        self.in_order()
+            .map(|certificate| certificate.der.clone())
+            .collect()
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &Listed> {
-        self.order.iter().map(|at| &self.listed[*at])
+    fn in_order(&self) -> impl Iterator<Item = &ParsedCertificate> {
+        self.order.iter().map(|at| &self.certificates[*at])
     }
 
     /// The server's own certificate.
     #[must_use]
-    pub fn leaf(&self) -> &Listed {
-        &self.listed[0]
+    pub fn leaf(&self) -> &ParsedCertificate {
+        &self.certificates[0]
     }
 
     /// The server's certificate, its issuer, and so on.
-    pub fn path(&self) -> impl Iterator<Item = &Listed> {
+    pub fn path(&self) -> impl Iterator<Item = &ParsedCertificate> {
         self.in_order().take(self.length)
     }
 
     /// The certificates outside the path.
-    pub fn unrelated(&self) -> impl Iterator<Item = &Listed> {
+    pub fn unrelated(&self) -> impl Iterator<Item = &ParsedCertificate> {
         self.in_order().skip(self.length)
     }
 
@@ -223,10 +230,10 @@ impl Chain {
 
     /// The first certificate with this public key (a SubjectPublicKeyInfo), and its index.
     #[must_use]
-    pub fn find(&self, key: &[u8]) -> Option<(usize, &Listed)> {
+    pub fn find(&self, key: &[u8]) -> Option<(usize, &ParsedCertificate)> {
         let key = SubjectPublicKeyInfoRef::from_der(key).ok()?;
-        let mut listed = self.listed.iter().enumerate();
-        listed.find(|(_, listed)| listed.has_key(&key))
+        let mut certificates = self.certificates.iter().enumerate();
+        certificates.find(|(_, certificate)| certificate.has_key(&key))
     }
 }
 
@@ -258,12 +265,12 @@ mod tests {
 
     /// The lines of the path and of the others. The line of a certificate is its index.
     fn lines(certificates: &[&CertifiedIssuer<'static, KeyPair>]) -> [Vec<usize>; 2] {
-        let listed = certificates.iter().enumerate();
-        let listed = listed.map(|(line, made)| Listed::new(line, made.der()).unwrap());
-        let chain = Chain::new(listed.collect()).unwrap();
+        let parsed = certificates.iter().enumerate();
+        let parsed = parsed.map(|(line, made)| ParsedCertificate::new(line, made.der()).unwrap());
+        let chain = Chain::new(parsed.collect()).unwrap();
         assert_eq!(chain.sent().len(), certificates.len());
         assert_eq!(&chain.sent()[0], certificates[0].der());
-        let lines = |listed: &Listed| listed.line;
+        let lines = |certificate: &ParsedCertificate| certificate.line;
         [
             chain.path().map(lines).collect(),
             chain.unrelated().map(lines).collect(),
@@ -289,9 +296,10 @@ mod tests {
         let root = root("root");
         let (leaf, other) = (signed("leaf", &root), signed("other", &root));
         let twice = [&leaf, &root, &leaf, &other, &root, &other];
-        let listed = twice.iter().zip(1..);
-        let listed = listed.map(|(made, line)| Listed::new(line, made.der()).unwrap());
-        let chain = Chain::new(listed.collect()).unwrap();
+        let certificates = twice.iter().zip(1..);
+        let certificates =
+            certificates.map(|(made, line)| ParsedCertificate::new(line, made.der()).unwrap());
+        let chain = Chain::new(certificates.collect()).unwrap();
         assert_eq!(
             chain.repeated().collect::<Vec<_>>(),
             [[3, 1], [5, 2], [6, 4]]
@@ -326,9 +334,9 @@ mod tests {
         let made = root("a");
         let der = made.der();
         for end in 0..der.len() {
-            assert!(Listed::new(1, &der[..end]).is_err(), "{end}");
+            assert!(ParsedCertificate::new(1, &der[..end]).is_err(), "{end}");
         }
         let more = [der, &b"\x30\x00"[..]].concat();
-        assert_eq!(Listed::new(1, &more).unwrap().der(), der);
+        assert_eq!(ParsedCertificate::new(1, &more).unwrap().der(), der);
     }
 }

@@ -14,7 +14,7 @@ use x509_cert::der::{Decode as _, SliceReader, Tag, Tagged as _};
 use crate::config::{CertificateFiles, Config, Endpoint};
 use crate::error::{Error, reason};
 use crate::quote::Quoted;
-use crate::serve::tls::certificates::chain::{Chain, Listed};
+use crate::serve::tls::certificates::chain::{Chain, ParsedCertificate};
 use crate::serve::tls::certificates::pem::{self, Block};
 use crate::tls_provider::{MAX_RSA_BITS, provider};
 
@@ -78,19 +78,19 @@ fn errors_of(
 fn read_chain(file: &Path) -> Result<Chain, Error> {
     let blocks = blocks(file, PemContent::Certificate)?;
     let is_certificate = |block: &&Block| CERTIFICATE_LABELS.contains(&block.label.as_str());
-    let mut listed = Vec::new();
+    let mut certificates = Vec::new();
     for block in blocks.iter().filter(is_certificate) {
         let der = CertificateDer::from_pem_slice(block.labelled("CERTIFICATE").as_bytes());
         let certificate = der
             .ok()
-            .and_then(|der| Listed::new(block.line, &der).ok())
+            .and_then(|der| ParsedCertificate::new(block.line, &der).ok())
             .ok_or_else(|| {
                 let what = "not a certificate, or a damaged one; copy it again";
                 at(file, block.line, what)
             })?;
-        listed.push(certificate);
+        certificates.push(certificate);
     }
-    Chain::new(listed).ok_or_else(|| lacks(file, PemContent::Certificate, &blocks))
+    Chain::new(certificates).ok_or_else(|| lacks(file, PemContent::Certificate, &blocks))
 }
 
 /// The labels that openssl reads: that of RFC 7468, that of older versions, and that of `openssl x509 -trustout`.
@@ -161,11 +161,11 @@ fn pair(
     let (chain_file, key_file) = (Quoted(files.chain.display()), Quoted(files.key.display()));
     Err(Error::Failed(match chain.find(&public_key) {
         Some((0, _)) => return Ok(Arc::new(CertifiedKey::new(chain.sent(), key))),
-        Some((position, listed)) => format!(
+        Some((position, certificate)) => format!(
             "key {key_file} belongs to certificate {} of {chain_file} (\"{}\", line {}), not to the first; move that one to the top",
             position + 1,
-            listed.subject(),
-            listed.line
+            certificate.subject(),
+            certificate.line
         ),
         None => {
             let has_key = |other: &&&CertificateFiles| {

@@ -47,8 +47,8 @@ enum TlsPhase {
     /// Less than one record has arrived. A session, which takes several KB, is not made yet.
     #[default]
     FirstRecord,
-    /// Plaintext has arrived.
-    Misdirected,
+    /// The client sent plaintext.
+    Plaintext,
     /// From the first record to our `close_notify`.
     Session(Box<Session>),
     /// The session has ended: nothing more can be read or written.
@@ -148,7 +148,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         if matches!(self.tls.phase, TlsPhase::FirstRecord) {
             match classify_first_bytes(ciphertext) {
                 FirstBytes::Partial => return Ok((0, 0)),
-                FirstBytes::Plaintext => self.tls.phase = TlsPhase::Misdirected,
+                FirstBytes::Plaintext => self.tls.phase = TlsPhase::Plaintext,
                 FirstBytes::TlsRecord => {
                     let session = Session::new(self.settings).map_err(io::Error::other)?;
                     self.tls.phase = TlsPhase::Session(Box::new(session));
@@ -157,7 +157,7 @@ impl<'a, S: Socket> TlsStream<'a, S> {
         }
         match &mut self.tls.phase {
             TlsPhase::FirstRecord | TlsPhase::Closed => Err(BROKEN_PROTOCOL.into()),
-            TlsPhase::Misdirected => {
+            TlsPhase::Plaintext => {
                 let target = buffer
                     .get_mut(..ciphertext.len())
                     .ok_or(ErrorKind::OutOfMemory)?;
@@ -280,7 +280,7 @@ impl<S: Socket> Write for TlsStream<'_, S> {
 
     /// Accepts at most one record; [`Self::flush`] or a later write sends it.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if matches!(self.tls.phase, TlsPhase::Misdirected) {
+        if matches!(self.tls.phase, TlsPhase::Plaintext) {
             let written = self.socket.write_vectored(slices)?;
             self.sent += written;
             return Ok(written);
@@ -309,7 +309,7 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         match &self.tls.phase {
             TlsPhase::FirstRecord => true,
             TlsPhase::Session(session) => session.is_handshaking(),
-            TlsPhase::Misdirected | TlsPhase::Closed => false,
+            TlsPhase::Plaintext | TlsPhase::Closed => false,
         }
     }
 
@@ -317,8 +317,8 @@ impl<S: Socket> Transport for TlsStream<'_, S> {
         self.handshake
     }
 
-    fn is_misdirected(&self) -> bool {
-        matches!(self.tls.phase, TlsPhase::Misdirected)
+    fn is_plaintext_on_tls(&self) -> bool {
+        matches!(self.tls.phase, TlsPhase::Plaintext)
     }
 
     /// RFC 8446 6.1: a client answers a `close_notify`, and many do so before they have read the bytes before it.

@@ -42,7 +42,7 @@ impl Staged {
     }
 
     /// Appends the bytes that `encode` writes into the slice it is given. If the slice is too small, `encode` returns the
-    /// length it needs, or `None` to give up.
+    /// length it needs, or `None` to stop.
     fn append(&mut self, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
         loop {
             match encode(&mut self.bytes[self.length..]) {
@@ -144,7 +144,9 @@ impl Session {
                         let end = length + record.payload.len();
                         // Plaintext is shorter than its ciphertext, so it fits into `Buffers::PLAINTEXT`.
                         let Some(target) = plaintext.get_mut(length..end) else {
-                            return Err(rustls::Error::General("no room for plaintext".into()));
+                            return Err(rustls::Error::General(
+                                "the plaintext buffer is too small".into(),
+                            ));
                         };
                         target.copy_from_slice(record.payload);
                         length = end;
@@ -175,9 +177,9 @@ impl Session {
         /// A record with a fatal alert, `decode_error` (RFC 8446 5.1, 6).
         const DECODE_ERROR: [u8; RECORD_HEADER + 2] = [0x15, 3, 3, 0, 2, 2, 50];
         if self.tls.protocol_version().is_none() {
-            staged.append(|room| {
-                let room = room.get_mut(..DECODE_ERROR.len());
-                room.ok_or(Some(DECODE_ERROR.len()))?
+            staged.append(|free| {
+                let free = free.get_mut(..DECODE_ERROR.len());
+                free.ok_or(Some(DECODE_ERROR.len()))?
                     .copy_from_slice(&DECODE_ERROR);
                 Ok(DECODE_ERROR.len())
             });
@@ -210,7 +212,7 @@ impl Session {
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let mut done = Ok(());
-                    staged.append(|room| match traffic.encrypt(plaintext, room) {
+                    staged.append(|free| match traffic.encrypt(plaintext, free) {
                         Err(EncryptError::InsufficientSize(needed)) => {
                             Err(Some(needed.required_size))
                         }
@@ -237,14 +239,14 @@ impl Session {
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
             self.tls.process_tls_records(partial).state
         {
-            staged.append(|room| traffic.queue_close_notify(room).map_err(|_| None));
+            staged.append(|free| traffic.queue_close_notify(free).map_err(|_| None));
         }
     }
 }
 
-/// Stages a message of TLS itself.
+/// Stages a TLS message that is not application data.
 fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, staged: &mut Staged) {
-    staged.append(|room| match data.encode(room) {
+    staged.append(|free| match data.encode(free) {
         Ok(length) => Ok(length),
         Err(EncodeError::InsufficientSize(needed)) => Err(Some(needed.required_size)),
         Err(EncodeError::AlreadyEncoded) => Err(None),

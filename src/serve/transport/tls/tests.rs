@@ -26,7 +26,7 @@ const PAGE: &[u8] = &[b'x'; 100_000];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A socket in memory.
-struct Pipe {
+struct MemorySocket {
     input: VecDeque<u8>,
     ended: bool,
     output: Vec<u8>,
@@ -34,7 +34,7 @@ struct Pipe {
     shut: bool,
 }
 
-impl Read for Pipe {
+impl Read for MemorySocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.input.is_empty() && !self.ended {
             return Err(ErrorKind::WouldBlock.into());
@@ -43,7 +43,7 @@ impl Read for Pipe {
     }
 }
 
-impl Write for Pipe {
+impl Write for MemorySocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         assert!(!self.shut);
         if self.room == 0 {
@@ -60,15 +60,15 @@ impl Write for Pipe {
     }
 }
 
-impl Socket for Pipe {
+impl Socket for MemorySocket {
     fn shutdown(&mut self) {
         self.shut = true;
     }
 }
 
 /// The server side of one connection.
-struct Server {
-    socket: Pipe,
+struct TestServer {
+    socket: MemorySocket,
     tls: Tls,
     connection: Connection,
     buffers: Buffers,
@@ -76,14 +76,14 @@ struct Server {
     sites: Sites,
 }
 
-impl Server {
+impl TestServer {
     fn new() -> Self {
         let answers = Answers::new(PAGE, "text/html", Duration::from_secs(300)).unwrap();
         let config = Config::default();
         let shared = SharedTls::new().unwrap();
         let all = tls_settings::settings(&config, &config.endpoints, &shared).unwrap();
         Self {
-            socket: Pipe {
+            socket: MemorySocket {
                 input: VecDeque::new(),
                 ended: false,
                 output: Vec::new(),
@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// Passes the client's bytes to the server, `piece` bytes at a time, and the server's to the client.
-    fn exchange(&mut self, client: &mut Client, piece: usize) -> Next {
+    fn exchange(&mut self, client: &mut TestClient, piece: usize) -> Next {
         let mut next = self.advance();
         loop {
             let mut sent = Vec::new();
@@ -145,12 +145,12 @@ impl Server {
 }
 
 /// A client, and the plaintext it has received.
-struct Client {
+struct TestClient {
     tls: ClientConnection,
     plaintext: Vec<u8>,
 }
 
-impl Client {
+impl TestClient {
     fn send(&mut self, bytes: &[u8]) {
         self.tls.writer().write_all(bytes).unwrap();
     }
@@ -161,7 +161,10 @@ impl Client {
 }
 
 /// A client that accepts any certificate.
-fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Server) -> Client {
+fn client(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    server: &TestServer,
+) -> TestClient {
     let mut provider = rustls::crypto::CryptoProvider::clone(server.settings.crypto_provider());
     provider
         .cipher_suites
@@ -180,7 +183,7 @@ fn client(versions: &[&'static rustls::SupportedProtocolVersion], server: &Serve
     config.enable_secret_extraction = true;
     let name = ServerName::try_from("localhost").unwrap();
     let tls = ClientConnection::new(Arc::new(config), name).unwrap();
-    Client {
+    TestClient {
         tls,
         plaintext: Vec::new(),
     }
@@ -202,7 +205,7 @@ fn pages(plaintext: &[u8]) -> usize {
 fn a_request_is_answered_however_its_records_are_split() {
     for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
         for piece in [1, 2, 7, 100, usize::MAX] {
-            let mut server = Server::new();
+            let mut server = TestServer::new();
             let mut client = client(versions, &server);
             for _ in 0..3 {
                 client.send(GET);
@@ -217,7 +220,7 @@ fn a_request_is_answered_however_its_records_are_split() {
 #[test]
 fn a_blocked_answer_resumes_where_it_stopped() {
     for room in [1, 100, 5000, 16_385, 40_000] {
-        let mut server = Server::new();
+        let mut server = TestServer::new();
         let mut client = client(rustls::ALL_VERSIONS, &server);
         server.exchange(&mut client, usize::MAX);
         client.tls.set_buffer_limit(None);
@@ -239,7 +242,7 @@ fn a_blocked_answer_resumes_where_it_stopped() {
 
 #[test]
 fn a_close_begins_with_close_notify_and_waits_for_the_client() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     let mut client = client(rustls::ALL_VERSIONS, &server);
     client.send(b"GET / HTTP/1.0\r\n\r\n");
     assert_eq!(server.exchange(&mut client, usize::MAX), Next::Read);
@@ -262,7 +265,7 @@ fn a_close_begins_with_close_notify_and_waits_for_the_client() {
 
 #[test]
 fn a_client_that_closes_its_half_gets_its_answer() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     let mut client = client(rustls::ALL_VERSIONS, &server);
     server.exchange(&mut client, usize::MAX);
     client.send(GET);
@@ -275,7 +278,7 @@ fn a_client_that_closes_its_half_gets_its_answer() {
 }
 
 /// Completes the handshake, and returns these messages as records of the client, which rustls itself would not send.
-fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8>> {
+fn records(server: &mut TestServer, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8>> {
     let mut client = client(&[&rustls::version::TLS13], server);
     server.exchange(&mut client, usize::MAX);
     let Some(SupportedCipherSuite::Tls13(suite)) = client.tls.negotiated_cipher_suite() else {
@@ -302,7 +305,7 @@ fn records(server: &mut Server, messages: &[(ContentType, &[u8])]) -> Vec<Vec<u8
 /// rustls keeps offsets of the parts of a handshake message in our buffer, and would panic if they were gone.
 #[test]
 fn a_partial_handshake_message_after_a_request_is_kept() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     let messages = [
         (ContentType::ApplicationData, GET),
         // A key update that requests none in return (RFC 8446 4.6.3), in two parts.
@@ -322,7 +325,7 @@ fn a_partial_handshake_message_after_a_request_is_kept() {
 /// A message that is never complete, in records of one byte each: without a limit they would all be kept.
 #[test]
 fn a_handshake_message_that_never_ends_is_rejected() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     let mut messages = vec![(ContentType::Handshake, &[24, 0, 255, 255][..])];
     messages.extend([(ContentType::Handshake, &[0][..]); 5000]);
     let records = records(&mut server, &messages);
@@ -338,7 +341,7 @@ fn a_handshake_message_that_never_ends_is_rejected() {
 
 #[test]
 fn a_connection_can_expire_within_a_handshake_message() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     let messages = [
         (ContentType::ApplicationData, GET),
         (ContentType::Handshake, &[24, 0, 0]),
@@ -346,7 +349,7 @@ fn a_connection_can_expire_within_a_handshake_message() {
     let records = records(&mut server, &messages);
     server.socket.input.extend(records.concat());
     assert_eq!(server.advance(), Next::Read);
-    let Server {
+    let TestServer {
         socket,
         tls,
         connection,
@@ -391,7 +394,7 @@ proptest! {
         damaged in any::<bool>(),
         piece in 1_usize..200,
     ) {
-        let mut server = Server::new();
+        let mut server = TestServer::new();
         let messages: Vec<_> = messages.iter().map(|(typ, payload)| (*typ, payload.as_slice())).collect();
         let mut input = records(&mut server, &messages).concat();
         if damaged {
@@ -404,7 +407,7 @@ proptest! {
                 return Ok(());
             }
         }
-        let Server { socket, tls, connection, buffers, settings, .. } = &mut server;
+        let TestServer { socket, tls, connection, buffers, settings, .. } = &mut server;
         connection.expire(&mut TlsStream::new(socket, tls, buffers, settings, false));
     }
 }
@@ -416,7 +419,7 @@ fn malformed_records_are_closed_without_a_reset() {
         b"\x80\x2e\x01\x03\x01",
         b"\x16\x03\x01\xff\xff",
     ] {
-        let mut server = Server::new();
+        let mut server = TestServer::new();
         server.socket.input.extend(malformed);
         assert_eq!(server.advance(), Next::Read);
         assert!(server.socket.shut);
@@ -427,7 +430,7 @@ fn malformed_records_are_closed_without_a_reset() {
 
 #[test]
 fn no_session_is_made_of_less_than_a_record() {
-    let mut server = Server::new();
+    let mut server = TestServer::new();
     server.socket.input.extend(b"\x16\x03\x01\x02\x00\x01");
     assert_eq!(server.advance(), Next::Read);
     assert!(matches!(server.tls.phase, TlsPhase::FirstRecord));

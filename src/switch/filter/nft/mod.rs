@@ -97,7 +97,7 @@ impl PacketFilter for Nft {
         let Some(others) = others.filter(|_| ruleset.is_success()) else {
             return Ok(FirewallCheck::Unknown(format!(
                 "cannot check whether another firewall blocks visitors from the page: nft does not list all rules: {}",
-                ruleset.complaint()
+                ruleset.error_text()
             )));
         };
         // Clients cannot use a family of which the host has no address.

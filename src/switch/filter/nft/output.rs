@@ -1,4 +1,4 @@
-//! Parses the output of nft(8) and ss(8). Parts that cannot be parsed are skipped: the input is not trusted.
+//! Parses the output of nft(8) and ss(8). Unknown items are skipped; an unreadable set member fails.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -45,7 +45,7 @@ pub(crate) fn table(json: &str) -> Option<MaintdTable> {
         }
     }
     if table.clients.is_empty() {
-        // Exceptions of an earlier change.
+        // Exceptions left by an earlier `off` have no effect.
         table.clients.except.clear();
     }
     Some(table)

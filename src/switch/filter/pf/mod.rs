@@ -21,9 +21,9 @@ use crate::switch::tools::Tools;
 
 pub use crate::switch::filter::pf::rules::Syntax;
 
-/// `-T test`: not all addresses match.
+/// The exit status of `pfctl -T test` if not all addresses match.
 const NO_MATCH: i32 = 2;
-/// `-T show`: there is no such table.
+/// The exit status of `pfctl -T show` if there is no such table.
 const NO_TABLE: i32 = 255;
 
 /// The rules that the switch needs, with this host's interface and addresses on FreeBSD.
@@ -40,7 +40,7 @@ pub(crate) fn rules(settings: &SwitchConfig, syntax: Syntax, tools: &Tools) -> S
 pub(crate) struct Pf {
     settings: SwitchConfig,
     tools: Tools,
-    /// This host's own addresses: forwarded connections are not the site's.
+    /// This host's own addresses, used to exclude forwarded connections.
     own: Vec<IpAddr>,
 }
 
@@ -88,7 +88,7 @@ impl PacketFilter for Pf {
         }
     }
 
-    /// Where the interfaces cannot be listed, that is a warning.
+    /// If the interfaces cannot be listed, adds a warning.
     fn redirects(
         &self,
         host: &mut dyn Host,
@@ -140,7 +140,7 @@ impl PacketFilter for Pf {
         } else if self.tools.pf_of_freebsd && output::is_change_forbidden(&output.stderr) {
             Err(SwitchError::ChangeForbidden {
                 table: self.settings.table().to_owned(),
-                complaint: output.complaint(),
+                error_text: output.error_text(),
             })
         } else {
             Err(output.failure_to(format!("pfctl cannot change {}", self.table_name())))
@@ -194,7 +194,7 @@ impl PacketFilter for Pf {
         } else if output::is_kill_forbidden(&output.stderr) {
             Err(SwitchError::KillForbidden {
                 label,
-                complaint: output.complaint(),
+                error_text: output.error_text(),
             })
         } else {
             Err(output.failure_to(format!("pfctl cannot kill the states of label \"{label}\"")))
@@ -283,7 +283,7 @@ impl Pf {
         .with_input(entries.chain(except).collect())
     }
 
-    /// Lists the addresses that are in the table, because of `-v`, all in one call.
+    /// Lists, in one call, the addresses that are in the table (`-v` prints them).
     fn test(&self, addresses: impl Iterator<Item = IpAddr>) -> Option<Call> {
         let input: String = addresses.map(|address| format!("{address}\n")).collect();
         let call = self.pfctl(&["-v", "-t", self.settings.table(), "-T", "test", "-f", "-"]);
@@ -347,8 +347,8 @@ impl Pf {
     }
 
     /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the table's rules redirect, and their interfaces exist. The flag
-    /// of `-s Tables` does not show that: FreeBSD keeps it for up to 35 s after the rules were removed. pf accepts the name
-    /// of a missing interface; such a rule matches nothing.
+    /// `r` of `-vs Tables` does not show that: FreeBSD keeps it for up to 35 s after the rules were removed. pf accepts the
+    /// name of a missing interface; such a rule matches nothing.
     fn parse_redirects(
         &self,
         text: &str,
@@ -401,9 +401,10 @@ impl Pf {
             .collect();
         targets.sort_unstable();
         targets.dedup();
-        let is_lost = |target: &&SocketAddr| target.is_ipv6() && target.ip().is_loopback();
+        // FreeBSD does not deliver packets from outside that are redirected to ::1.
+        let is_ipv6_loopback = |target: &&SocketAddr| target.is_ipv6() && target.ip().is_loopback();
         if self.tools.pf_of_freebsd
-            && let Some(target) = targets.iter().find(is_lost)
+            && let Some(target) = targets.iter().find(is_ipv6_loopback)
         {
             return Err(SwitchError::PfLoopbackTarget { target: *target });
         }

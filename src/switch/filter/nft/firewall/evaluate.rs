@@ -101,7 +101,7 @@ pub(super) fn chains_blocking_own_requests(
 
 /// The connection that a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+enum PacketFlow {
     /// A visitor's connection to the live site.
     Live,
     /// A visitor's connection to the page.
@@ -113,7 +113,7 @@ enum Flow {
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     family: Family,
-    flow: Flow,
+    flow: PacketFlow,
     /// From the server.
     is_reply: bool,
     /// The server's port. The client's may be any.
@@ -127,7 +127,7 @@ struct Packet {
 
 impl Packet {
     /// The first packet of a connection.
-    const fn request(family: Family, flow: Flow, port: u16, original_port: u16) -> Self {
+    const fn request(family: Family, flow: PacketFlow, port: u16, original_port: u16) -> Self {
         Self {
             family,
             flow,
@@ -135,7 +135,7 @@ impl Packet {
             port,
             original_port,
             state: ConntrackState::New,
-            is_translated: matches!(flow, Flow::Page),
+            is_translated: matches!(flow, PacketFlow::Page),
         }
     }
 
@@ -249,7 +249,7 @@ impl<'a> Evaluator<'a> {
 
     /// The base chains that drop a visitor's packets to the page, or the answers.
     fn blocking_page(&mut self, family: Family, redirect: &Redirect) -> Vec<usize> {
-        let request = Packet::request(family, Flow::Page, redirect.to, redirect.from);
+        let request = Packet::request(family, PacketFlow::Page, redirect.to, redirect.from);
         let mut blocking = Vec::new();
         for (index, chain) in self.ruleset.chains.iter().enumerate() {
             let Some(base) = chain.base_for(family).filter(|base| !base.is_nat) else {
@@ -273,7 +273,7 @@ impl<'a> Evaluator<'a> {
 
     /// No chain drops a visitor's packets to the live site, or the answers.
     fn is_live_reached(&mut self, family: Family, redirect: &Redirect) -> bool {
-        let mut packet = Packet::request(family, Flow::Live, redirect.from, redirect.from);
+        let mut packet = Packet::request(family, PacketFlow::Live, redirect.from, redirect.from);
         for hook in [Hook::Prerouting, Hook::Input, Hook::Output] {
             if hook == Hook::Output {
                 packet.is_reply = true;
@@ -302,7 +302,7 @@ impl<'a> Evaluator<'a> {
 
     /// The base chains that drop maintd's own requests to the responder, or the answers: this host sends and receives both.
     fn blocking_own_requests(&mut self, family: Family, port: u16) -> Vec<usize> {
-        let request = Packet::request(family, Flow::Own, port, port);
+        let request = Packet::request(family, PacketFlow::Own, port, port);
         let mut blocking = Vec::new();
         for mut packet in [request, request.answer()] {
             for hook in [Hook::Output, Hook::Prerouting, Hook::Input] {
@@ -391,11 +391,13 @@ impl<'a> Evaluator<'a> {
                 value.map_or(flags & mask != 0, |value| flags & mask == value)
             }
             Condition::Reply => packet.is_reply,
-            Condition::Interface { is_loopback, .. } if packet.flow == Flow::Own => *is_loopback,
+            Condition::Interface { is_loopback, .. } if packet.flow == PacketFlow::Own => {
+                *is_loopback
+            }
             Condition::Interface { of_clients, .. } => self.holds(of_clients, packet),
             Condition::Unknown { key, is_shared } => self
                 .assumptions
-                .value(*key, packet.flow == Flow::Live && !is_shared),
+                .value(*key, packet.flow == PacketFlow::Live && !is_shared),
         }
     }
 }

@@ -23,7 +23,8 @@ const COUNTING: [&str; 6] = [
 /// Extensions that may depend on the port, which differs between the page and the live site.
 const PORT_DEPENDENT: [&str; 7] = ["bpf", "multiport", "set", "string", "tcp", "tos", "u32"];
 
-/// The hook and priority of a built-in chain (iptables(8), `linux/netfilter_ipv4.h`).
+/// The hook and priority of a built-in chain (iptables(8), `linux/netfilter_ipv4.h`). In the kernel INPUT of `nat` has the
+/// priority 100; `evaluate` ignores nat chains outside prerouting.
 fn base(table: &str, chain: &str) -> Option<BaseChain> {
     let hook = match chain {
         "PREROUTING" => Hook::Prerouting,
@@ -126,7 +127,7 @@ fn rule(
 ) -> Option<FirewallRule> {
     let mut matches = Vec::new();
     let mut action = None;
-    // The current extension, and its options that are not understood.
+    // The current extension, and its options that are not supported.
     let (mut extension, mut options) = (String::new(), String::new());
     let mut words = words.iter().map(String::as_str).peekable();
     let mut is_negated = false;
@@ -175,7 +176,7 @@ fn rule(
     FirewallRule::new(matches, action?)
 }
 
-/// The match of an extension with options that are not understood; takes the options.
+/// The match of an extension with options that are not supported; takes the options.
 fn unknown(
     extension: &str,
     options: &mut String,
@@ -213,7 +214,7 @@ fn condition(
 ) -> Option<Condition> {
     let names = || value.split(',');
     let networks = || -> Option<Vec<Network>> {
-        // A netmask that is not a prefix is not understood.
+        // A netmask that is not a prefix is not supported.
         let networks = names().map(str::parse).collect::<Result<Vec<Network>, _>>();
         networks.ok()
     };
@@ -264,7 +265,7 @@ fn ports(text: &str) -> Option<PortRanges> {
     text.split(',').map(range).collect()
 }
 
-/// The action of `-j` or `-g`. None if the next rule decides.
+/// The action of `-j` or `-g`. None if evaluation continues with the next rule.
 fn verdict(
     option: &str,
     target: &str,
