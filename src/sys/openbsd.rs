@@ -60,10 +60,9 @@ pub(crate) fn confine_supervisor(written: &[&Path]) -> io::Result<()> {
     }
     // SAFETY: both may be null, which ends unveiling.
     check(unsafe { libc::unveil(std::ptr::null(), std::ptr::null()) })?;
-    // stdio: pipes, signals and open descriptors. rpath: the configuration, pages, certificates and keys. wpath, cpath: logs, the
-    // pid file and socket files are created, written and removed. fattr: the modes of socket files. inet, unix: the sockets of
-    // endpoints, the control socket and syslog. proc: fork(2) and kill(2) for workers. id: the user of workers. getpw: its
-    // lookup.
+    // stdio: pipes, signals, open descriptors. rpath: read the configuration, pages, certificates and keys. wpath, cpath: write,
+    // create and remove logs, the pid file and socket files. fattr: set the modes of socket files. inet, unix: the sockets of
+    // endpoints, the control socket, syslog. proc: fork(2) and kill(2). id: set the user of workers. getpw: look that user up.
     pledge(c"stdio rpath wpath cpath fattr inet unix proc id getpw")
 }
 

@@ -338,8 +338,8 @@ impl EventLoop {
         self.acceptors[number].state = AcceptState::Paused(self.now + ACCEPT_PAUSE);
     }
 
-    /// Gives a new connection its first turn. If that turn closes the connection, because its request has arrived already and is
-    /// answered, the connection is not registered with the poll.
+    /// Gives a new connection its first turn. If that turn answers a request that has arrived already, and closes the connection,
+    /// the connection is not registered with the poll.
     fn admit(&mut self, socket: Stream, peer: Peer, endpoint: usize) {
         self.recorder.counters.accepted().add(1);
         let secure = self.services[endpoint].tls.is_some();
