@@ -50,11 +50,11 @@ struct SwitchOnFlags {
     #[arg(long, value_name = "ADDR|CIDR", value_parser = network)]
     except: Vec<Network>,
 
-    /// Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself
+    /// Announce the end after this time, as in 2h, 90m or 1h30m; maintd does not switch off by itself
     #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
     for_: Option<String>,
 
-    /// Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself
+    /// Announce this end, as in 21:00 or "2026-11-25 21:00"; maintd does not switch off by itself
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
 

@@ -201,7 +201,7 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| {
             format!(
-                "{} is not an address; write one as 192.0.2.10, 203.0.113.0/24 or 2001:db8::/32, names are not looked up",
+                "{} is not an address; write one as 192.0.2.10, 203.0.113.0/24 or 2001:db8::/32; names are not looked up",
                 Quoted(text)
             )
         })?;

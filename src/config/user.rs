@@ -56,7 +56,7 @@ impl Identity {
                 ("group", group.unwrap_or("0"))
             };
             return Err(format!(
-                "{what} {} is root, and workers never run as root; give another",
+                "{what} {} is root, and workers never run as root; give another user",
                 Quoted(name)
             ));
         }

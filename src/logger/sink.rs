@@ -156,7 +156,7 @@ impl Sink {
 
 fn not_open(directive: &str, target: &Target, error: &io::Error) -> Error {
     Error::Failed(format!(
-        "cannot open {directive} {}: {}; fix that or change {directive}",
+        "cannot open {directive} {}: {}; check the path of {directive}",
         describe(target),
         reason(error)
     ))

@@ -13,8 +13,12 @@ const DAY: u64 = 24 * 60 * 60;
 /// It is malformed, 0 or too long.
 pub(crate) fn parse_for(text: &str, now: u64) -> Result<u64, String> {
     let time = crate::config::time(text).filter(|time| !time.is_zero());
-    let time =
-        time.ok_or_else(|| format!("{} is not a duration; write 2h, 90m or 1h30m", Quoted(text)))?;
+    let time = time.ok_or_else(|| {
+        format!(
+            "{} is not a duration; write one such as 2h, 90m or 1h30m",
+            Quoted(text)
+        )
+    })?;
     not_too_far(now.saturating_add(time.as_secs().max(1)), now, text)
 }
 

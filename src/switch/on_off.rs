@@ -260,7 +260,10 @@ impl Switch {
             self.warn_of_silent_live_site(&saved);
         }
         self.accepted.clone_from(&saved.live);
-        log::info!("on: {}", text::summary(&saved, report.has_obstacle));
+        log::info!(
+            "on: {}",
+            text::summary(&saved, is_saved, report.has_obstacle)
+        );
         reload_daemon(&self.control, &saved.announcement, is_saved);
         Ok(())
     }

@@ -8,8 +8,10 @@ use serde_json::Value;
 use crate::announcement::Announcement;
 use crate::control::{ControlError, ControlRequest, Reply, ask};
 
+/// How long the daemon may take to report its announcement.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the daemon may take to reload.
-const LIMIT: Duration = Duration::from_secs(25);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes the daemon show `announcement`, which is in the state file if `is_saved`. Warns if the page does not show it: that is
 /// no reason to undo the switch.
@@ -35,24 +37,25 @@ fn update(control: &Path, announcement: &Announcement, is_saved: bool) -> Result
     let announces = |reply: &Value| {
         reply.get("announced").and_then(Announcement::of).as_ref() == Some(announcement)
     };
-    let status = ask(control, ControlRequest::Status, LIMIT);
-    match &status {
+    match ask(control, ControlRequest::Status, STATUS_TIMEOUT) {
         // It has nothing to reload.
-        Ok(Reply::Done(status)) if announces(status) => return Ok(()),
-        Err(ControlError::NoDaemon(_)) if announcement.is_empty() => {}
+        Ok(Reply::Done(status)) if announces(&status) => return Ok(()),
+        Err(error @ ControlError::NoDaemon(_)) if announcement.is_empty() => return Err(error),
         Ok(_) | Err(_) if !is_saved => {
-            return failed("the state could not be saved; switch on again when that is fixed");
+            return failed("the state could not be saved; switch again when that is fixed");
         }
-        Ok(_) | Err(_) => {}
+        Err(error @ ControlError::NoDaemon(_)) => return Err(error),
+        // A daemon that is too busy to report may still reload.
+        Ok(_) | Err(ControlError::Failed(_)) => {}
     }
-    match status.and_then(|_| ask(control, ControlRequest::Reload, LIMIT)) {
+    match ask(control, ControlRequest::Reload, RELOAD_TIMEOUT) {
         Ok(Reply::Done(reply)) if announces(&reply) => Ok(()),
         Ok(Reply::Done(_)) => failed(
             "the daemon cannot read the state file, or has another state_dir; see its error_log",
         ),
         Ok(Reply::Error(cause)) => failed(&cause),
         Err(ControlError::Failed(cause)) => failed(&format!(
-            "the daemon at \"{}\": {cause}; fix that and send HUP to \"maintd serve\"",
+            "the daemon at \"{}\": {cause}; check \"maintd serve\", and send it HUP",
             control.display()
         )),
         Err(error @ ControlError::NoDaemon(_)) => Err(error),

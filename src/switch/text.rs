@@ -9,8 +9,8 @@ use crate::switch::command::quoted;
 use crate::switch::state::Saved;
 use crate::switch::tools::BecomeRoot;
 
-/// Which clients get the page, or are only redirected to it if there is an obstacle, and the announced end.
-pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
+/// Which clients get the page, or are only redirected to it if there is an obstacle, and the announced end if it is saved.
+pub(crate) fn summary(saved: &Saved, is_saved: bool, has_obstacle: bool) -> String {
     let mut text = format!(
         "{} the page",
         clients_with_verb(&saved.clients, has_obstacle)
@@ -18,7 +18,7 @@ pub(crate) fn summary(saved: &Saved, has_obstacle: bool) -> String {
     if !saved.clients.except.is_empty() {
         let _ = write!(text, ", but for {}", list(&saved.clients.except));
     }
-    if let Some(until) = saved.announcement.until {
+    if let Some(until) = saved.announcement.until.filter(|_| is_saved) {
         let _ = write!(text, "; announced until {}", clock::terminal(until));
     }
     text

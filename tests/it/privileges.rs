@@ -213,7 +213,7 @@ fn users_and_directories_that_cannot_be_are_faults_at_their_place() {
     }
 
     let unknown = "there is no user \"no-such-user\"; create it, or give a number\n";
-    let roots = "user \"root\" is root, and workers never run as root; give another\n";
+    let roots = "user \"root\" is root, and workers never run as root; give another user\n";
     for (user, what) in [("no-such-user", unknown), ("root", roots)] {
         assert_eq!(
             refused(serve(&["--user", user])),

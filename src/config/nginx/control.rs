@@ -44,7 +44,7 @@ impl MetricsDirectives {
             return Err(wrong_value(directive, 0, "a path, as in /health"));
         }
         if text == METRICS_PATH {
-            let expected = "another path: this is that of the metrics";
+            let expected = "another path: this one is the path of the metrics";
             return Err(wrong_value(directive, 0, expected));
         }
         self.health = Some((text.to_owned(), directive.name.position));

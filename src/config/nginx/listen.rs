@@ -65,7 +65,7 @@ pub(crate) fn parse_listen(
                 diagnostics.error(option.message(what));
             }
             text @ ("http2" | "quic" | "spdy") => {
-                let what = format!("{text} is ignored: maintd has HTTP/1.1 only");
+                let what = format!("{text} is ignored: maintd supports only HTTP/1.1");
                 diagnostics.remark(option.message(what));
             }
             text => match text.split_once('=') {

@@ -140,7 +140,7 @@ impl Reader {
             "metrics" => self.metrics.set_metrics(directive)?,
             "health" => self.metrics.set_health(directive)?,
             name @ ("stream" | "mail") => {
-                let what = format!("{name} is ignored: maintd has HTTP only");
+                let what = format!("{name} is ignored: maintd supports only HTTP");
                 diagnostics.remark(directive.name.message(what));
             }
             _ if self.http.set(directive, context)? => {}

@@ -44,6 +44,7 @@ pub fn preflight(
     };
     let answer = format!(
         "{}\
+         Cache-Control: no-store\r\n\
          Vary: {vary}Access-Control-Request-Headers, Access-Control-Request-Method\r\n\
          {allowed}\
          Access-Control-Allow-Methods: {}\r\n\

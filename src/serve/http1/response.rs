@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-/// The start of a response head: the status line and the fields of every such response.
+/// The start of a response head: the status line and the date.
 pub(crate) fn start_of_head(status: &str, now: SystemTime) -> String {
     let date = httpdate::fmt_http_date(now);
-    format!("HTTP/1.1 {status}\r\nDate: {date}\r\nCache-Control: no-store\r\n")
+    format!("HTTP/1.1 {status}\r\nDate: {date}\r\n")
 }
 
 /// A response that closes its connection. `fields` are further field lines. HEAD gets no body (RFC 9110 9.3.2).
@@ -24,6 +24,7 @@ pub(crate) fn response(
         "{head}\
          Content-Type: {content_type}\r\n\
          Content-Length: {length}\r\n\
+         Cache-Control: no-store\r\n\
          {fields}Connection: close\r\n\r\n{sent_body}"
     )
     .into_bytes()

@@ -323,7 +323,7 @@ impl Supervisor {
                         "older workers still have connections; the reload is deferred by up to about a minute",
                     ),
                     ReloadOutcome::Failed(cause) => error(&format!(
-                        "its configuration cannot be reloaded: {cause}; fix that and send HUP to \"maintd serve\""
+                        "the daemon did not reload its configuration: {cause}"
                     )),
                     ReloadOutcome::ShuttingDown => error("the daemon is shutting down"),
                 },

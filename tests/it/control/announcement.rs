@@ -215,7 +215,7 @@ fn an_invalid_configuration_is_reported_and_the_page_stays() {
     assert_eq!(answer["ok"], false);
     let fault = answer["fault"].as_str().unwrap();
     assert!(
-        fault.starts_with("its configuration cannot be reloaded: "),
+        fault.starts_with("the daemon did not reload its configuration: "),
         "{fault}"
     );
     assert!(fault.contains("1 error; fix it"), "{fault}");
@@ -255,7 +255,7 @@ fn faults_of_the_directives_have_their_places() {
         ),
         (
             "metrics 127.0.0.1:9503; health /metrics;".to_owned(),
-            "2:32: wrong value \"/metrics\" for health; give another path: this is that of the metrics",
+            "2:32: wrong value \"/metrics\" for health; give another path: this one is the path of the metrics",
         ),
         (
             "http { server { control x; } }".to_owned(),

@@ -115,11 +115,11 @@ fn a_log_that_cannot_be_opened_ends_the_start_and_not_a_reload() {
     for (directive, fault) in [
         (
             "error_log no/error.log;",
-            "maintd: cannot open error_log \"DIR/no/error.log\": no such file or directory; fix that or change error_log\n",
+            "maintd: cannot open error_log \"DIR/no/error.log\": no such file or directory; check the path of error_log\n",
         ),
         (
             "access_log DIR;",
-            "maintd: cannot open access_log \"DIR\": is a directory; fix that or change access_log\n",
+            "maintd: cannot open access_log \"DIR\": is a directory; check the path of access_log\n",
         ),
     ] {
         let output = start(directive);

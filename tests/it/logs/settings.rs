@@ -146,7 +146,7 @@ fn a_log_that_could_not_be_opened_is_a_fault_and_no_file_is_made() {
     );
     assert_eq!(
         faults[1],
-        "maintd: cannot open access_log \"no/access.log\": no such file or directory; fix that or change access_log"
+        "maintd: cannot open access_log \"no/access.log\": no such file or directory; check the path of access_log"
     );
     let site = Site::new();
     let path = site.write("error_log error.log;\naccess_log access.log;\npid pid;");

@@ -105,7 +105,7 @@ fn what_cannot_be_saved_is_a_warning_and_not_announced() {
     fs::write(host.path("state"), "a file").unwrap();
     let ended = host.done(&["on", "--message", "the disk is full"]);
     assert!(ended.stderr.contains("cannot save "), "{}", ended.stderr);
-    let warning = "maintd: warning: the page does not show what is announced: the state could not be saved; switch on again when that is fixed\n";
+    let warning = "maintd: warning: the page does not show what is announced: the state could not be saved; switch again when that is fixed\n";
     assert!(ended.stderr.ends_with(warning), "{}", ended.stderr);
     assert_eq!(announced(&host), json!({ "until": null, "message": null }));
     let ended = host.done(&["off"]);
@@ -232,7 +232,7 @@ fn a_daemon_that_cannot_reload_is_a_warning_with_the_cause() {
     let server = daemon(&host);
     fs::write(host.path("daemon.conf"), "server { listen 127.0.0.1:0; }").unwrap();
     let ended = host.done(&["on", "--message", "new disks"]);
-    let warning = "maintd: warning: the page does not show what is announced: its configuration cannot be reloaded: ";
+    let warning = "maintd: warning: the page does not show what is announced: the daemon did not reload its configuration: ";
     assert!(ended.stderr.contains(warning), "{}", ended.stderr);
     drop(server);
 }
