@@ -53,7 +53,7 @@ fn assert_is(worker: u32, uid: u32, gid: u32) {
 
 #[track_caller]
 fn assert_answers(server: &Server) {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(server, port);
         client.send(GET);
         assert_eq!(client.last_answer().status, 503);
@@ -328,7 +328,7 @@ fn without_root_a_worker_is_filtered_all_the_same() {
         format!("{STRANGER} {STRANGER} {STRANGER} {STRANGER}")
     );
     assert_locked_in(worker);
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send(GET);
     assert_eq!(client.last_answer().status, 503);
 }

@@ -53,7 +53,7 @@ fn port_in_use() {
         assert_fault_after_a_socket(flag, &address.to_string(), &line);
     }
     // The first server is not affected.
-    assert_answers(connect(&other, Port::Clear));
+    assert_answers(connect(&other, Port::Plaintext));
     assert_answers(connect(&other, Port::Tls));
 }
 
@@ -67,7 +67,7 @@ fn port_in_use_on_one_address() {
     let line =
         format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
     assert_fault_after_a_socket("--listen", &place, &line);
-    assert_answers(connect(&other, Port::Clear));
+    assert_answers(connect(&other, Port::Plaintext));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::common::{Client, Port, Server, process, wait_until};
 use crate::supervisor::{GET, GET_AND_CLOSE, Site, with_configuration};
 
 fn page(site: &Site) -> String {
-    let mut client = connect(&site.server, Port::Clear);
+    let mut client = connect(&site.server, Port::Plaintext);
     client.send(GET_AND_CLOSE);
     client.last_answer().text()
 }
@@ -97,7 +97,7 @@ fn a_failed_reload_keeps_the_old_workers() {
 /// No connection is cut off: its next answer has `Connection: close`.
 #[test]
 fn old_connections_are_answered_once_more() {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let site = Site::start("one", &[]);
         let mut kept = connect(&site.server, port);
         kept.send(GET);
@@ -241,7 +241,7 @@ fn a_fifth_old_generation_is_waited_for() {
     let site = Site::start(&page, &["-c", file.to_str().unwrap()]);
     let mut readers = Vec::new();
     for _ in 0..4 {
-        readers.push(site.connect(Port::Clear, GET_AND_CLOSE));
+        readers.push(site.connect(Port::Plaintext, GET_AND_CLOSE));
         site.reload();
         // The next reader must not be accepted by a worker that is about to close its listeners.
         let has_retired = |worker: &u32| process::open_sockets(*worker) == 1;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY};
+use crate::switch_pf::{ALL_CLIENTS, CHECKS};
 
 const LOAD_RULES: &str =
     "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
@@ -164,7 +164,7 @@ fn a_flush_that_falsely_reports_success_is_detected() {
         &["off"],
         "not switched off: table <maintenance> is not empty after it was emptied",
     );
-    assert_eq!(host.table(), [EVERYBODY[0]]);
+    assert_eq!(host.table(), [ALL_CLIENTS[0]]);
     assert!(host.saved().is_some());
 }
 

@@ -3,6 +3,7 @@
 //! The programs are examples of this package (tests/stand_in); `cargo test` builds them.
 
 mod announce;
+mod command_line;
 mod freebsd;
 mod host;
 mod interfaces;
@@ -10,7 +11,6 @@ mod off;
 mod off_fails;
 mod on;
 mod on_fails;
-mod people;
 mod resume;
 mod run;
 mod signals;
@@ -36,7 +36,7 @@ const KILL_LIVE: &str = "-k label -k www-normal";
 const KILL_PAGE: &str = "-k label -k www-maintenance";
 const STATES: &str = "-s states";
 const TEST: &str = "-v -t maintenance -T test -f -";
-const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+const ALL_CLIENTS: [&str; 2] = ["0.0.0.0/0", "::/0"];
 /// The addresses that `on` tests to verify that all are moved.
 const OUTSIDERS: &str = "203.0.113.77\n2001:db8:ffff::77\n";
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::common::{Server, certificates, maintd};
-use crate::switch_pf::EVERYBODY;
+use crate::switch_pf::ALL_CLIENTS;
 use crate::switch_pf::host::{Host, Port};
 
 const LOAD_RULES: &str =
@@ -126,7 +126,7 @@ fn an_error_of_several_lines_is_printed_in_one() {
 }
 
 #[test]
-fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
+fn a_real_responder_is_asked_in_plaintext_and_by_tls() {
     let files = certificates::p256(&["localhost"]);
     // The responder's ports are probed in their order.
     let mut ports = [Port::taken(), Port::taken()];
@@ -193,7 +193,7 @@ fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
             "{ended:?}"
         );
     }
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.maintd(&["status"]).status, Some(0));
     host.done(&["off"]);
     drop(server);

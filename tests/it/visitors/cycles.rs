@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::visitors::can_run;
 use crate::visitors::site::Site;
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 const CYCLES: u64 = 200;
 /// The limit for a client on the wrong side after the command.
@@ -93,7 +93,7 @@ impl Tally {
 
 /// A client that sends requests until the test is over.
 struct Regular<'a> {
-    visitor: Visitor<'a>,
+    visitor: SiteClient<'a>,
     manner: Manner,
     is_excepted: bool,
     number: usize,

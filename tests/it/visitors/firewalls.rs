@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::common::{Ended, require_tool};
 use crate::visitors::can_run;
 use crate::visitors::site::Site;
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
 /// A usual nftables file: what is not accepted is dropped.
 const ONLY_80_AND_443: &str = "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n  \
@@ -32,7 +32,7 @@ const UFW: &str = "set -e; mount --bind $0/ufw /etc/ufw; mount --bind $0/default
 const NO_ANSWER: [Outcome; 4] = [const { Outcome::Timeout }; 4];
 
 /// How long a client waits that must get no answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const IO_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Site {
     /// Loads rules in addition to maintd's.
@@ -52,7 +52,7 @@ impl Site {
     fn new_visitors_get(&self, expected: &[Outcome]) {
         for (mut visitor, expected) in self.visitors(7).into_iter().zip(expected) {
             if *expected == Outcome::Timeout {
-                visitor.patience = PATIENCE;
+                visitor.io_timeout = IO_TIMEOUT;
             }
             assert_eq!(visitor.ask_once(), *expected, "{}", visitor.to);
         }

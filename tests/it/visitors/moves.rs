@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use crate::common::Ended;
 use crate::visitors::can_run;
 use crate::visitors::site::Site;
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 /// The limit for a client on the wrong side after the command.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Each asks on its kept connection, and on a new one.
-fn all_get(visitors: &mut [Visitor<'_>], expected: &Outcome) {
+fn all_get(visitors: &mut [SiteClient<'_>], expected: &Outcome) {
     for visitor in visitors {
         let (from, to) = (visitor.from.ip(), visitor.to);
         assert_eq!(visitor.ask(), *expected, "{from} kept to {to}");
@@ -27,7 +27,7 @@ fn all_get(visitors: &mut [Visitor<'_>], expected: &Outcome) {
 }
 
 /// Each has a connection from the other side: it has been reset, and then they get this.
-fn all_are_moved(visitors: &mut [Visitor<'_>], expected: &Outcome) {
+fn all_are_moved(visitors: &mut [SiteClient<'_>], expected: &Outcome) {
     let end = Instant::now() + MOVED_WITHIN;
     for visitor in &mut *visitors {
         let (from, to) = (visitor.from.ip(), visitor.to);
@@ -105,7 +105,7 @@ fn an_exception_of_one_family_keeps_no_connection_of_the_other() {
     all_are_moved(&mut visitors, &Outcome::Page);
 }
 
-/// The visitors of number 9, and others of whom none comes.
+/// The addresses of the clients of number 9, and others that no client has.
 fn exceptions(number: u32) -> Vec<String> {
     let first = ["198.51.100.9", "2001:db8::9"].map(str::to_owned);
     let others = (0..number).map(|number| match number % 2 {
@@ -134,7 +134,7 @@ fn ten_thousand_exceptions_make_no_more_calls_of_nft_than_two() {
         calls.push(site.calls("nft"));
         all_are_moved(&mut moved, &Outcome::Page);
         // Their connections are the first ones still.
-        assert!(excepted.iter().all(Visitor::is_connected));
+        assert!(excepted.iter().all(SiteClient::is_connected));
         all_get(&mut excepted, &Outcome::Live);
         let (status, table) = site.status();
         assert_eq!(status, 0, "{table}");

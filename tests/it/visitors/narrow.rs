@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{SERVER, Site};
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 /// Hosts behind the router, for each family: addresses, the router's own, and the network.
 const NEAR: [&str; 2] = ["203.0.113.1", "2001:db8:1::1"];
@@ -57,8 +57,8 @@ fn the_page_comes_through_a_narrow_path() {
             for port in [80, 443] {
                 let from: IpAddr = from.parse().unwrap();
                 let to = SocketAddr::new(to.parse().unwrap(), port);
-                let mut visitor = Visitor::new(&far, from, to);
-                visitor.patience = Duration::from_secs(5);
+                let mut visitor = SiteClient::new(&far, from, to);
+                visitor.io_timeout = Duration::from_secs(5);
                 assert_eq!(visitor.ask_once(), expected, "{from} to {to}");
             }
         }

@@ -3,7 +3,7 @@
 use crate::common::Ended;
 use crate::visitors::can_run;
 use crate::visitors::site::{Responder, Site};
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
 /// `maintd on` fails with this text; none is moved, and no connection has ended.
 fn is_refused(site: &Site, expected: &str) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{LIMIT, SERVER, Site};
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 /// The addresses of client number 7, which is moved, and number 9, which is not, one of each family.
 const MOVED: [&str; 2] = ["198.51.100.7", "2001:db8::7"];
@@ -104,7 +104,7 @@ fn the_responder_is_not_reachable_directly() {
         {
             for port in [8080, 8443] {
                 let mut visitor = site.visitor(from, to, port);
-                visitor.patience = Duration::from_millis(300);
+                visitor.io_timeout = Duration::from_millis(300);
                 assert_eq!(visitor.ask(), Outcome::Timeout, "{from} to port {port}");
             }
         }
@@ -143,7 +143,7 @@ fn forwarded_traffic_is_not_redirected() {
         let listener = behind.inside(|| TcpListener::bind(at)).unwrap();
         thread::spawn(move || serve(&listener));
     }
-    let mut visitors: Vec<Visitor<'_>> = MOVED
+    let mut visitors: Vec<SiteClient<'_>> = MOVED
         .into_iter()
         .zip(addresses)
         .map(|(from, to)| site.visitor(from, to, 80))
@@ -181,12 +181,12 @@ fn requests_of_the_host_itself_are_not_redirected() {
     }
     let site = Site::new();
     let addresses = SERVER.into_iter().chain(["127.0.0.1", "::1"]);
-    let mut visitors: Vec<Visitor<'_>> = addresses
+    let mut visitors: Vec<SiteClient<'_>> = addresses
         .flat_map(|address| {
             let address: IpAddr = address.parse().unwrap();
             [80, 443].map(|port| (address, SocketAddr::new(address, port)))
         })
-        .map(|(from, to)| Visitor::new(&site.server, from, to))
+        .map(|(from, to)| SiteClient::new(&site.server, from, to))
         .collect();
     let mut visitor = site.visitor(MOVED[0], SERVER[0], 80);
     assert_eq!(visitor.ask(), Outcome::Live);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::certificates::{CertificateFiles, p256};
 use crate::common::{Ended, Server};
 use crate::visitors::namespaces::Namespace;
-use crate::visitors::visitor::Visitor;
+use crate::visitors::site_client::SiteClient;
 
 /// The site's addresses.
 pub(crate) const SERVER: [&str; 2] = ["198.51.100.1", "2001:db8::1"];
@@ -220,7 +220,7 @@ impl Site {
     }
 
     /// Visitors number `number`: over IPv4 and IPv6, plaintext and TLS.
-    pub(crate) fn visitors(&self, number: u8) -> Vec<Visitor<'_>> {
+    pub(crate) fn visitors(&self, number: u8) -> Vec<SiteClient<'_>> {
         let from = [
             format!("198.51.100.{number}"),
             format!("2001:db8::{number}"),
@@ -233,9 +233,9 @@ impl Site {
     }
 
     /// One visitor.
-    pub(crate) fn visitor(&self, from: &str, to: &str, port: u16) -> Visitor<'_> {
+    pub(crate) fn visitor(&self, from: &str, to: &str, port: u16) -> SiteClient<'_> {
         let to = SocketAddr::new(to.parse().unwrap(), port);
-        Visitor::new(&self.clients, from.parse::<IpAddr>().unwrap(), to)
+        SiteClient::new(&self.clients, from.parse::<IpAddr>().unwrap(), to)
     }
 }
 

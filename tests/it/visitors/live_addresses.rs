@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{SERVER, Site};
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
 /// `run` and then `off` by hand bring visitors back to these places; the commands print no error.
 fn visitors_come_back(site: &Site, places: &[(usize, u16)]) {

@@ -55,7 +55,7 @@ impl House {
                 let mut guest = tcp_from(number, self.server.http);
                 guest.write_all(HALF_HEAD.as_bytes()).unwrap();
                 // Connections are accepted in their order: once this one is answered, the earlier one is accepted.
-                assert_answers(&self.server, Port::Clear);
+                assert_answers(&self.server, Port::Plaintext);
                 guest
             }
             Kind::HalfHandshake => {
@@ -183,6 +183,6 @@ fn every_new_request_is_answered() {
 
     let percent = idle_percent(&house.server);
     assert!(percent < 20, "{percent}% of a processor for nothing");
-    assert_answers(&house.server, Port::Clear);
+    assert_answers(&house.server, Port::Plaintext);
     assert_answers(&house.server, Port::Tls);
 }
