@@ -623,7 +623,7 @@ fn check(text: &str) -> (String, String) {
 
 #[test]
 fn an_invalid_origin_is_reported_with_its_position() {
-    for (arguments, place, what) in [
+    for (arguments, position, what) in [
         ("", "2:1", "cors_origin without an origin"),
         (
             " https://a.example/",
@@ -641,7 +641,7 @@ fn an_invalid_origin_is_reported_with_its_position() {
         let text =
             format!("server {{ listen 127.0.0.1:0; return 503;\ncors_origin{arguments};\n}}");
         let (stderr, file) = check(&text);
-        let expected = format!("{file}:{place}: {what}");
+        let expected = format!("{file}:{position}: {what}");
         assert!(stderr.contains(&expected), "{expected}\n{stderr}");
     }
     let (stderr, _) = check(

@@ -345,13 +345,13 @@ fn the_same_file_gets_the_same_answers_except_for_intended_differences() {
 
     let mut wrong = Vec::new();
     for (case, (by_nginx, by_maintd)) in cases.iter().zip(by_nginx.iter().zip(&by_maintd)) {
-        for (who, outcome, expected) in [
+        for (server, outcome, expected) in [
             ("nginx", by_nginx, case.nginx),
             ("maintd", by_maintd, case.maintd),
         ] {
             if outcome != &[expected; 2] {
                 wrong.push(format!(
-                    "{}: {who} answered {outcome:?}, not {expected:?}",
+                    "{}: {server} answered {outcome:?}, not {expected:?}",
                     case.name
                 ));
             }

@@ -58,28 +58,34 @@ fn assert_refused(mut command: Command, line: &str) {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The test holds on to them, as the service manager does, so that binding again would fail.
-#[test]
-fn inherited_sockets_are_listened_on() {
-    let (clear, http) = listener();
-    let (tls, https) = listener();
-    let args = ["serve", "--listen", &http, "--tls-listen", &https];
-    // Not in the order of the flags: sockets are matched by their addresses.
-    let command = activated(copy(&tls), Some(copy(&clear)), "", &args);
-    let server = Server::start_with_its_streams(command, 2);
+/// The server listens on these two addresses, and answers on both.
+#[track_caller]
+fn assert_serves(server: &Server, http: &str, https: &str) {
     assert_eq!(
         server.listening,
         [format!("http://{http}"), format!("https://{https}")]
     );
-    assert_answers(connect(&server, Port::Plaintext));
-    assert_answers(connect(&server, Port::Tls));
+    assert_answers(connect(server, Port::Plaintext));
+    assert_answers(connect(server, Port::Tls));
+}
+
+/// The test holds on to them, as the service manager does, so that binding again would fail.
+#[test]
+fn inherited_sockets_are_listened_on() {
+    let (plaintext, http) = listener();
+    let (tls, https) = listener();
+    let args = ["serve", "--listen", &http, "--tls-listen", &https];
+    // Not in the order of the flags: sockets are matched by their addresses.
+    let command = activated(copy(&tls), Some(copy(&plaintext)), "", &args);
+    let server = Server::start_with_its_streams(command, 2);
+    assert_serves(&server, &http, &https);
 }
 
 #[test]
 fn listeners_without_an_inherited_socket_are_bound() {
-    let (clear, http) = listener();
+    let (plaintext, http) = listener();
     let args = ["serve", "--listen", "127.0.0.1:0", "--listen", &http];
-    let server = Server::start_with_its_streams(activated(copy(&clear), None, "", &args), 2);
+    let server = Server::start_with_its_streams(activated(copy(&plaintext), None, "", &args), 2);
     assert_eq!(server.listening[1], format!("http://{http}"));
     assert_ne!(server.listening[0], server.listening[1]);
     assert_answers(connect(&server, Port::Plaintext));
@@ -88,16 +94,11 @@ fn listeners_without_an_inherited_socket_are_bound() {
 /// The names of the sockets select the protocol where neither a flag nor the file does.
 #[test]
 fn without_a_configuration_inherited_sockets_take_the_place_of_the_defaults() {
-    let (clear, http) = listener();
+    let (plaintext, http) = listener();
     let (tls, https) = listener();
-    let command = activated(copy(&clear), Some(copy(&tls)), "http:https", &["serve"]);
+    let command = activated(copy(&plaintext), Some(copy(&tls)), "http:https", &["serve"]);
     let server = Server::start_with_its_streams(command, 2);
-    assert_eq!(
-        server.listening,
-        [format!("http://{http}"), format!("https://{https}")]
-    );
-    assert_answers(connect(&server, Port::Plaintext));
-    assert_answers(connect(&server, Port::Tls));
+    assert_serves(&server, &http, &https);
     server.signal(libc::SIGHUP);
     server.wait_for_stderr("maintd: reloaded");
     assert_answers(connect(&server, Port::Plaintext));

@@ -227,7 +227,7 @@ fn an_invalid_configuration_is_reported_and_the_page_stays() {
 }
 
 #[test]
-fn faults_of_the_directives_have_their_places() {
+fn faults_of_the_directives_have_their_positions() {
     let daemon = Daemon::plain();
     let server = "server { listen 127.0.0.1:8080; return 503; }";
     let long = "x".repeat(104);

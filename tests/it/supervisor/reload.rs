@@ -333,8 +333,8 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
     let probe = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
     let address = probe.local_addr().unwrap();
     drop(probe);
-    let place = format!("listen {address};");
-    let server = with_configuration(&directory, &text(&place), 2);
+    let listen = format!("listen {address};");
+    let server = with_configuration(&directory, &text(&listen), 2);
     let file = directory.path().join("maintd.conf");
     // The file may be read at any time, so it is replaced atomically.
     let write = |more: &str| {
@@ -347,7 +347,7 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
         server.signal(libc::SIGHUP);
         std::thread::sleep(std::time::Duration::from_millis(pause));
         let before = server.reloads();
-        write(&place);
+        write(&listen);
         server.signal(libc::SIGHUP);
         wait_until(|| server.reloads() > before, "it has not reloaded");
         wait_until(

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{ALL_CLIENTS, CHECKS, denied};
-
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
+use crate::switch_pf::{ALL_CLIENTS, CHECKS, LOAD_RULES, denied};
 
 /// The message about rules for an interface that does not exist.
 fn absent(name: &str) -> String {

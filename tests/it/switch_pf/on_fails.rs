@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{ALL_CLIENTS, CHECKS, KILL_LIVE, REPLACE, SHOW, STATES, TEST, denied};
+use crate::switch_pf::{
+    ALL_CLIENTS, CHECKS, KILL_LIVE, LOAD_RULES, REPLACE, SHOW, STATES, TEST, denied,
+};
 
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 const UNDONE: &str =
     "the change is undone, and all visitors are where they were: see \"maintd status\"";
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
