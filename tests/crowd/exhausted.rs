@@ -16,7 +16,7 @@ use crate::{
 fn out_of_descriptors_it_pauses_and_then_serves_waiting_clients() {
     let _alone = alone();
     let (mut server, _page) = start();
-    assert_answers(&server, Port::Clear);
+    assert_answers(&server, Port::Plaintext);
     assert_answers(&server, Port::Tls);
 
     let before = limits::set_soft_descriptor_limit(server.worker(), 3);
@@ -53,7 +53,7 @@ fn out_of_descriptors_it_pauses_and_then_serves_waiting_clients() {
     let waited = freed.elapsed();
     // A failure limit: a loaded machine may take longer than the specified second.
     assert!(waited < Duration::from_secs(5), "{waited:?}");
-    assert_answers(&server, Port::Clear);
+    assert_answers(&server, Port::Plaintext);
     assert_answers(&server, Port::Tls);
 }
 
@@ -61,7 +61,7 @@ fn out_of_descriptors_it_pauses_and_then_serves_waiting_clients() {
 #[test]
 fn out_of_descriptors_the_idlest_makes_room() {
     let _alone = alone();
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let (server, _page) = start();
         let address = server.http;
         let mut crowd: Crowd<TcpStream> = Crowd::new(move |number| tcp_from(number, address));
@@ -88,7 +88,7 @@ fn out_of_descriptors_the_idlest_makes_room() {
 fn request_sent_after_the_shortage_is_answered() {
     let _alone = alone();
     let (server, _page) = start();
-    assert_answers(&server, Port::Clear);
+    assert_answers(&server, Port::Plaintext);
     let before = limits::set_soft_descriptor_limit(server.worker(), 3);
     let mut silent = tcp_from(0, server.http);
     // Past the time for which Linux holds back a connection without input (TCP_DEFER_ACCEPT).

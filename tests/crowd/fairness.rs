@@ -51,7 +51,7 @@ fn assert_answered_during(least: usize, disturb: impl Fn(&Server, &Disturbance) 
         let limit = Instant::now() + Duration::from_secs(60);
         let mut answered = 0;
         while answered < 200 || disturbance.count.load(Ordering::SeqCst) < least {
-            for port in [Port::Clear, Port::Tls] {
+            for port in [Port::Plaintext, Port::Tls] {
                 let mut client = connect(&server, port);
                 for _ in 0..10 {
                     client.send(GET);
@@ -184,7 +184,7 @@ fn burst_on_a_sleeping_server_is_answered_to_the_last() {
     const BURST: usize = 120;
     let _alone = alone();
     let (server, _page) = start();
-    assert_answers(&server, Port::Clear);
+    assert_answers(&server, Port::Plaintext);
     assert_answers(&server, Port::Tls);
     let mut hello = Vec::new();
     let settings = tls_settings(rustls::ALL_VERSIONS);

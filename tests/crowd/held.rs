@@ -16,7 +16,7 @@ fn idle_connections_are_held_while_new_ones_are_answered() {
     let mut crowd = Crowd::new(move |number| tcp_from(number, address));
     while crowd.held.len() < IDLE {
         crowd.grow(1000);
-        assert_answers(&server, Port::Clear);
+        assert_answers(&server, Port::Plaintext);
         assert_answers(&server, Port::Tls);
     }
     // The server holds them too, not only the client.

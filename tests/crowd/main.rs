@@ -14,11 +14,11 @@
 #[path = "../it/common/mod.rs"]
 mod common;
 
+mod client_hellos;
+mod connection_limit;
 mod exhausted;
 mod fairness;
-mod full_house;
 mod held;
-mod hellos;
 mod limits;
 mod memory;
 
@@ -44,7 +44,7 @@ const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: 
 const HALF_HEAD: &str = "GET / HTTP/1.1\r\nHost: exam";
 
 /// The read timeout of a client; a failure limit only.
-const PATIENCE: Duration = Duration::from_secs(9);
+const IO_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A connection is used again before it has been idle for so long: the server, with its keep-alive
 /// timeout of 10 s, would close it.
@@ -92,10 +92,10 @@ fn try_tcp_from(number: usize, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let host = u8::try_from(number % SOURCES).unwrap() + 1;
     socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
-    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.connect_timeout(&address.into(), IO_TIMEOUT)?;
     let socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(IO_TIMEOUT))?;
+    socket.set_write_timeout(Some(IO_TIMEOUT))?;
     socket.set_nodelay(true)?;
     Ok(socket)
 }

@@ -20,7 +20,7 @@ fn assert_cost<S: Read + Write>(
 ) {
     // The first ones touch code and tables that all use together.
     for _ in 0..10 {
-        assert_answers(server, Port::Clear);
+        assert_answers(server, Port::Plaintext);
         assert_answers(server, Port::Tls);
     }
     let before = process::resident_bytes(server.worker());
@@ -39,7 +39,7 @@ fn assert_cost<S: Read + Write>(
 }
 
 #[test]
-fn idle_clear_connection_costs_300_bytes_at_most() {
+fn idle_plaintext_connection_costs_300_bytes_at_most() {
     let _alone = alone();
     if !descriptors_suffice(10_200) {
         return;

@@ -109,7 +109,7 @@ fn answer(server: &Server, port: Port) -> Answer {
 
 #[track_caller]
 fn assert_page(server: &Server, page: &str) {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let answer = answer(server, port);
         assert_eq!(answer.status, 503);
         assert_eq!(answer.text(), page);
@@ -206,7 +206,7 @@ fn fields_and_times_are_those_of_the_file() {
         "return 503; add_header X-Reason \"a b\"; add_header Retry-After 77 always; charset iso-8859-1; keepalive_requests 1;",
     );
     let server = site.start(&text);
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let answer = client.last_answer();
     assert_eq!(answer.header("X-Reason"), Some("a b"));
@@ -247,7 +247,7 @@ fn cache_fields_without_always_are_dropped_with_a_warning() {
     let text = RECIPE.replace("return 503;", "return 503;\nFIELDS");
     let text = text.replace("FIELDS", &CACHE_FIELDS.replace(" ALWAYS", ""));
     let server = site.start(&text);
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         assert_eq!(
             cache_fields(&answer(&server, port)),
             [
@@ -281,7 +281,7 @@ fn cache_fields_with_always_are_sent_with_a_warning_where_they_make_the_503_cach
     let text = text.replace("FIELDS", &CACHE_FIELDS.replace("ALWAYS", "always"));
     let server = site.start(&text);
     assert_eq!(
-        cache_fields(&answer(&server, Port::Clear)),
+        cache_fields(&answer(&server, Port::Plaintext)),
         [
             ("Cache-Control", "public, max-age=3600".to_owned()),
             ("Expires", "Thu, 31 Dec 2037 23:55:55 GMT".to_owned()),
@@ -623,7 +623,7 @@ fn check_warns_of_names_that_no_certificate_covers_and_of_what_the_page_lacks() 
 fn a_keepalive_timeout_of_nought_closes_after_each_answer() {
     let site = Site::new();
     let server = site.start(&RECIPE.replace("return 503;", "return 503; keepalive_timeout 0;"));
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         client.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
         assert!(client.last_answer().says_close());
@@ -640,7 +640,7 @@ fn a_client_is_read_from_after_its_last_answer_as_the_file_says() {
         "lingering_timeout 600s; lingering_time 20ms;",
     ] {
         let server = site.start(&RECIPE.replace("return 503;", &format!("return 503; {times}")));
-        let mut client = connect(&server, Port::Clear);
+        let mut client = connect(&server, Port::Plaintext);
         client.send("POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000000\r\n\r\n");
         assert_eq!(client.last_answer().status, 503);
         // A byte after the close gets a reset, and the next write fails.

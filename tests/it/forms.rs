@@ -342,7 +342,7 @@ const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
         None,
     ),
     (
-        "who refuses all codings",
+        "a client that refuses all codings",
         &["Accept-Encoding: identity;q=0, *;q=0"],
         Page,
         None,
@@ -471,7 +471,7 @@ fn every_client_gets_the_form_that_it_can_use() {
     let page = directory.path().join("page.html");
     let server = Server::start(&["--page", page.to_str().unwrap()]);
     let mut wrong = Vec::new();
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         for (name, fields, expected, coding) in CLIENTS {
             let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
@@ -515,7 +515,7 @@ fn every_client_gets_the_form_that_it_can_use() {
 #[test]
 fn a_site_with_only_a_page_has_the_embedded_forms() {
     let server = Server::start(&["--retry-after", "77"]);
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
     let answer = client.answer();
     assert_eq!(
@@ -537,7 +537,7 @@ const PREFLIGHT: &str = "OPTIONS /api HTTP/1.1\r\nHost: a\r\nOrigin: https://app
 fn an_origin_that_is_named_may_ask_and_read() {
     let directory = directory();
     let (server, _other) = configured(&directory, "cors_origin https://app.example;");
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     // In the middle of a pipeline, and with a body.
     let get = "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\r\n";
     client.send(format!(
@@ -595,7 +595,7 @@ fn an_origin_that_is_named_may_ask_and_read() {
 fn all_origins_are_allowed_if_configured() {
     let directory = directory();
     let (server, _other) = configured(&directory, "cors_origin *;");
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send(format!("{PREFLIGHT}\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     let answer = client.answer_to_head();
     assert_eq!(answer.status, 204);
@@ -623,7 +623,7 @@ fn check(text: &str) -> (String, String) {
 
 #[test]
 fn an_invalid_origin_is_reported_with_its_position() {
-    for (arguments, place, what) in [
+    for (arguments, position, what) in [
         ("", "2:1", "cors_origin without an origin"),
         (
             " https://a.example/",
@@ -641,7 +641,7 @@ fn an_invalid_origin_is_reported_with_its_position() {
         let text =
             format!("server {{ listen 127.0.0.1:0; return 503;\ncors_origin{arguments};\n}}");
         let (stderr, file) = check(&text);
-        let expected = format!("{file}:{place}: {what}");
+        let expected = format!("{file}:{position}: {what}");
         assert!(stderr.contains(&expected), "{expected}\n{stderr}");
     }
     let (stderr, _) = check(
@@ -660,7 +660,7 @@ fn braces_of_other_programs_do_not_stop_the_start() {
     let page = "<p>{{user.name}} {{ message }} {% if a %}{{ host|safe }}{% endif %} {{#until}}";
     fs::write(directory.path().join("page.html"), page).unwrap();
     let (server, _directory) = configured(&directory, "");
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send("GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
     assert_eq!(client.last_answer().text(), page);
     let output = maintd()
@@ -702,7 +702,7 @@ fn placeholders_off_fills_nothing() {
         let mut command = maintd();
         command.arg("serve").arg("-c").arg(&path);
         let server = Server::start_command(command, 1);
-        let mut client = connect(&server, Port::Clear);
+        let mut client = connect(&server, Port::Plaintext);
         client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
         assert_eq!(client.last_answer().text(), expected);
     }

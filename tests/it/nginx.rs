@@ -92,7 +92,7 @@ fn ask(mut stream: impl Read + Write, request: &[u8]) -> Outcome {
     Outcome(head[9..12].parse().unwrap(), kept)
 }
 
-fn ask_clear(address: SocketAddr, request: &[u8]) -> Outcome {
+fn ask_plaintext(address: SocketAddr, request: &[u8]) -> Outcome {
     let socket = TcpStream::connect(address).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(9)))
@@ -329,7 +329,7 @@ fn the_same_file_gets_the_same_answers_except_for_intended_differences() {
     let ask_all = || -> Vec<[Outcome; 2]> {
         let ask_both = |request: &[u8]| {
             [
-                ask_clear(addresses[0], request),
+                ask_plaintext(addresses[0], request),
                 ask_tls(addresses[1], request),
             ]
         };
@@ -345,13 +345,13 @@ fn the_same_file_gets_the_same_answers_except_for_intended_differences() {
 
     let mut wrong = Vec::new();
     for (case, (by_nginx, by_maintd)) in cases.iter().zip(by_nginx.iter().zip(&by_maintd)) {
-        for (who, outcome, expected) in [
+        for (server, outcome, expected) in [
             ("nginx", by_nginx, case.nginx),
             ("maintd", by_maintd, case.maintd),
         ] {
             if outcome != &[expected; 2] {
                 wrong.push(format!(
-                    "{}: {who} answered {outcome:?}, not {expected:?}",
+                    "{}: {server} answered {outcome:?}, not {expected:?}",
                     case.name
                 ));
             }

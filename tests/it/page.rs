@@ -20,7 +20,7 @@ const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 const MIB: usize = 1024 * 1024;
 
 /// The read timeout of a client; a failure limit only.
-const PATIENCE: Duration = Duration::from_secs(9);
+const IO_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A page in a file of its own.
 struct Page {
@@ -78,7 +78,7 @@ fn mistreat_under_load(steps: &[fn(&Page)]) {
     let ended = AtomicBool::new(false);
     let answered: [AtomicUsize; 4] = Default::default();
     thread::scope(|scope| {
-        let ports = [Port::Clear, Port::Tls, Port::Clear, Port::Tls];
+        let ports = [Port::Plaintext, Port::Tls, Port::Plaintext, Port::Tls];
         for (count, port) in answered.iter().zip(ports) {
             let (page, server, ended) = (&page, &server, &ended);
             scope.spawn(move || {
@@ -202,8 +202,8 @@ fn narrow_socket(address: SocketAddr) -> TcpStream {
     socket.set_recv_buffer_size(32 * 1024).unwrap();
     socket.connect(&address.into()).unwrap();
     let socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
     socket
 }
 
@@ -211,7 +211,7 @@ fn narrow_socket(address: SocketAddr) -> TcpStream {
 fn slow_exchange(server: &Server, port: Port, request: &[u8]) -> Answer {
     let socket = narrow_socket(server.address(port));
     let all = match port {
-        Port::Clear => {
+        Port::Plaintext => {
             let mut client = Dawdler::new(socket);
             client.stream.write_all(request).unwrap();
             client.rest()
@@ -256,8 +256,8 @@ fn assert_whole_at_a_slow_client(length: usize, port: Port) {
 }
 
 #[test]
-fn page_of_1_byte_whole_at_a_slow_client_clear() {
-    assert_whole_at_a_slow_client(1, Port::Clear);
+fn page_of_1_byte_whole_at_a_slow_client_plaintext() {
+    assert_whole_at_a_slow_client(1, Port::Plaintext);
 }
 
 #[test]
@@ -266,8 +266,8 @@ fn page_of_1_byte_whole_at_a_slow_client_tls() {
 }
 
 #[test]
-fn page_of_10_mib_whole_at_a_slow_client_clear() {
-    assert_whole_at_a_slow_client(10 * MIB, Port::Clear);
+fn page_of_10_mib_whole_at_a_slow_client_plaintext() {
+    assert_whole_at_a_slow_client(10 * MIB, Port::Plaintext);
 }
 
 #[test]
@@ -291,8 +291,8 @@ fn assert_no_deadlock(port: Port) {
 }
 
 #[test]
-fn long_body_sent_before_reading_a_long_page_clear() {
-    assert_no_deadlock(Port::Clear);
+fn long_body_sent_before_reading_a_long_page_plaintext() {
+    assert_no_deadlock(Port::Plaintext);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn long_body_sent_before_reading_a_long_page_tls() {
 fn many_requests_sent_before_reading_long_pages() {
     let page = Page::new(noise(MIB));
     let server = page.server();
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         client.send(GET.repeat(30));
         for _ in 0..30 {
@@ -327,7 +327,7 @@ fn content_type_by_the_ending_of_the_file() {
         let path = directory.path().join(name);
         fs::write(&path, name).unwrap();
         let server = Server::start(&["--page", path.to_str().unwrap()]);
-        for port in [Port::Clear, Port::Tls] {
+        for port in [Port::Plaintext, Port::Tls] {
             let mut client = connect(&server, port);
             client.send(GET);
             let answer = client.answer();
@@ -347,7 +347,7 @@ fn embedded_page_is_that_of_www() {
     let (shortly, rest) = rest.split_once("{{/until}}").unwrap();
     let (_, end) = rest.split_once("{{/message}}").unwrap();
     let server = Server::start(&[]);
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         client.send(GET);
         let answer = client.answer();

@@ -53,7 +53,7 @@ fn assert_is(worker: u32, uid: u32, gid: u32) {
 
 #[track_caller]
 fn assert_answers(server: &Server) {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(server, port);
         client.send(GET);
         assert_eq!(client.last_answer().status, 503);
@@ -93,15 +93,15 @@ fn a_worker_has_neither_root_nor_files() {
     let worker = server.worker();
     assert_is(worker, 65534, 65534);
     assert_locked_in(worker);
-    for place in ["root", "cwd"] {
-        let place = PathBuf::from(format!("/proc/{worker}/{place}"));
-        let target = fs::read_link(&place).unwrap();
+    for link in ["root", "cwd"] {
+        let link = PathBuf::from(format!("/proc/{worker}/{link}"));
+        let target = fs::read_link(&link).unwrap();
         let target = target.to_str().unwrap();
         assert!(target.ends_with(" (deleted)"), "{target}");
         let name = target.strip_suffix(" (deleted)").unwrap();
         assert!(!Path::new(name).exists(), "{name} was left behind");
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
-        assert!(fs::write(place.join("file"), "").is_err());
+        assert_eq!(fs::read_dir(&link).unwrap().count(), 0);
+        assert!(fs::write(link.join("file"), "").is_err());
     }
     // No descriptor leads out of the chroot.
     for entry in fs::read_dir(format!("/proc/{worker}/fd")).unwrap() {
@@ -176,7 +176,7 @@ fn the_file_names_user_group_root_and_descriptors() {
 }
 
 #[test]
-fn users_and_directories_that_cannot_be_are_faults_at_their_place() {
+fn users_and_directories_that_cannot_be_are_faults_at_their_position() {
     if !is_root() {
         return;
     }
@@ -328,7 +328,7 @@ fn without_root_a_worker_is_filtered_all_the_same() {
         format!("{STRANGER} {STRANGER} {STRANGER} {STRANGER}")
     );
     assert_locked_in(worker);
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send(GET);
     assert_eq!(client.last_answer().status, 503);
 }

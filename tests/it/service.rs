@@ -58,49 +58,50 @@ fn assert_refused(mut command: Command, line: &str) {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The test holds on to them, as the service manager does, so that binding again would fail.
-#[test]
-fn inherited_sockets_are_listened_on() {
-    let (clear, http) = listener();
-    let (tls, https) = listener();
-    let args = ["serve", "--listen", &http, "--tls-listen", &https];
-    // Not in the order of the flags: sockets are matched by their addresses.
-    let command = activated(copy(&tls), Some(copy(&clear)), "", &args);
-    let server = Server::start_with_its_streams(command, 2);
+/// The server listens on these two addresses, and answers on both.
+#[track_caller]
+fn assert_serves(server: &Server, http: &str, https: &str) {
     assert_eq!(
         server.listening,
         [format!("http://{http}"), format!("https://{https}")]
     );
-    assert_answers(connect(&server, Port::Clear));
-    assert_answers(connect(&server, Port::Tls));
+    assert_answers(connect(server, Port::Plaintext));
+    assert_answers(connect(server, Port::Tls));
+}
+
+/// The test holds on to them, as the service manager does, so that binding again would fail.
+#[test]
+fn inherited_sockets_are_listened_on() {
+    let (plaintext, http) = listener();
+    let (tls, https) = listener();
+    let args = ["serve", "--listen", &http, "--tls-listen", &https];
+    // Not in the order of the flags: sockets are matched by their addresses.
+    let command = activated(copy(&tls), Some(copy(&plaintext)), "", &args);
+    let server = Server::start_with_its_streams(command, 2);
+    assert_serves(&server, &http, &https);
 }
 
 #[test]
 fn listeners_without_an_inherited_socket_are_bound() {
-    let (clear, http) = listener();
+    let (plaintext, http) = listener();
     let args = ["serve", "--listen", "127.0.0.1:0", "--listen", &http];
-    let server = Server::start_with_its_streams(activated(copy(&clear), None, "", &args), 2);
+    let server = Server::start_with_its_streams(activated(copy(&plaintext), None, "", &args), 2);
     assert_eq!(server.listening[1], format!("http://{http}"));
     assert_ne!(server.listening[0], server.listening[1]);
-    assert_answers(connect(&server, Port::Clear));
+    assert_answers(connect(&server, Port::Plaintext));
 }
 
 /// The names of the sockets select the protocol where neither a flag nor the file does.
 #[test]
 fn without_a_configuration_inherited_sockets_take_the_place_of_the_defaults() {
-    let (clear, http) = listener();
+    let (plaintext, http) = listener();
     let (tls, https) = listener();
-    let command = activated(copy(&clear), Some(copy(&tls)), "http:https", &["serve"]);
+    let command = activated(copy(&plaintext), Some(copy(&tls)), "http:https", &["serve"]);
     let server = Server::start_with_its_streams(command, 2);
-    assert_eq!(
-        server.listening,
-        [format!("http://{http}"), format!("https://{https}")]
-    );
-    assert_answers(connect(&server, Port::Clear));
-    assert_answers(connect(&server, Port::Tls));
+    assert_serves(&server, &http, &https);
     server.signal(libc::SIGHUP);
     server.wait_for_stderr("maintd: reloaded");
-    assert_answers(connect(&server, Port::Clear));
+    assert_answers(connect(&server, Port::Plaintext));
     assert_answers(connect(&server, Port::Tls));
 }
 
@@ -142,7 +143,7 @@ fn several_workers_share_an_inherited_socket() {
     let args = ["serve", "--workers", "2", "--listen", &place];
     let server = Server::start_with_its_streams(activated(copy(&socket), None, "", &args), 1);
     for _ in 0..20 {
-        assert_answers(connect(&server, Port::Clear));
+        assert_answers(connect(&server, Port::Plaintext));
     }
 }
 
@@ -220,7 +221,7 @@ fn sockets_for_another_process_are_left_alone() {
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env("LISTEN_FDS", "1")
         .env("LISTEN_PID", "1");
-    assert_answers(connect(&Server::start_command(command, 1), Port::Clear));
+    assert_answers(connect(&Server::start_command(command, 1), Port::Plaintext));
 }
 
 /// systemd-socket-activate(1), which starts maintd at the first connection.
@@ -287,7 +288,7 @@ fn assert_notifies(manager: &Manager, signal: i32) {
     let next = || manager.next();
     let mut server = manager.start(&[]);
     assert_eq!(next(), "READY=1");
-    assert_answers(connect(&server, Port::Clear));
+    assert_answers(connect(&server, Port::Plaintext));
     server.signal(libc::SIGHUP);
     let reloading = next();
     let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
@@ -347,7 +348,7 @@ fn an_unreachable_service_manager_stops_nothing() {
             .args(["-v", "serve", "--listen", "127.0.0.1:0"])
             .env("NOTIFY_SOCKET", name);
         let server = Server::start_command(command, 1);
-        assert_answers(connect(&server, Port::Clear));
+        assert_answers(connect(&server, Port::Plaintext));
         let line = format!("cannot notify the service manager at \"{name}\": ");
         if name.is_empty() {
             assert!(!server.stderr().contains(&line));

@@ -70,7 +70,7 @@ fn assert_serves(file: &Path) {
     let mut command = maintd();
     command.args(["serve", "-c"]).arg(file);
     let server = Server::start_command(command, 2);
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         client.send("GET /any HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
         let answer = client.last_answer();

@@ -6,7 +6,7 @@ use crate::common::{Answer, Server};
 
 on_both_ports! {
     the_head_of_the_503,
-    the_503_is_the_same_bytes_for_everyone,
+    the_503_is_the_same_bytes_for_all_clients,
     refusals_explain_themselves,
     retry_after_by_flag,
     a_page_of_one_byte,
@@ -46,7 +46,7 @@ fn the_head_of_the_503(site: &Site) {
     assert_contract(&site.keeps("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
 }
 
-fn the_503_is_the_same_bytes_for_everyone(site: &Site) {
+fn the_503_is_the_same_bytes_for_all_clients(site: &Site) {
     let first = site.keeps(GET);
     for other in [
         "POST /x?y HTTP/1.1\r\nHost: other.example\r\nContent-Length: 2\r\n\r\nab",

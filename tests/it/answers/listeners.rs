@@ -62,9 +62,9 @@ fn a_port_alone_is_one_of_all_addresses() {
     if !has_ipv6() {
         return;
     }
-    for place in ["0", ":0", "*:0"] {
+    for listen in ["0", ":0", "*:0"] {
         let mut command = maintd();
-        command.args(["serve", "--listen", place, "--tls-listen", place]);
+        command.args(["serve", "--listen", listen, "--tls-listen", listen]);
         let server = Server::start_command(command, 4);
         let at = |number: usize, scheme, any: &str, loopback: &str| {
             let url: &str = &server.listening[number];

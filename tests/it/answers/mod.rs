@@ -28,14 +28,14 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 /// A request that an attacker hopes to see answered although it is inside another one's bytes.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: example.org\r\n\r\n";
 
-/// Makes two tests of each row (a function of a `&Site`): `clear::row` and `tls::row`.
+/// Makes two tests of each row (a function of a `&Site`): `plaintext::row` and `tls::row`.
 /// A row that is not listed is dead code, which the lints find.
 macro_rules! on_both_ports {
     ($($row:ident),* $(,)?) => {
-        mod clear {
+        mod plaintext {
             $(#[test]
             fn $row() {
-                super::$row(&crate::answers::Site::new(crate::common::Port::Clear));
+                super::$row(&crate::answers::Site::new(crate::common::Port::Plaintext));
             })*
         }
         mod tls {

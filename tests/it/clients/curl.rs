@@ -222,7 +222,7 @@ fn unix_socket() {
     let path = path.to_str().unwrap();
     let site = Site::with_flags(&["--listen", &format!("unix:{path}")]);
     assert_page(&curl(&["-i", "--unix-socket", path, "http://localhost/x"]));
-    assert_page(&curl(&["-i", &site.url(Port::Clear, "/x")]));
+    assert_page(&curl(&["-i", &site.url(Port::Plaintext, "/x")]));
 }
 
 /// The answer to a URL with the wrong scheme.

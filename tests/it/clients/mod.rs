@@ -22,7 +22,7 @@ const PAGE: &str = "<!doctype html>\n<title>Zurück um drei</title>\n<p>Wir baue
 /// What an uploading client sends: longer than the socket buffers.
 const UPLOAD: usize = 2 << 20;
 
-const PORTS: [Port; 2] = [Port::Clear, Port::Tls];
+const PORTS: [Port; 2] = [Port::Plaintext, Port::Tls];
 
 /// A server with [`PAGE`], and a directory with the page and a file to upload.
 struct Site {
@@ -51,7 +51,7 @@ impl Site {
     /// The URL of a path on one of the two ports.
     fn url(&self, port: Port, path: &str) -> String {
         let scheme = match port {
-            Port::Clear => "http",
+            Port::Plaintext => "http",
             Port::Tls => "https",
         };
         format!("{scheme}://{}{path}", self.server.address(port))

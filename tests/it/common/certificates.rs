@@ -227,10 +227,10 @@ fn base64(bytes: &[u8]) -> String {
         let mut padded = [0; 4];
         padded[1..=three.len()].copy_from_slice(three);
         let bits = u32::from_be_bytes(padded);
-        for place in 0..4 {
-            let sextet = (bits >> (18 - 6 * place)) & 63;
+        for index in 0..4 {
+            let sextet = (bits >> (18 - 6 * index)) & 63;
             let digit = ALPHABET[usize::try_from(sextet).unwrap()];
-            text.push(if place > three.len() {
+            text.push(if index > three.len() {
                 '='
             } else {
                 char::from(digit)

@@ -20,7 +20,7 @@ use super::{Port, Server};
 
 /// The read timeout of a client. Shorter than the server's keep-alive timeout (10 s):
 /// a connection that should be closed at once and is only closed as idle fails its test.
-const PATIENCE: Duration = Duration::from_secs(9);
+const IO_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// One answer as it came over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub(crate) struct Client {
 /// Opens a connection to a listener of `server`; over TLS, any certificate is accepted.
 pub(crate) fn connect(server: &Server, port: Port) -> Client {
     match port {
-        Port::Clear => Client::tcp(server.http),
+        Port::Plaintext => Client::tcp(server.http),
         Port::Tls => Client::tls(server.https, Tls::default()),
     }
 }
@@ -121,8 +121,8 @@ impl Client {
     /// Plaintext, to a Unix socket.
     pub(crate) fn unix(path: &Path) -> Self {
         let socket = UnixStream::connect(path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
+        socket.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
         Self::over(Stream::Unix(socket))
     }
 
@@ -349,9 +349,9 @@ pub(crate) fn parse_head(head: &str) -> Answer {
 }
 
 fn tcp(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let socket = TcpStream::connect_timeout(&address, IO_TIMEOUT).unwrap();
+    socket.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
     // Every write is a segment of its own, as the tests of split requests need it.
     socket.set_nodelay(true).unwrap();
     socket

@@ -29,7 +29,7 @@ const LISTENING: &str = "maintd: listening on ";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     /// `--listen`: plaintext HTTP.
-    Clear,
+    Plaintext,
     /// `--tls-listen`: HTTPS.
     Tls,
 }
@@ -158,7 +158,7 @@ impl Server {
     /// The address of one of the two listeners.
     pub(crate) fn address(&self, port: Port) -> SocketAddr {
         match port {
-            Port::Clear => self.http,
+            Port::Plaintext => self.http,
             Port::Tls => self.https,
         }
     }

@@ -98,7 +98,7 @@ fn programs_get_the_countdown_in_the_head_and_the_end_in_the_body() {
         "the old worker has not gone",
     );
     let ask = |method: &str, coding: &str| {
-        let mut client = connect(daemon.server(), Port::Clear);
+        let mut client = connect(daemon.server(), Port::Plaintext);
         client.send(format!(
             "{method} / HTTP/1.1\r\nHost: a\r\nAccept: application/problem+json\r\nAccept-Encoding: {coding}\r\nConnection: close\r\n\r\n"
         ));
@@ -227,7 +227,7 @@ fn an_invalid_configuration_is_reported_and_the_page_stays() {
 }
 
 #[test]
-fn faults_of_the_directives_have_their_places() {
+fn faults_of_the_directives_have_their_positions() {
     let daemon = Daemon::plain();
     let server = "server { listen 127.0.0.1:8080; return 503; }";
     let long = "x".repeat(104);

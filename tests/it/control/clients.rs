@@ -42,7 +42,7 @@ fn silent_clients_do_not_delay_others() {
     let began = Instant::now();
     // Visitors and signals come first.
     daemon.reload();
-    let mut visitor = connect(daemon.server(), Port::Clear);
+    let mut visitor = connect(daemon.server(), Port::Plaintext);
     visitor.send(GET);
     assert_eq!(visitor.last_answer().status, 503);
     assert!(

@@ -51,12 +51,18 @@ fn requests_are_counted_by_method_host_and_status() {
         let request = format!(
             "{method} / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        assert_eq!(send(&daemon, Port::Clear, &request), 503);
+        assert_eq!(send(&daemon, Port::Plaintext, &request), 503);
     }
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9000));
-    assert_eq!(send(&daemon, Port::Clear, &long), 414);
-    assert_eq!(send(&daemon, Port::Clear, "GET / HTTP/1.1\r\n\r\n"), 400);
-    assert_eq!(send(&daemon, Port::Clear, "GET / HTTP/1.1\r\n\r\n"), 400);
+    assert_eq!(send(&daemon, Port::Plaintext, &long), 414);
+    assert_eq!(
+        send(&daemon, Port::Plaintext, "GET / HTTP/1.1\r\n\r\n"),
+        400
+    );
+    assert_eq!(
+        send(&daemon, Port::Plaintext, "GET / HTTP/1.1\r\n\r\n"),
+        400
+    );
     assert_comes_to(
         &daemon,
         "totals",
@@ -83,10 +89,10 @@ fn a_preflight_is_a_request_and_no_refusal() {
     let preflight = "OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\
                      Access-Control-Request-Method: PUT\r\nConnection: close\r\n\r\n";
     for _ in 0..3 {
-        assert_eq!(send(&daemon, Port::Clear, preflight), 204);
+        assert_eq!(send(&daemon, Port::Plaintext, preflight), 204);
     }
     let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    assert_eq!(send(&daemon, Port::Clear, get), 503);
+    assert_eq!(send(&daemon, Port::Plaintext, get), 503);
     assert_comes_to(
         &daemon,
         "totals",
@@ -106,7 +112,7 @@ fn pipelined_requests_count_each() {
     let daemon = Daemon::plain();
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let head = "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let mut client = connect(daemon.server(), Port::Clear);
+    let mut client = connect(daemon.server(), Port::Plaintext);
     client.send(format!("{}{head}", get.repeat(40)));
     client.rest();
     assert_comes_to(
@@ -127,7 +133,7 @@ fn forms_are_counted() {
     ] {
         let get = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\nConnection: close\r\n\r\n");
         for _ in 0..count {
-            assert_eq!(send(&daemon, Port::Clear, &get), 503);
+            assert_eq!(send(&daemon, Port::Plaintext, &get), 503);
         }
     }
     assert_comes_to(
@@ -170,9 +176,9 @@ fn handshakes_are_counted_by_version_and_resumptions_too() {
 #[test]
 fn open_connections_are_counted_by_phase() {
     let daemon = Daemon::plain();
-    let mut half = connect(daemon.server(), Port::Clear);
+    let mut half = connect(daemon.server(), Port::Plaintext);
     half.send("GET / HTTP/1.1\r\n");
-    let mut idle = connect(daemon.server(), Port::Clear);
+    let mut idle = connect(daemon.server(), Port::Plaintext);
     idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_comes_to(
         &daemon,
@@ -194,9 +200,9 @@ fn totals_outlive_workers_and_reloads() {
     let json = "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
     for _ in 0..3 {
         for _ in 0..4 {
-            send(&daemon, Port::Clear, request);
+            send(&daemon, Port::Plaintext, request);
         }
-        send(&daemon, Port::Clear, json);
+        send(&daemon, Port::Plaintext, json);
         daemon.reload();
     }
     let status = daemon.status();
@@ -219,7 +225,7 @@ fn rates_are_those_of_the_last_minute() {
     let daemon = Daemon::plain();
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     for _ in 0..30 {
-        send(&daemon, Port::Clear, request);
+        send(&daemon, Port::Plaintext, request);
     }
     wait_until(
         || daemon.status()["rates"]["requests"].as_f64().unwrap() > 0.0,

@@ -66,7 +66,7 @@ fn every_path_has_its_answer() {
     assert!(post.contains("\r\nAllow: GET, HEAD\r\n"));
     assert_status(&fetch(&address, "GET /metrics\r\n\r\n"), "400 Bad Request");
     // The metrics listener never sends the page, and the page's listener never the metrics.
-    let mut visitor = connect(daemon.server(), Port::Clear);
+    let mut visitor = connect(daemon.server(), Port::Plaintext);
     visitor.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(visitor.last_answer().status, 503);
 }
@@ -91,7 +91,7 @@ fn without_a_health_path_there_is_none() {
 fn metrics_show_the_counters_and_promtool_accepts_them() {
     let daemon = Daemon::start(SERVER, OPERATION);
     let address = daemon.metrics();
-    let mut visitor = connect(daemon.server(), Port::Clear);
+    let mut visitor = connect(daemon.server(), Port::Plaintext);
     visitor.send(GET);
     visitor.last_answer();
     let sample = |line: &str| get(&address, "/metrics").lines().any(|one| one == line);
@@ -182,7 +182,7 @@ fn a_reload_keeps_the_address_and_can_change_it() {
 fn a_draining_daemon_is_not_healthy() {
     let mut daemon = Daemon::start(SERVER, OPERATION);
     let address = daemon.metrics();
-    let mut slow = connect(daemon.server(), Port::Clear);
+    let mut slow = connect(daemon.server(), Port::Plaintext);
     slow.send("GET / HTTP/1.1\r\nHost: a\r\n");
     wait_until(
         || daemon.status()["open"]["head"] == 1,

@@ -59,7 +59,7 @@ fn descriptor_limit_too_low() {
     }
 
     let server = Server::start_command(limited(needed, &args), 3);
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut client = connect(&server, port);
         client.send(GET);
         assert_eq!(client.last_answer().body, b"page", "{port:?}");

@@ -117,7 +117,7 @@ fn page_over_16_mib() {
     // One byte less is accepted.
     page.set_len(16 * 1024 * 1024).unwrap();
     let server = Server::start(&["--page", files.path("page.html").to_str().unwrap()]);
-    let mut client = connect(&server, Port::Clear);
+    let mut client = connect(&server, Port::Plaintext);
     client.send(GET);
     assert_eq!(client.last_answer().body.len(), 16 * 1024 * 1024);
 }

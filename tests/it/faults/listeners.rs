@@ -31,10 +31,10 @@ fn assert_answers(mut client: Client) {
 
 /// `--listen unix:PATH` and then a faulty listener: the line, and no socket file afterwards.
 #[track_caller]
-fn assert_fault_after_a_socket(flag: &str, place: &str, line: &str) {
+fn assert_fault_after_a_socket(flag: &str, address: &str, line: &str) {
     let (_directory, path) = socket_path();
     let socket = unix(&path);
-    assert_fault(["serve", "--listen", &socket, flag, place], 1, line);
+    assert_fault(["serve", "--listen", &socket, flag, address], 1, line);
     assert!(!path.exists(), "the socket file is left");
 }
 
@@ -53,7 +53,7 @@ fn port_in_use() {
         assert_fault_after_a_socket(flag, &address.to_string(), &line);
     }
     // The first server is not affected.
-    assert_answers(connect(&other, Port::Clear));
+    assert_answers(connect(&other, Port::Plaintext));
     assert_answers(connect(&other, Port::Tls));
 }
 
@@ -62,12 +62,12 @@ fn port_in_use() {
 #[test]
 fn port_in_use_on_one_address() {
     let other = Server::start(&[]);
-    let place = format!("0.0.0.0:{}", other.http.port());
+    let address = format!("0.0.0.0:{}", other.http.port());
     let reason = system_reason(libc::EADDRINUSE);
     let line =
-        format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
-    assert_fault_after_a_socket("--listen", &place, &line);
-    assert_answers(connect(&other, Port::Clear));
+        format!("cannot listen on {address}: {reason}; stop the other server or change --listen");
+    assert_fault_after_a_socket("--listen", &address, &line);
+    assert_answers(connect(&other, Port::Plaintext));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn port_in_use_by_a_configuration_file() {
 }
 
 #[test]
-fn same_place_twice() {
+fn same_address_twice() {
     let free = free_address().to_string();
     let reason = system_reason(libc::EADDRINUSE);
     let line =
@@ -121,10 +121,10 @@ fn same_place_twice() {
     assert_fault(args, 1, &line);
 
     let (_directory, path) = socket_path();
-    let place = unix(&path);
+    let address = unix(&path);
     let line =
-        format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
-    let args = ["serve", "--listen", &place, "--listen", &place];
+        format!("cannot listen on {address}: {reason}; stop the other server or change --listen");
+    let args = ["serve", "--listen", &address, "--listen", &address];
     assert_fault(args, 1, &line);
     assert!(!path.exists(), "the socket file is left");
 }
@@ -158,10 +158,10 @@ fn ipv6_address_not_of_this_host() {
 #[test]
 fn unix_socket_in_a_missing_directory() {
     let directory = TempDir::new().unwrap();
-    let place = unix(&directory.path().join("none/socket"));
+    let address = unix(&directory.path().join("none/socket"));
     let reason = system_reason(libc::ENOENT);
-    let line = format!("cannot listen on {place}: {reason}; change --tls-listen");
-    assert_fault_after_a_socket("--tls-listen", &place, &line);
+    let line = format!("cannot listen on {address}: {reason}; change --tls-listen");
+    assert_fault_after_a_socket("--tls-listen", &address, &line);
     assert!(!directory.path().join("none").exists());
 }
 
@@ -179,12 +179,12 @@ fn unix_socket_path_too_long() {
 #[test]
 fn unix_socket_of_a_running_maintd() {
     let (_directory, path) = socket_path();
-    let place = unix(&path);
-    let _other = Server::start_raw(&["--listen", &place]);
+    let address = unix(&path);
+    let _other = Server::start_raw(&["--listen", &address]);
     let reason = system_reason(libc::EADDRINUSE);
     let line =
-        format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
-    assert_fault_after_a_socket("--listen", &place, &line);
+        format!("cannot listen on {address}: {reason}; stop the other server or change --listen");
+    assert_fault_after_a_socket("--listen", &address, &line);
     // Neither its socket nor its file was touched.
     assert_answers(Client::unix(&path));
 }
@@ -194,7 +194,6 @@ fn unix_socket_of_a_running_maintd() {
 #[test]
 fn unix_socket_of_a_busy_server() {
     let (_directory, path) = socket_path();
-    let place = unix(&path);
     let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
     let listener = listener.unwrap();
     let address = socket2::SockAddr::unix(&path).unwrap();
@@ -213,10 +212,11 @@ fn unix_socket_of_a_busy_server() {
         }
     }
     assert!(waiting.len() > 1);
+    let address = unix(&path);
     let reason = system_reason(libc::EADDRINUSE);
     let line =
-        format!("cannot listen on {place}: {reason}; stop the other server or change --listen");
-    assert_fault_after_a_socket("--listen", &place, &line);
+        format!("cannot listen on {address}: {reason}; stop the other server or change --listen");
+    assert_fault_after_a_socket("--listen", &address, &line);
     assert!(path.exists());
 }
 
@@ -239,12 +239,12 @@ fn unix_socket_left_behind_is_taken_over() {
 #[test]
 fn unix_socket_of_a_killed_maintd_is_taken_over() {
     let (_directory, path) = socket_path();
-    let place = unix(&path);
-    let mut killed = Server::start_raw(&["--listen", &place]);
+    let address = unix(&path);
+    let mut killed = Server::start_raw(&["--listen", &address]);
     killed.signal(libc::SIGKILL);
     killed.wait();
     assert!(path.exists());
-    let _next = Server::start_raw(&["--listen", &place]);
+    let _next = Server::start_raw(&["--listen", &address]);
     assert_answers(Client::unix(&path));
 }
 
@@ -254,11 +254,11 @@ fn file_in_the_place_of_a_unix_socket_is_left_alone() {
     let (_directory, path) = socket_path();
     let mut file = fs::File::create(&path).unwrap();
     file.write_all(b"precious").unwrap();
-    let place = unix(&path);
+    let address = unix(&path);
     let reason = system_reason(libc::EADDRINUSE);
     let line = format!(
-        "cannot listen on {place}: {reason}; remove the file in its place or change --listen"
+        "cannot listen on {address}: {reason}; remove the file in its place or change --listen"
     );
-    assert_fault(["serve", "--listen", &place], 1, &line);
+    assert_fault(["serve", "--listen", &address], 1, &line);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }

@@ -19,7 +19,7 @@ fn assert_ends(signal: i32) {
     let mut server = Server::start(&["--listen", &unix]);
     assert!(path.exists());
 
-    let mut idle = connect(&server, Port::Clear);
+    let mut idle = connect(&server, Port::Plaintext);
     idle.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
     assert_eq!(idle.answer().status, 503);
     let mut half = connect(&server, Port::Tls);
@@ -34,7 +34,7 @@ fn assert_ends(signal: i32) {
     let http = server.http.to_string();
     let https = server.https.to_string();
     let next = Server::start_raw(&["--listen", &http, "--tls-listen", &https, "--listen", &unix]);
-    let mut client = connect(&next, Port::Clear);
+    let mut client = connect(&next, Port::Plaintext);
     client.send(GET);
     assert_eq!(client.last_answer().status, 503);
     let mut client = Client::unix(&path);

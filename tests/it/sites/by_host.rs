@@ -136,10 +136,10 @@ fn only_sites_with_a_listener_answer_at_its_address() {
         server { listen 127.0.0.1:0; server_name b; return 503 b; }
         server { listen [::1]:0 default_server; server_name c; return 503 c; }";
     let server = File::new(text).serve(2);
-    let places = addresses(&server.listening);
+    let listening = addresses(&server.listening);
     for (host, on_four, on_six) in [("a", "a", "a"), ("b", "b", "c"), ("c", "a", "c")] {
-        assert_eq!(page(places[0], &get(host)), on_four, "{host}");
-        assert_eq!(page(places[1], &get(host)), on_six, "{host}");
+        assert_eq!(page(listening[0], &get(host)), on_four, "{host}");
+        assert_eq!(page(listening[1], &get(host)), on_six, "{host}");
     }
 }
 
@@ -154,7 +154,7 @@ fn a_single_address_stands_beside_all_addresses() {
         server {{ listen 127.0.0.3:{port}; server_name a; return 503 \"three a\"; }}"
     );
     let server = File::new(&text).serve(3);
-    let place = |last| SocketAddr::from(([127, 0, 0, last], port));
+    let address = |last| SocketAddr::from(([127, 0, 0, last], port));
     assert_eq!(
         server.listening,
         [
@@ -163,10 +163,10 @@ fn a_single_address_stands_beside_all_addresses() {
             format!("http://127.0.0.3:{port}")
         ]
     );
-    assert_eq!(page(place(1), &get("b")), "all");
-    assert_eq!(page(place(2), &get("a")), "two");
-    assert_eq!(page(place(3), &get("a")), "three a");
-    assert_eq!(page(place(3), &get("b")), "three");
+    assert_eq!(page(address(1), &get("b")), "all");
+    assert_eq!(page(address(2), &get("a")), "two");
+    assert_eq!(page(address(3), &get("a")), "three a");
+    assert_eq!(page(address(3), &get("b")), "three");
 }
 
 #[test]

@@ -97,23 +97,23 @@ fn the_same_server_answers() {
     );
     let file = File::new(&servers(clear, secure, all, &certificates));
     fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let places = [
+    let addresses = [
         SocketAddr::from(([127, 0, 0, 1], clear)),
         SocketAddr::from(([127, 0, 0, 1], secure)),
         SocketAddr::from(([127, 0, 0, 1], all)),
         SocketAddr::from(([127, 0, 0, 2], all)),
     ];
     let questions = questions();
-    let ask = |(place, sni, request): &(usize, Option<&str>, String)| match sni {
-        None => (page(places[*place], request), Vec::new()),
+    let ask = |(listener, sni, request): &(usize, Option<&str>, String)| match sni {
+        None => (page(addresses[*listener], request), Vec::new()),
         Some(name) => {
-            let mut client = Client::tls(places[*place], named(name));
+            let mut client = Client::tls(addresses[*listener], named(name));
             client.send(request);
             let answer = client.answer();
             (answer.text(), shown(&client))
         }
     };
-    let nginx = Nginx::start(file.directory.path(), &file.path, places[0]);
+    let nginx = Nginx::start(file.directory.path(), &file.path, addresses[0]);
     let by_nginx: Vec<_> = questions.iter().map(ask).collect();
     drop(nginx);
     let server = file.serve(4);

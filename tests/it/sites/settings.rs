@@ -128,7 +128,7 @@ fn ssl_in_one_server_is_ssl_for_all_at_the_address() {
 }
 
 #[test]
-fn the_backlog_is_that_of_the_place() {
+fn the_backlog_is_that_of_the_address() {
     if !require_tool("ss") {
         return;
     }

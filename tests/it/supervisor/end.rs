@@ -16,7 +16,7 @@ const SIGNAL_SOCKETS: usize = 2;
 
 #[test]
 fn quit_answers_requests_in_progress_and_closes_the_rest() {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let mut site = Site::start(&"page ".repeat(500_000), &["--workers", "2"]);
         let mut idle = connect(&site.server, port);
         idle.send(GET);
@@ -121,7 +121,7 @@ fn quit_under_load_resets_no_connection() {
 #[test]
 fn a_second_signal_ends_a_slow_quit() {
     let mut site = Site::start(&"page ".repeat(3_000_000), &[]);
-    let _reading = site.connect(Port::Clear, GET);
+    let _reading = site.connect(Port::Plaintext, GET);
     site.server.signal(libc::SIGQUIT);
     wait_until(
         || TcpStream::connect(site.server.http).is_err(),
@@ -165,7 +165,7 @@ fn workers_do_not_outlive_their_supervisor() {
     let mut site = Site::start("page", &["--workers", "2"]);
     let workers = site.workers();
     assert_eq!(workers.len(), 2);
-    let mut kept = connect(&site.server, Port::Clear);
+    let mut kept = connect(&site.server, Port::Plaintext);
     kept.send(GET);
     assert_eq!(kept.answer().status, 503);
     site.server.signal(libc::SIGKILL);

@@ -49,7 +49,7 @@ fn assert_none_lost(workers: &str) {
     let answers = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..VISITORS {
-            for port in [Port::Clear, Port::Tls] {
+            for port in [Port::Plaintext, Port::Tls] {
                 let (site, page, done, answers) = (&site, &page, &done, &answers);
                 scope.spawn(move || {
                     while !done.load(Ordering::Relaxed) {

@@ -11,7 +11,7 @@ use crate::common::{Client, Port, Server, process, wait_until};
 use crate::supervisor::{GET, GET_AND_CLOSE, Site, with_configuration};
 
 fn page(site: &Site) -> String {
-    let mut client = connect(&site.server, Port::Clear);
+    let mut client = connect(&site.server, Port::Plaintext);
     client.send(GET_AND_CLOSE);
     client.last_answer().text()
 }
@@ -97,7 +97,7 @@ fn a_failed_reload_keeps_the_old_workers() {
 /// No connection is cut off: its next answer has `Connection: close`.
 #[test]
 fn old_connections_are_answered_once_more() {
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         let site = Site::start("one", &[]);
         let mut kept = connect(&site.server, port);
         kept.send(GET);
@@ -241,7 +241,7 @@ fn a_fifth_old_generation_is_waited_for() {
     let site = Site::start(&page, &["-c", file.to_str().unwrap()]);
     let mut readers = Vec::new();
     for _ in 0..4 {
-        readers.push(site.connect(Port::Clear, GET_AND_CLOSE));
+        readers.push(site.connect(Port::Plaintext, GET_AND_CLOSE));
         site.reload();
         // The next reader must not be accepted by a worker that is about to close its listeners.
         let has_retired = |worker: &u32| process::open_sockets(*worker) == 1;
@@ -333,8 +333,8 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
     let probe = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
     let address = probe.local_addr().unwrap();
     drop(probe);
-    let place = format!("listen {address};");
-    let server = with_configuration(&directory, &text(&place), 2);
+    let listen = format!("listen {address};");
+    let server = with_configuration(&directory, &text(&listen), 2);
     let file = directory.path().join("maintd.conf");
     // The file may be read at any time, so it is replaced atomically.
     let write = |more: &str| {
@@ -347,7 +347,7 @@ fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
         server.signal(libc::SIGHUP);
         std::thread::sleep(std::time::Duration::from_millis(pause));
         let before = server.reloads();
-        write(&place);
+        write(&listen);
         server.signal(libc::SIGHUP);
         wait_until(|| server.reloads() > before, "it has not reloaded");
         wait_until(

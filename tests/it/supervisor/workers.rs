@@ -44,7 +44,7 @@ fn a_worker_that_dies_costs_only_its_own_connections() {
     }
     drop(lost);
     // A connection made meanwhile waits for the next worker at worst.
-    for port in [Port::Clear, Port::Tls] {
+    for port in [Port::Plaintext, Port::Tls] {
         for _ in 0..20 {
             let mut client = connect(&site.server, port);
             client.send(GET_AND_CLOSE);
@@ -86,7 +86,7 @@ fn workers_leave_signals_to_the_supervisor() {
     ] {
         send_signal(worker, signal);
     }
-    let mut client = connect(&site.server, Port::Clear);
+    let mut client = connect(&site.server, Port::Plaintext);
     client.send(GET_AND_CLOSE);
     assert_eq!(client.last_answer().status, 503);
     assert_eq!(site.server.worker(), worker);

@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY};
-
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
+use crate::switch_pf::{ALL_CLIENTS, CHECKS, LOAD_RULES, assert_missing_table};
 
 /// What ifconfig lists on FreeBSD.
 const INTERFACES: &str =
@@ -113,13 +110,7 @@ fn the_rules_of_freebsd_15_are_those_of_openbsd() {
 #[test]
 fn a_final_dot_and_noise_change_nothing() {
     let host = host();
-    host.set("tables", json!({}));
-    host.assert_fault(
-        &["on"],
-        &format!("not switched on: pf has no table <maintenance>; {LOAD_RULES}"),
-    );
-    let ended = host.maintd(&["status"]);
-    assert_eq!((ended.status, ended.stderr.as_str()), (Some(3), ""));
+    assert_missing_table(&host);
     let host = self::host();
     host.set("dev_pf", json!(false));
     host.assert_fault(
@@ -164,7 +155,7 @@ fn a_flush_that_falsely_reports_success_is_detected() {
         &["off"],
         "not switched off: table <maintenance> is not empty after it was emptied",
     );
-    assert_eq!(host.table(), [EVERYBODY[0]]);
+    assert_eq!(host.table(), [ALL_CLIENTS[0]]);
     assert!(host.saved().is_some());
 }
 

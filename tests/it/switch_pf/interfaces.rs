@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY, denied};
-
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
+use crate::switch_pf::{ALL_CLIENTS, CHECKS, LOAD_RULES, denied};
 
 /// The message about rules for an interface that does not exist.
 fn absent(name: &str) -> String {
@@ -28,7 +25,7 @@ fn assert_refused(host: &Host, what: &str) {
     assert_eq!(host.calls(), CHECKS[..6]);
     assert_eq!(host.pf(), before);
     assert_eq!(host.saved(), None);
-    host.set_table(&EVERYBODY);
+    host.set_table(&ALL_CLIENTS);
     let ended = host.maintd(&["status"]);
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert_eq!(
@@ -82,7 +79,7 @@ fn after_a_reboot_and_by_force_a_missing_interface_is_a_warning() {
                 absent("ppp0")
             )
         );
-        assert_eq!(host.table(), EVERYBODY);
+        assert_eq!(host.table(), ALL_CLIENTS);
     }
 }
 
@@ -107,7 +104,7 @@ fn a_missing_interface_beside_one_that_exists_is_a_warning() {
     let warning = "the rules are for the interface \"ppp0\", which this host does not have\n";
     assert!(ended.stderr.contains(warning), "{ended:?}");
     assert_eq!(ended.stderr.matches("ppp0").count(), 1, "{ended:?}");
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
 
     // Only IPv6 would come in by it.
     let mut rules = rules_on(&host, "em0");
@@ -250,7 +247,7 @@ fn interfaces_that_cannot_be_listed_are_a_warning() {
         ended.stderr,
         format!("maintd: warning: {warning}\nmaintd: on: all visitors get the page\n")
     );
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     let status: Value = serde_json::from_str(&host.done(&["status", "--json"]).stdout).unwrap();
     assert_eq!(status["warnings"], json!([warning]));
 }

@@ -3,6 +3,7 @@
 //! The programs are examples of this package (tests/stand_in); `cargo test` builds them.
 
 mod announce;
+mod command_line;
 mod freebsd;
 mod host;
 mod interfaces;
@@ -10,7 +11,6 @@ mod off;
 mod off_fails;
 mod on;
 mod on_fails;
-mod people;
 mod resume;
 mod run;
 mod signals;
@@ -36,11 +36,25 @@ const KILL_LIVE: &str = "-k label -k www-normal";
 const KILL_PAGE: &str = "-k label -k www-maintenance";
 const STATES: &str = "-s states";
 const TEST: &str = "-v -t maintenance -T test -f -";
-const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+const ALL_CLIENTS: [&str; 2] = ["0.0.0.0/0", "::/0"];
+const LOAD_RULES: &str =
+    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 /// The addresses that `on` tests to verify that all are moved.
 const OUTSIDERS: &str = "203.0.113.77\n2001:db8:ffff::77\n";
 
 /// /dev/pf is not open to the caller, in the calls that contain these words.
 fn denied(call: &str) -> Value {
     json!({ "call": call, "status": 1, "stderr": "pfctl: /dev/pf: Permission denied\n" })
+}
+
+/// Without the table, `on` fails and `status` is off.
+#[track_caller]
+fn assert_missing_table(host: &host::Host) {
+    host.set("tables", json!({}));
+    host.assert_fault(
+        &["on"],
+        &format!("not switched on: pf has no table <maintenance>; {LOAD_RULES}"),
+    );
+    let ended = host.maintd(&["status"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(3), ""));
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{EVERYBODY, FLUSH, KILL_PAGE, SHOW, STATES};
+use crate::switch_pf::{ALL_CLIENTS, FLUSH, KILL_PAGE, SHOW, STATES};
 
 const OFF: &str = "maintd: off: all visitors are on the live site\n";
 const OFF_ALREADY: &str = "maintd: already off: no visitor was redirected\n";
@@ -95,7 +95,7 @@ fn off_without_a_table_moves_none() {
 fn it_needs_neither_the_responder_nor_pf_enabled_nor_the_rules() {
     let host = Host::quiet();
     host.live.listen();
-    host.set_table(&EVERYBODY);
+    host.set_table(&ALL_CLIENTS);
     host.set("enabled", json!(false));
     host.set("labels", json!([]));
     assert_eq!(host.done(&["off"]).stderr, OFF);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::switch_pf::host::{Host, Port};
 use crate::switch_pf::off::switched_on;
-use crate::switch_pf::{EVERYBODY, FLUSH, KILL_PAGE, REPLACE, SHOW, denied};
+use crate::switch_pf::{ALL_CLIENTS, FLUSH, KILL_PAGE, REPLACE, SHOW, denied};
 
 const UNDONE: &str =
     "the change is undone, and all visitors are where they were: see \"maintd status\"";
@@ -18,7 +18,7 @@ fn assert_still_on(host: &Host, line: &str, calls: &[&str]) {
     let saved = host.saved();
     host.assert_fault(&["off"], &format!("not switched off: {line}"));
     assert_eq!(host.calls(), calls);
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.states("www-maintenance"), 2);
     assert!(saved.is_some());
     assert_eq!(host.saved(), saved);

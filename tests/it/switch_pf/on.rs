@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY, KILL_LIVE, KILL_PAGE, OUTSIDERS, REPLACE, STATES, TEST};
+use crate::switch_pf::{
+    ALL_CLIENTS, CHECKS, KILL_LIVE, KILL_PAGE, OUTSIDERS, REPLACE, STATES, TEST,
+};
 
 /// `on` has made exactly its calls, and each test was of these addresses: the moved ones, and the others.
 #[track_caller]
@@ -46,10 +48,10 @@ fn on_checks_changes_verifies_and_kills() {
         };
         assert_eq!(input, expected, "{args}");
     }
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.states("www-normal"), 0);
     let saved = host.saved().unwrap();
-    assert_eq!(saved["entries"], json!(EVERYBODY));
+    assert_eq!(saved["entries"], json!(ALL_CLIENTS));
     assert_eq!(saved["except"], json!([]));
 }
 
@@ -64,7 +66,7 @@ fn a_repeated_on_does_the_same_and_keeps_the_start_time() {
     let ended = host.done(&["on"]);
     assert_eq!(ended.stderr, "maintd: on: all visitors get the page\n");
     assert_calls(&host, &[&["203.0.113.77", "2001:db8:ffff::77"]]);
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.saved().unwrap()["since"], 1_700_000_000);
 }
 
@@ -290,7 +292,10 @@ fn configured_names_are_used_with_pf() {
     let calls = host.calls();
     assert_eq!(calls[7], "-q -t upgrade -T replace -f -");
     assert_eq!(calls[9], "-k label -k site");
-    assert_eq!(host.pf()["tables"]["upgrade"]["entries"], json!(EVERYBODY));
+    assert_eq!(
+        host.pf()["tables"]["upgrade"]["entries"],
+        json!(ALL_CLIENTS)
+    );
     assert_eq!(host.table(), [""; 0]);
     host.done(&["off"]);
     assert!(host.calls().contains(&"-k label -k page".to_owned()));

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY, KILL_LIVE, REPLACE, SHOW, STATES, TEST, denied};
+use crate::switch_pf::{
+    ALL_CLIENTS, CHECKS, KILL_LIVE, LOAD_RULES, REPLACE, SHOW, STATES, TEST, denied,
+};
 
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
 const UNDONE: &str =
     "the change is undone, and all visitors are where they were: see \"maintd status\"";
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
@@ -284,9 +284,9 @@ fn the_change_cannot_be_undone() {
             "half switched on: 203.0.113.77 is not in table <maintenance> after it was added; the change cannot be undone (pfctl cannot change table <maintenance>: {DENIED}); some visitors may get the page: run \"maintd off\", or \"maintd on --resume\" to try again"
         ),
     );
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     // The table is as it is saved.
-    assert_eq!(host.saved().unwrap()["entries"], json!(EVERYBODY));
+    assert_eq!(host.saved().unwrap()["entries"], json!(ALL_CLIENTS));
     assert_eq!(host.states("www-normal"), 2);
 }
 
@@ -299,10 +299,10 @@ fn states_must_not_be_killed_at_a_high_securelevel() {
         "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: DIOCKILLSTATES: Operation not permitted\"; new visitors get the page, old connections are still on the live site: the securelevel may forbid to kill states; stop the live server to end them",
     );
     assert_eq!(host.calls().last().unwrap(), KILL_LIVE);
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.states("www-normal"), 2);
     // A reboot must switch on again: visitors are on the page.
-    assert_eq!(host.saved().unwrap()["entries"], json!(EVERYBODY));
+    assert_eq!(host.saved().unwrap()["entries"], json!(ALL_CLIENTS));
     assert_eq!(host.maintd(&["status"]).status, Some(0));
 }
 
@@ -314,7 +314,7 @@ fn states_cannot_be_killed() {
         &["on"],
         "half switched on: pfctl cannot kill the states of label \"www-normal\": \"pfctl: DIOCKILLSTATES: Cannot allocate memory\"; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them",
     );
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     // A repeated `on` is enough.
     host.faults(&[]);
     host.done(&["on"]);
@@ -343,7 +343,7 @@ fn states_stay_however_often_they_are_killed() {
                 "half switched on: {text} not end on the live site; new visitors get the page, old connections are still on the live site: run \"maintd on --resume\" to try again, or stop the live server to end them"
             ),
         );
-        assert_eq!(host.table(), EVERYBODY);
+        assert_eq!(host.table(), ALL_CLIENTS);
         assert!(host.saved().is_some());
         // The effect of each kill is checked, of the last too.
         let calls = host.calls();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::Ended;
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY, REPLACE};
+use crate::switch_pf::{ALL_CLIENTS, CHECKS, REPLACE};
 
 #[test]
 fn nothing_is_resumed_where_nothing_was_on() {
@@ -100,7 +100,7 @@ fn a_damaged_file_is_not_resumed() {
             host.done(&["on"]).stderr,
             format!("maintd: warning: {line}\nmaintd: on: all visitors get the page\n")
         );
-        assert_eq!(host.saved().unwrap()["entries"], json!(EVERYBODY));
+        assert_eq!(host.saved().unwrap()["entries"], json!(ALL_CLIENTS));
     }
 }
 
@@ -130,7 +130,7 @@ fn two_do_not_switch_at_once() {
     assert_eq!(host.maintd(&["status"]).status, Some(3));
     fs::write(host.path("go"), "").unwrap();
     assert_eq!(Ended::of(first).status, Some(0));
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     host.faults(&[]);
     host.done(&["off"]);
 }
@@ -157,7 +157,7 @@ fn a_failed_state_directory_is_only_a_warning() {
         host.done(&["on"]).stderr,
         format!("{warnings}maintd: on: all visitors get the page\n")
     );
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     // There is nothing that a reboot would switch on.
     let off = host.done(&["off"]).stderr;
     assert!(

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::common::Ended;
 use crate::switch_pf::host::Host;
 use crate::switch_pf::{
-    CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST, denied,
+    ALL_CLIENTS, CHECKS, FLUSH, KILL_LIVE, KILL_PAGE, REPLACE, SHOW, STATES, TEST, denied,
 };
 
 const ON: &str = "maintd: on: all visitors get the page\n";
@@ -34,7 +34,7 @@ fn on_then_the_command_then_off() {
     let meanwhile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
         meanwhile["tables"]["maintenance"]["entries"],
-        json!(EVERYBODY)
+        json!(ALL_CLIENTS)
     );
     assert_eq!(meanwhile["states"], json!([]));
     assert_eq!(host.table(), [""; 0]);
@@ -148,7 +148,7 @@ fn an_earlier_on_stays_if_the_command_is_not_run() {
         Some(1)
     );
     assert!(!ran.exists());
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.saved(), saved);
 }
 
@@ -206,7 +206,7 @@ fn assert_still_on(command: &str, before: &str, status: i32) {
              {ON}{before}maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on {live}: connection refused; start the live site, name its address by \"live\" in \"switch\", or use --force; then run \"maintd off\"\n"
         )
     );
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert!(host.saved().is_some());
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::common::{Ended, send_signal};
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{CHECKS, EVERYBODY, KILL_PAGE, REPLACE};
+use crate::switch_pf::{ALL_CLIENTS, CHECKS, KILL_PAGE, REPLACE};
 
 const SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 const ON: &str = "maintd: on: all visitors get the page\n";
@@ -73,7 +73,7 @@ fn a_started_change_is_completed() {
         let ended = Ended::of(child);
         assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.stderr, ON);
-        assert_eq!(host.table(), EVERYBODY);
+        assert_eq!(host.table(), ALL_CLIENTS);
         assert_eq!(host.states("www-normal"), 0);
     }
 }
@@ -88,7 +88,7 @@ fn off_stops_before_the_change_and_not_after() {
     let stopped = Ended::of(child);
     assert_eq!(stopped.status, Some(1));
     assert_eq!(stopped.stderr, "maintd: not switched off: interrupted\n");
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert!(host.saved().is_some());
 
     let child = held(&host, "-T flush", &["off"]);
@@ -112,7 +112,7 @@ fn the_command_gets_the_signal_and_off_follows() {
         let script =
             format!("trap 'echo {name}; exit 9' {name}; : > begun; while :; do sleep 0.01; done");
         let child = begun(&host, &script);
-        assert_eq!(host.table(), EVERYBODY);
+        assert_eq!(host.table(), ALL_CLIENTS);
         send_signal(child.id(), signal);
         let ended = Ended::of(child);
         assert_eq!(ended.status, Some(9), "{ended:?}");

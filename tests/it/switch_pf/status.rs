@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::Ended;
 use crate::switch_pf::host::Host;
-use crate::switch_pf::{EVERYBODY, denied};
+use crate::switch_pf::{ALL_CLIENTS, denied};
 
 const DENIED: &str = "\"pfctl: /dev/pf: Permission denied\"";
 
@@ -108,7 +108,7 @@ fn on() {
     assert_eq!(rows(&ended, "warning"), [""; 0]);
     let value = json_of(&host, 0);
     assert_eq!(value["state"], "on");
-    assert_eq!(value["entries"], json!(EVERYBODY));
+    assert_eq!(value["entries"], json!(ALL_CLIENTS));
     assert_eq!(value["except"], json!(["192.0.2.10"]));
     assert_eq!(value["maintenance"]["connections"], 1);
     assert!(value["since"].is_string());
@@ -176,7 +176,7 @@ fn pf_is_disabled() {
     assert_eq!(rows(&ended, "warning"), [what]);
     let value = json_of(&host, 1);
     assert_eq!(value["state"], "unknown");
-    assert_eq!(value["entries"], json!(EVERYBODY));
+    assert_eq!(value["entries"], json!(ALL_CLIENTS));
     assert_eq!(value["warnings"], json!([what]));
     // With an empty table it is off, whatever else is wrong.
     host.done(&["off"]);
@@ -188,7 +188,7 @@ fn no_rule_uses_the_table() {
     let host = Host::new();
     host.set(
         "tables",
-        json!({ "maintenance": { "flags": "-pa----", "entries": EVERYBODY } }),
+        json!({ "maintenance": { "flags": "-pa----", "entries": ALL_CLIENTS } }),
     );
     let what = "no rule uses table <maintenance>, so no visitor is redirected; put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
     let line = format!("visitors should get the page but do not: {what}");

@@ -6,11 +6,8 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::common::{Server, certificates, maintd};
-use crate::switch_pf::EVERYBODY;
 use crate::switch_pf::host::{Host, Port};
-
-const LOAD_RULES: &str =
-    "put what \"maintd rules\" prints into /etc/pf.conf and run \"pfctl -f /etc/pf.conf\"";
+use crate::switch_pf::{ALL_CLIENTS, assert_missing_table};
 
 #[test]
 fn a_final_dot_changes_nothing() {
@@ -18,13 +15,7 @@ fn a_final_dot_changes_nothing() {
     host.set("system", json!("old"));
     host.done(&["on"]);
     host.done(&["off"]);
-    host.set("tables", json!({}));
-    host.assert_fault(
-        &["on"],
-        &format!("not switched on: pf has no table <maintenance>; {LOAD_RULES}"),
-    );
-    let ended = host.maintd(&["status"]);
-    assert_eq!((ended.status, ended.stderr.as_str()), (Some(3), ""));
+    assert_missing_table(&host);
 }
 
 /// What the stand-in prints must be what pfctl prints, or the tests above it prove nothing.
@@ -126,7 +117,7 @@ fn an_error_of_several_lines_is_printed_in_one() {
 }
 
 #[test]
-fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
+fn a_real_responder_is_asked_in_plaintext_and_by_tls() {
     let files = certificates::p256(&["localhost"]);
     // The responder's ports are probed in their order.
     let mut ports = [Port::taken(), Port::taken()];
@@ -193,7 +184,7 @@ fn a_real_responder_is_asked_in_the_clear_and_by_tls() {
             "{ended:?}"
         );
     }
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
     assert_eq!(host.maintd(&["status"]).status, Some(0));
     host.done(&["off"]);
     drop(server);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::common::{Ended, require_tool};
 use crate::visitors::can_run;
 use crate::visitors::site::Site;
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
 /// A usual nftables file: what is not accepted is dropped.
 const ONLY_80_AND_443: &str = "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n  \
@@ -32,7 +32,7 @@ const UFW: &str = "set -e; mount --bind $0/ufw /etc/ufw; mount --bind $0/default
 const NO_ANSWER: [Outcome; 4] = [const { Outcome::Timeout }; 4];
 
 /// How long a client waits that must get no answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const IO_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Site {
     /// Loads rules in addition to maintd's.
@@ -48,13 +48,13 @@ impl Site {
         self.server.run("sh", &["-ec", script, name]);
     }
 
-    /// New connections of visitor number 7, for each port one of each family, come to these.
-    fn new_visitors_get(&self, expected: &[Outcome]) {
-        for (mut visitor, expected) in self.visitors(7).into_iter().zip(expected) {
+    /// New connections of client number 7, for each port one of each family, come to these.
+    fn new_clients_get(&self, expected: &[Outcome]) {
+        for (mut client, expected) in self.clients(7).into_iter().zip(expected) {
             if *expected == Outcome::Timeout {
-                visitor.patience = PATIENCE;
+                client.io_timeout = IO_TIMEOUT;
             }
-            assert_eq!(visitor.ask_once(), *expected, "{}", visitor.to);
+            assert_eq!(client.ask_once(), *expected, "{}", client.to);
         }
     }
 }
@@ -76,11 +76,11 @@ fn lines_to_add(ended: &Ended) -> Vec<String> {
 /// `on` refuses and changes nothing; with `--force` new connections get this, and `status` has the reason.
 fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Ended {
     let live = [const { Outcome::Live }; 4];
-    let mut kept = site.visitors(8);
-    for visitor in &mut kept {
-        assert_eq!(visitor.ask(), Outcome::Live);
+    let mut kept = site.clients(8);
+    for client in &mut kept {
+        assert_eq!(client.ask(), Outcome::Live);
     }
-    site.new_visitors_get(&live);
+    site.new_clients_get(&live);
     let refused = site.maintd(&["on"]);
     assert_eq!(refused.status, Some(1), "{}", refused.stderr);
     let start = "maintd: not switched on: a firewall blocks visitors from the page: ";
@@ -88,9 +88,9 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Ended {
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
     assert_eq!(site.status().0, 3);
-    site.new_visitors_get(&live);
-    for visitor in &mut kept {
-        assert_eq!(visitor.ask(), Outcome::Live, "a kept connection has ended");
+    site.new_clients_get(&live);
+    for client in &mut kept {
+        assert_eq!(client.ask(), Outcome::Live, "a kept connection has ended");
     }
     let run = site.maintd(&["run", "--", "true"]);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
@@ -105,7 +105,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Ended {
     assert!(forced.stderr.contains(expected), "{}", forced.stderr);
     let summary = "\nmaintd: on: all visitors are redirected to the page\n";
     assert!(forced.stderr.ends_with(summary), "{}", forced.stderr);
-    site.new_visitors_get(forced_on);
+    site.new_clients_get(forced_on);
     let (status, table) = site.status();
     assert_eq!(status, 0, "{table}");
     assert!(
@@ -122,7 +122,7 @@ fn is_in_the_way(site: &Site, expected: &str, forced_on: &[Outcome]) -> Ended {
         "{warnings}"
     );
     site.switch(&["off"]);
-    site.new_visitors_get(&live);
+    site.new_clients_get(&live);
     refused
 }
 
@@ -131,11 +131,11 @@ fn is_open(site: &Site) {
     let on = site.maintd(&["on"]);
     assert_eq!(on.status, Some(0), "{}", on.stderr);
     assert_eq!(on.stderr, "maintd: on: all visitors get the page\n");
-    site.new_visitors_get(&[const { Outcome::Page }; 4]);
+    site.new_clients_get(&[const { Outcome::Page }; 4]);
     let table = site.status().1;
     assert!(!table.contains("warning"), "{table}");
     site.switch(&["off"]);
-    site.new_visitors_get(&[const { Outcome::Live }; 4]);
+    site.new_clients_get(&[const { Outcome::Live }; 4]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
     let lo = "nft insert rule inet filter input iif lo accept";
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines[1], lo);
-    // Visitors reach the page, and maintd alone does not.
+    // Clients reach the page, and maintd alone does not.
     site.script(&lines[0], "sh");
     let refused = site.maintd(&["on"]);
     assert_eq!(refused.status, Some(1), "{}", refused.stderr);
@@ -184,13 +184,13 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
         "{}",
         forced.stderr
     );
-    site.new_visitors_get(&[const { Outcome::Page }; 4]);
+    site.new_clients_get(&[const { Outcome::Page }; 4]);
     site.switch(&["off"]);
     site.script(lo, "sh");
     is_open(&site);
 }
 
-/// A chain that jumps to another one for each of many interfaces, of which visitors come by the first.
+/// A chain that jumps to another one for each of many interfaces, of which clients come by the first.
 #[test]
 fn a_drop_behind_one_of_many_interface_jumps_is_found() {
     if !can_run() {
@@ -241,7 +241,7 @@ fn a_chain_that_drops_one_family_is_named() {
             Outcome::Timeout,
         ],
     );
-    // Visitors of the other family alone.
+    // Clients of the other family alone.
     site.switch(&["on", "198.51.100.0/24"]);
     site.switch(&["off"]);
     for line in lines_to_add(&ended) {

@@ -3,14 +3,14 @@
 
 mod cycles;
 mod firewalls;
-mod live_places;
+mod live_addresses;
 mod moves;
 mod namespaces;
 mod narrow;
 mod refusals;
 mod sides;
 mod site;
-mod visitor;
+mod site_client;
 
 use crate::common::{require_tool, skip};
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{SERVER, Site};
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 /// Hosts behind the router, for each family: addresses, the router's own, and the network.
 const NEAR: [&str; 2] = ["203.0.113.1", "2001:db8:1::1"];
 const NETWORKS: [&str; 2] = ["203.0.113.0/24", "2001:db8:1::/64"];
-/// The visitors' side of the router.
+/// The clients' side of the router.
 const ROUTER: [&str; 2] = ["198.51.100.2", "2001:db8::2"];
 
 #[test]
@@ -24,7 +24,7 @@ fn the_page_comes_through_a_narrow_path() {
     let site = Site::new();
     let far = Namespace::new("far");
     // The clients' namespace is the router.
-    site.clients.connect(
+    site.client_side.connect(
         &["203.0.113.1/24", "2001:db8:1::1/64"],
         &far,
         &[
@@ -36,13 +36,14 @@ fn the_page_comes_through_a_narrow_path() {
             "2001:db8:1::4/64",
         ],
     );
-    site.clients.ip(&["link", "set", "to-far", "mtu", "1300"]);
+    site.client_side
+        .ip(&["link", "set", "to-far", "mtu", "1300"]);
     for (setting, near) in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
         .into_iter()
         .zip(NEAR)
     {
         let path = format!("/proc/sys/net/{setting}");
-        site.clients.inside(|| fs::write(path, "1")).unwrap();
+        site.client_side.inside(|| fs::write(path, "1")).unwrap();
         far.ip(&["route", "add", "default", "via", near]);
     }
     for (network, router) in NETWORKS.into_iter().zip(ROUTER) {
@@ -57,9 +58,9 @@ fn the_page_comes_through_a_narrow_path() {
             for port in [80, 443] {
                 let from: IpAddr = from.parse().unwrap();
                 let to = SocketAddr::new(to.parse().unwrap(), port);
-                let mut visitor = Visitor::new(&far, from, to);
-                visitor.patience = Duration::from_secs(5);
-                assert_eq!(visitor.ask_once(), expected, "{from} to {to}");
+                let mut client = SiteClient::new(&far, from, to);
+                client.io_timeout = Duration::from_secs(5);
+                assert_eq!(client.ask_once(), expected, "{from} to {to}");
             }
         }
     };

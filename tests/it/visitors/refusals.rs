@@ -3,13 +3,13 @@
 use crate::common::Ended;
 use crate::visitors::can_run;
 use crate::visitors::site::{Responder, Site};
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
 /// `maintd on` fails with this text; none is moved, and no connection has ended.
 fn is_refused(site: &Site, expected: &str) {
-    let mut visitors = site.visitors(7);
-    for visitor in &mut visitors {
-        assert_eq!(visitor.ask(), Outcome::Live);
+    let mut clients = site.clients(7);
+    for client in &mut clients {
+        assert_eq!(client.ask(), Outcome::Live);
     }
     let ended = site.maintd(&["on"]);
     assert_eq!(ended.status, Some(1), "{}", ended.stderr);
@@ -19,9 +19,9 @@ fn is_refused(site: &Site, expected: &str) {
         ended.stderr
     );
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
-    for visitor in &mut visitors {
-        assert_eq!(visitor.ask(), Outcome::Live);
-        assert_eq!(visitor.another().ask_once(), Outcome::Live);
+    for client in &mut clients {
+        assert_eq!(client.ask(), Outcome::Live);
+        assert_eq!(client.another().ask_once(), Outcome::Live);
     }
     assert_eq!(site.status().0, 3);
 }
@@ -59,7 +59,7 @@ fn rules_of_an_older_maintd_are_to_be_loaded_again() {
         &site,
         "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"; load its rules: \"maintd rules --backend nft | ",
     );
-    // Where visitors are on the page already that is a warning, and they come back.
+    // Where clients are on the page already that is a warning, and they come back.
     site.load_rules();
     site.switch(&["on"]);
     load_older();
@@ -87,13 +87,13 @@ fn off_is_refused_while_the_site_is_down() {
     assert_eq!(off.status, Some(1), "{}", off.stderr);
     assert!(off.stderr.contains("start the live site"), "{}", off.stderr);
     assert_eq!(site.status().0, 0);
-    for visitor in &mut site.visitors(7) {
-        assert_eq!(visitor.ask(), Outcome::Page);
+    for client in &mut site.clients(7) {
+        assert_eq!(client.ask(), Outcome::Page);
     }
     site.switch(&["off", "--force"]);
     assert_eq!(site.status().0, 3);
-    for visitor in &mut site.visitors(7) {
-        assert_eq!(visitor.ask(), Outcome::Refused);
+    for client in &mut site.clients(7) {
+        assert_eq!(client.ask(), Outcome::Refused);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{LIMIT, SERVER, Site};
-use crate::visitors::visitor::{Outcome, Visitor};
+use crate::visitors::site_client::{Outcome, SiteClient};
 
 /// The addresses of client number 7, which is moved, and number 9, which is not, one of each family.
 const MOVED: [&str; 2] = ["198.51.100.7", "2001:db8::7"];
@@ -66,7 +66,7 @@ fn http3_is_refused_to_moved_clients() {
     }
     let connected = |from: [&str; 2]| {
         [0, 1].map(|family| {
-            let socket = socket(&site.clients, from[family], 0);
+            let socket = socket(&site.client_side, from[family], 0);
             socket
                 .connect((SERVER[family].parse::<IpAddr>().unwrap(), 443))
                 .unwrap();
@@ -103,9 +103,9 @@ fn the_responder_is_not_reachable_directly() {
             .zip(SERVER.into_iter().cycle())
         {
             for port in [8080, 8443] {
-                let mut visitor = site.visitor(from, to, port);
-                visitor.patience = Duration::from_millis(300);
-                assert_eq!(visitor.ask(), Outcome::Timeout, "{from} to port {port}");
+                let mut client = site.client(from, to, port);
+                client.io_timeout = Duration::from_millis(300);
+                assert_eq!(client.ask(), Outcome::Timeout, "{from} to port {port}");
             }
         }
     }
@@ -136,23 +136,23 @@ fn forwarded_traffic_is_not_redirected() {
         .into_iter()
         .zip(SERVER)
     {
-        site.clients.ip(&["route", "add", network, "via", via]);
+        site.client_side.ip(&["route", "add", network, "via", via]);
     }
     for address in addresses {
         let at = SocketAddr::new(address.parse().unwrap(), 80);
         let listener = behind.inside(|| TcpListener::bind(at)).unwrap();
         thread::spawn(move || serve(&listener));
     }
-    let mut visitors: Vec<Visitor<'_>> = MOVED
+    let mut clients: Vec<SiteClient<'_>> = MOVED
         .into_iter()
         .zip(addresses)
-        .map(|(from, to)| site.visitor(from, to, 80))
+        .map(|(from, to)| site.client(from, to, 80))
         .collect();
     for command in ["off", "on", "off"] {
         site.switch(&[command]);
-        for visitor in &mut visitors {
-            assert_eq!(visitor.ask(), Outcome::Live, "{} {command}", visitor.from);
-            assert_eq!(visitor.another().ask_once(), Outcome::Live);
+        for client in &mut clients {
+            assert_eq!(client.ask(), Outcome::Live, "{} {command}", client.from);
+            assert_eq!(client.another().ask_once(), Outcome::Live);
         }
     }
 }
@@ -181,22 +181,22 @@ fn requests_of_the_host_itself_are_not_redirected() {
     }
     let site = Site::new();
     let addresses = SERVER.into_iter().chain(["127.0.0.1", "::1"]);
-    let mut visitors: Vec<Visitor<'_>> = addresses
+    let mut clients: Vec<SiteClient<'_>> = addresses
         .flat_map(|address| {
             let address: IpAddr = address.parse().unwrap();
             [80, 443].map(|port| (address, SocketAddr::new(address, port)))
         })
-        .map(|(from, to)| Visitor::new(&site.server, from, to))
+        .map(|(from, to)| SiteClient::new(&site.server, from, to))
         .collect();
-    let mut visitor = site.visitor(MOVED[0], SERVER[0], 80);
-    assert_eq!(visitor.ask(), Outcome::Live);
+    let mut client = site.client(MOVED[0], SERVER[0], 80);
+    assert_eq!(client.ask(), Outcome::Live);
     for command in ["off", "on", "off"] {
         site.switch(&[command]);
-        for visitor in &mut visitors {
-            assert_eq!(visitor.ask(), Outcome::Live, "{} {command}", visitor.to);
+        for client in &mut clients {
+            assert_eq!(client.ask(), Outcome::Live, "{} {command}", client.to);
         }
         if command == "on" {
-            assert_eq!(visitor.ask(), Outcome::Reset);
+            assert_eq!(client.ask(), Outcome::Reset);
         }
     }
 }

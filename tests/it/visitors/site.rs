@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::certificates::{CertificateFiles, p256};
 use crate::common::{Ended, Server};
 use crate::visitors::namespaces::Namespace;
-use crate::visitors::visitor::Visitor;
+use crate::visitors::site_client::SiteClient;
 
 /// The site's addresses.
 pub(crate) const SERVER: [&str; 2] = ["198.51.100.1", "2001:db8::1"];
@@ -37,7 +37,7 @@ pub(crate) struct Site {
     // In the order in which they are to end.
     _maintd: Server,
     nginx: Option<Nginx>,
-    pub(crate) clients: Namespace,
+    pub(crate) client_side: Namespace,
     pub(crate) server: Namespace,
     directory: TempDir,
     _certificate: CertificateFiles,
@@ -70,18 +70,18 @@ impl Site {
     }
 
     fn build(responder: Responder, container: Option<&Namespace>, listen: &str) -> Self {
-        let (server, clients) = (Namespace::new("server"), Namespace::new("clients"));
+        let (server, client_side) = (Namespace::new("server"), Namespace::new("clients"));
         server.connect(
             &["198.51.100.1/24", "2001:db8::1/64"],
-            &clients,
+            &client_side,
             &["198.51.100.2/24", "2001:db8::2/64"],
         );
         let link = "to-server";
         for number in 7..=20 {
             let v4 = format!("198.51.100.{number}/24");
             let v6 = format!("2001:db8::{number}/64");
-            clients.ip(&["addr", "add", &v4, "dev", link]);
-            clients.ip(&["addr", "add", &v6, "dev", link, "nodad"]);
+            client_side.ip(&["addr", "add", &v4, "dev", link]);
+            client_side.ip(&["addr", "add", &v6, "dev", link, "nodad"]);
         }
         let directory = TempDir::new().unwrap();
         let certificate = p256(&["localhost"]);
@@ -103,7 +103,7 @@ impl Site {
         Self {
             _maintd: Server::start_command(serve, 4),
             nginx: Some(nginx),
-            clients,
+            client_side,
             server,
             directory,
             _certificate: certificate,
@@ -219,23 +219,23 @@ impl Site {
         self.nginx = None;
     }
 
-    /// Visitors number `number`: over IPv4 and IPv6, plaintext and TLS.
-    pub(crate) fn visitors(&self, number: u8) -> Vec<Visitor<'_>> {
+    /// Clients number `number`: over IPv4 and IPv6, plaintext and TLS.
+    pub(crate) fn clients(&self, number: u8) -> Vec<SiteClient<'_>> {
         let from = [
             format!("198.51.100.{number}"),
             format!("2001:db8::{number}"),
         ];
         let of_port = |port: u16| {
             let pairs = from.iter().zip(SERVER);
-            pairs.map(move |(from, to)| self.visitor(from, to, port))
+            pairs.map(move |(from, to)| self.client(from, to, port))
         };
         [80, 443].into_iter().flat_map(of_port).collect()
     }
 
-    /// One visitor.
-    pub(crate) fn visitor(&self, from: &str, to: &str, port: u16) -> Visitor<'_> {
+    /// One client.
+    pub(crate) fn client(&self, from: &str, to: &str, port: u16) -> SiteClient<'_> {
         let to = SocketAddr::new(to.parse().unwrap(), port);
-        Visitor::new(&self.clients, from.parse::<IpAddr>().unwrap(), to)
+        SiteClient::new(&self.client_side, from.parse::<IpAddr>().unwrap(), to)
     }
 }
 

@@ -12,8 +12,8 @@ use socket2::{Domain, Socket, Type};
 use crate::common::client::{Tls, parse_head};
 use crate::visitors::namespaces::Namespace;
 
-/// The read timeout of a client: longer than TCP needs to send a lost segment again.
-const PATIENCE: Duration = Duration::from_secs(9);
+/// The limit for the connect and for each read and write: longer than TCP needs to send a lost segment again.
+const IO_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,21 +33,21 @@ pub(crate) enum Outcome {
 }
 
 /// A client with one address and one way to the site.
-pub(crate) struct Visitor<'a> {
+pub(crate) struct SiteClient<'a> {
     namespace: &'a Namespace,
     /// Port 0 is any.
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
-    /// How long it waits at most.
-    pub(crate) patience: Duration,
+    /// The limit for the connect and for each read and write.
+    pub(crate) io_timeout: Duration,
     stream: Option<Box<dyn Stream>>,
 }
 
 trait Stream: Read + Write + Send + Sync {}
 impl<T: Read + Write + Send + Sync> Stream for T {}
 
-impl<'a> Visitor<'a> {
+impl<'a> SiteClient<'a> {
     /// One from this address, to be found in this namespace; by TLS where the port is 443 or 8443.
     pub(crate) fn new(namespace: &'a Namespace, from: impl Into<IpAddr>, to: SocketAddr) -> Self {
         let secure = [443, 8443].contains(&to.port());
@@ -56,7 +56,7 @@ impl<'a> Visitor<'a> {
             from: SocketAddr::new(from.into(), 0),
             to,
             tls: secure.then(|| Tls::default().config().unwrap()),
-            patience: PATIENCE,
+            io_timeout: IO_TIMEOUT,
             stream: None,
         }
     }
@@ -137,9 +137,9 @@ impl<'a> Visitor<'a> {
         let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None)?;
         socket.set_reuse_address(self.from.port() != 0)?;
         socket.bind(&self.from.into())?;
-        socket.connect_timeout(&self.to.into(), self.patience)?;
-        socket.set_read_timeout(Some(self.patience))?;
-        socket.set_write_timeout(Some(self.patience))?;
+        socket.connect_timeout(&self.to.into(), self.io_timeout)?;
+        socket.set_read_timeout(Some(self.io_timeout))?;
+        socket.set_write_timeout(Some(self.io_timeout))?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket.into())
     }

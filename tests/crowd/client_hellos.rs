@@ -70,7 +70,7 @@ fn first_bytes_of_a_client_hello_make_no_session() {
 fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
     // The first ones touch code and tables that all use together.
     for _ in 0..10 {
-        assert_answers(server, Port::Clear);
+        assert_answers(server, Port::Plaintext);
         assert_answers(server, Port::Tls);
     }
     let before = process::resident_bytes(server.worker());
@@ -83,7 +83,7 @@ fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
         .collect();
     // Connections are accepted in their order, so these come last.
     assert_answers(server, Port::Tls);
-    assert_answers(server, Port::Clear);
+    assert_answers(server, Port::Plaintext);
     let after = process::resident_bytes(server.worker());
     assert!(process::open_descriptors(server.worker()) > HALVES);
     assert!(!held.iter().any(is_closed), "one was closed");

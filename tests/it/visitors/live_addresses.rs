@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::visitors::can_run;
 use crate::visitors::namespaces::Namespace;
 use crate::visitors::site::{SERVER, Site};
-use crate::visitors::visitor::Outcome;
+use crate::visitors::site_client::Outcome;
 
-/// `run` and then `off` by hand bring visitors back to these places; the commands print no error.
-fn visitors_come_back(site: &Site, places: &[(usize, u16)]) {
+/// `run` and then `off` by hand return clients to these addresses; the commands print no error.
+fn clients_return(site: &Site, addresses: &[(usize, u16)]) {
     let from = ["198.51.100.7", "2001:db8::7"];
     let all_get = |expected: Outcome| {
-        for (family, port) in places {
-            let mut visitor = site.visitor(from[*family], SERVER[*family], *port);
-            assert_eq!(visitor.ask_once(), expected, "{}", visitor.to);
+        for (family, port) in addresses {
+            let mut client = site.client(from[*family], SERVER[*family], *port);
+            assert_eq!(client.ask_once(), expected, "{}", client.to);
         }
     };
     all_get(Outcome::Live);
@@ -28,30 +28,30 @@ fn visitors_come_back(site: &Site, places: &[(usize, u16)]) {
 
     site.switch(&["on"]);
     all_get(Outcome::Page);
-    // A second `on` changes nothing about the places that `off` requires.
+    // A second `on` changes nothing about the addresses that `off` requires.
     site.switch(&["on", "--except", "198.51.100.9"]);
     site.switch(&["off"]);
     all_get(Outcome::Live);
 }
 
 #[test]
-fn a_site_on_ipv4_alone_gets_its_visitors_back() {
+fn a_site_on_ipv4_alone_gets_its_clients_back() {
     if can_run() {
         let site = Site::with_live("listen 80; listen 443 ssl;");
-        visitors_come_back(&site, &[(0, 80), (0, 443)]);
+        clients_return(&site, &[(0, 80), (0, 443)]);
     }
 }
 
 #[test]
-fn a_site_on_https_alone_gets_its_visitors_back() {
+fn a_site_on_https_alone_gets_its_clients_back() {
     if can_run() {
         let site = Site::with_live("listen 443 ssl; listen [::]:443 ssl;");
-        visitors_come_back(&site, &[(0, 443), (1, 443)]);
+        clients_return(&site, &[(0, 443), (1, 443)]);
     }
 }
 
 #[test]
-fn a_site_on_one_of_two_addresses_gets_its_visitors_back() {
+fn a_site_on_one_of_two_addresses_gets_its_clients_back() {
     if can_run() {
         let site = Site::with_live(
             "listen 198.51.100.1:80; listen 198.51.100.1:443 ssl;\n\
@@ -62,13 +62,13 @@ fn a_site_on_one_of_two_addresses_gets_its_visitors_back() {
             site.server
                 .ip(&words.into_iter().chain(nodad).collect::<Vec<_>>());
         }
-        visitors_come_back(&site, &[(0, 80), (0, 443), (1, 80), (1, 443)]);
+        clients_return(&site, &[(0, 80), (0, 443), (1, 80), (1, 443)]);
     }
 }
 
 /// Connections of the host to itself do not pass prerouting, so ports 80 and 443 are closed to them.
 #[test]
-fn a_site_behind_a_redirect_gets_its_visitors_back() {
+fn a_site_behind_a_redirect_gets_its_clients_back() {
     if can_run() {
         let site = Site::with_live(
             "listen 3000; listen [::]:3000; listen 3443 ssl; listen [::]:3443 ssl;",
@@ -77,12 +77,12 @@ fn a_site_behind_a_redirect_gets_its_visitors_back() {
             "published",
             "tcp dport 80 redirect to :3000\ntcp dport 443 redirect to :3443",
         );
-        visitors_come_back(&site, &[(0, 80), (0, 443), (1, 80), (1, 443)]);
+        clients_return(&site, &[(0, 80), (0, 443), (1, 80), (1, 443)]);
     }
 }
 
 #[test]
-fn a_site_in_a_container_gets_its_visitors_back() {
+fn a_site_in_a_container_gets_its_clients_back() {
     if !can_run() {
         return;
     }
@@ -99,7 +99,7 @@ fn a_site_in_a_container_gets_its_visitors_back() {
         "ip daddr 198.51.100.1 tcp dport 80 dnat ip to 172.17.0.2:8000\n\
          ip daddr 198.51.100.1 tcp dport 443 dnat ip to 172.17.0.2:8043",
     );
-    visitors_come_back(&site, &[(0, 80), (0, 443)]);
+    clients_return(&site, &[(0, 80), (0, 443)]);
 }
 
 /// The rows of the table of `status` about the live site's addresses.
@@ -123,14 +123,14 @@ fn a_site_on_https_only_is_required_only_there() {
     assert_eq!(live_rows(&site), accepting);
     site.stop_nginx();
     let refused =
-        |place: &str| format!("no server accepts connections on {place}: connection refused");
-    let places = ["198.51.100.1:443", "[2001:db8::1]:443"];
-    assert_eq!(live_rows(&site), places.map(refused));
+        |address: &str| format!("no server accepts connections on {address}: connection refused");
+    let addresses = ["198.51.100.1:443", "[2001:db8::1]:443"];
+    assert_eq!(live_rows(&site), addresses.map(refused));
     let off = site.maintd(&["off"]);
     assert_eq!(off.status, Some(1), "{}", off.stderr);
     let expected = format!(
         "not switched off: {}; start the live site",
-        refused(places[0])
+        refused(addresses[0])
     );
     assert!(off.stderr.contains(&expected), "{}", off.stderr);
     assert_eq!(site.status().0, 0);
@@ -143,21 +143,24 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
     }
     let mut site = Site::new();
     site.stop_nginx();
-    let places = "198.51.100.1:80, 198.51.100.1:443, [2001:db8::1]:80 and [2001:db8::1]:443";
+    let addresses = "198.51.100.1:80, 198.51.100.1:443, [2001:db8::1]:80 and [2001:db8::1]:443";
     let check = |command: &str, line: &str| {
         let ended = site.maintd(&[command]);
         assert_eq!(ended.status, Some(0), "{}", ended.stderr);
         assert_eq!(ended.stderr.lines().next(), Some(line));
     };
     let before = format!(
-        "maintd: warning: no server accepts connections on {places}, so \"off\" will not require it; check that the live site is back before \"off\""
+        "maintd: warning: no server accepts connections on {addresses}, so \"off\" will not require it; check that the live site is back before \"off\""
     );
     check("on", &before);
-    assert_eq!(live_rows(&site), [format!("accepts on none of {places}")]);
+    assert_eq!(
+        live_rows(&site),
+        [format!("accepts on none of {addresses}")]
+    );
     check(
         "off",
         &format!(
-            "maintd: warning: no server accepts connections on {places}, as before \"on\"; check that visitors reach the live site"
+            "maintd: warning: no server accepts connections on {addresses}, as before \"on\"; check that visitors reach the live site"
         ),
     );
     assert_eq!(site.status().0, 3);
@@ -173,22 +176,22 @@ fn a_site_that_was_stopped_before_on_is_not_required_and_both_commands_say_so() 
 }
 
 #[test]
-fn a_stopped_site_that_the_configuration_names_is_required_at_one_place() {
+fn a_stopped_site_that_the_configuration_names_is_required_at_one_address() {
     if !can_run() {
         return;
     }
     let mut site = Site::new();
     site.configure("live 198.51.100.1;");
     site.stop_nginx();
-    let places = "198.51.100.1:80 and 198.51.100.1:443";
+    let addresses = "198.51.100.1:80 and 198.51.100.1:443";
     let warning = format!(
-        "maintd: warning: no server accepts connections on {places}, and \"off\" will require one of them to accept; start the live site before \"off\""
+        "maintd: warning: no server accepts connections on {addresses}, and \"off\" will require one of them to accept; start the live site before \"off\""
     );
     let run = site.maintd(&["run", "--", "true"]);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert_eq!(run.stderr.lines().next(), Some(warning.as_str()));
     let end = format!(
-        "maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on any of {places}; "
+        "maintd: VISITORS STILL GET THE PAGE: not switched off: no server accepts connections on any of {addresses}; "
     );
     let last = run.stderr.lines().last().unwrap();
     assert!(last.starts_with(&end), "{}", run.stderr);
@@ -207,14 +210,14 @@ fn a_repeated_on_keeps_the_requirement_if_the_saved_state_lacks_it() {
     if !can_run() {
         return;
     }
-    let without_places = |file: &Path| {
+    let without_addresses = |file: &Path| {
         let mut saved: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         saved.as_object_mut().unwrap().remove("live").unwrap();
         fs::write(file, saved.to_string()).unwrap();
     };
     let damaged = |file: &Path| fs::write(file, "{").unwrap();
     let missing = |file: &Path| fs::remove_file(file).unwrap();
-    for make_unknown in [&without_places as &dyn Fn(&Path), &damaged, &missing] {
+    for make_unknown in [&without_addresses as &dyn Fn(&Path), &damaged, &missing] {
         let mut site = Site::new();
         site.switch(&["on"]);
         make_unknown(&site.state_file());

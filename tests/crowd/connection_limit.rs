@@ -14,7 +14,7 @@ const DESCRIPTORS: u64 = 64;
 
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Phase {
     Idle,
     HalfHead,
     HalfHandshake,
@@ -22,14 +22,14 @@ enum Kind {
 
 /// Connections in the order in which they were opened, and the numbers of the ones that the server
 /// has closed, in the order in which it did.
-struct House {
+struct LimitedServer {
     server: Server,
     hello: Vec<u8>,
-    guests: Vec<(Kind, TcpStream)>,
+    connections: Vec<(Phase, TcpStream)>,
     closed: Vec<usize>,
 }
 
-impl House {
+impl LimitedServer {
     fn new() -> Self {
         let mut hello = Vec::new();
         let settings = tls_settings(rustls::ALL_VERSIONS);
@@ -37,58 +37,59 @@ impl House {
         Self {
             server: start_limited(DESCRIPTORS),
             hello,
-            guests: Vec::new(),
+            connections: Vec::new(),
             closed: Vec::new(),
         }
     }
 
-    fn admit(&mut self, kind: Kind) {
-        let number = self.guests.len();
-        let guest = match kind {
-            Kind::Idle => {
-                let mut guest = tcp_from(number, self.server.http);
-                guest.write_all(GET.as_bytes()).unwrap();
-                read_answer(&mut guest);
-                guest
+    fn open(&mut self, phase: Phase) {
+        let number = self.connections.len();
+        let connection = match phase {
+            Phase::Idle => {
+                let mut connection = tcp_from(number, self.server.http);
+                connection.write_all(GET.as_bytes()).unwrap();
+                read_answer(&mut connection);
+                connection
             }
-            Kind::HalfHead => {
-                let mut guest = tcp_from(number, self.server.http);
-                guest.write_all(HALF_HEAD.as_bytes()).unwrap();
+            Phase::HalfHead => {
+                let mut connection = tcp_from(number, self.server.http);
+                connection.write_all(HALF_HEAD.as_bytes()).unwrap();
                 // Connections are accepted in their order: once this one is answered, the earlier one is accepted.
-                assert_answers(&self.server, Port::Clear);
-                guest
+                assert_answers(&self.server, Port::Plaintext);
+                connection
             }
-            Kind::HalfHandshake => {
-                let mut guest = tcp_from(number, self.server.https);
-                guest
+            Phase::HalfHandshake => {
+                let mut connection = tcp_from(number, self.server.https);
+                connection
                     .write_all(&self.hello[..self.hello.len() / 2])
                     .unwrap();
                 assert_answers(&self.server, Port::Tls);
-                guest
+                connection
             }
         };
-        self.guests.push((kind, guest));
+        self.connections.push((phase, connection));
     }
 
     /// Finds connections that were closed since the last call, in the order in which they were opened.
-    fn look(&mut self) {
-        for (number, (_, guest)) in self.guests.iter().enumerate() {
-            if !self.closed.contains(&number) && is_closed(guest) {
+    fn find_closed(&mut self) {
+        for (number, (_, connection)) in self.connections.iter().enumerate() {
+            if !self.closed.contains(&number) && is_closed(connection) {
                 self.closed.push(number);
             }
         }
     }
 
-    fn numbers(&self, kind: Kind) -> Vec<usize> {
-        let all = self.guests.iter().enumerate();
-        all.filter(|(_, guest)| guest.0 == kind)
+    fn numbers(&self, phase: Phase) -> Vec<usize> {
+        let all = self.connections.iter().enumerate();
+        all.filter(|(_, connection)| connection.0 == phase)
             .map(|(number, _)| number)
             .collect()
     }
 
-    fn closed(&self, kind: Kind) -> usize {
+    fn closed(&self, phase: Phase) -> usize {
         let all = self.closed.iter();
-        all.filter(|&&number| self.guests[number].0 == kind).count()
+        all.filter(|&&number| self.connections[number].0 == phase)
+            .count()
     }
 
     /// Exactly the first ones of `order` have been closed.
@@ -99,7 +100,7 @@ impl House {
 }
 
 /// Takes one whole answer from a connection.
-fn read_answer(guest: &mut TcpStream) {
+fn read_answer(connection: &mut TcpStream) {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -115,7 +116,7 @@ fn read_answer(guest: &mut TcpStream) {
                 return;
             }
         }
-        let length = guest.read(&mut piece).unwrap();
+        let length = connection.read(&mut piece).unwrap();
         assert!(length > 0, "the connection ended inside an answer");
         answer.extend_from_slice(&piece[..length]);
     }
@@ -126,63 +127,63 @@ fn read_answer(guest: &mut TcpStream) {
 #[test]
 fn idle_are_evicted_before_partial_heads_before_partial_handshakes() {
     let _alone = alone();
-    let mut house = House::new();
+    let mut limited = LimitedServer::new();
     // The last to be evicted are opened first, so that age alone would evict them first.
-    for kind in [Kind::HalfHandshake, Kind::HalfHead, Kind::Idle] {
+    for phase in [Phase::HalfHandshake, Phase::HalfHead, Phase::Idle] {
         for _ in 0..8 {
-            house.admit(kind);
+            limited.open(phase);
         }
     }
-    house.look();
-    assert_eq!(house.closed, [0; 0], "closed although there is room");
+    limited.find_closed();
+    assert_eq!(limited.closed, [0; 0], "closed although there is room");
 
     // Partial heads are added until some of them are evicted.
-    while house.closed(Kind::HalfHead) < 12 {
-        house.admit(Kind::HalfHead);
-        house.look();
-        assert!(house.guests.len() < 200, "no connection is evicted");
+    while limited.closed(Phase::HalfHead) < 12 {
+        limited.open(Phase::HalfHead);
+        limited.find_closed();
+        assert!(limited.connections.len() < 200, "no connection is evicted");
     }
-    let idle = house.numbers(Kind::Idle);
-    house.assert_closed_in_order(&[idle.clone(), house.numbers(Kind::HalfHead)].concat());
-    assert_eq!(house.closed(Kind::Idle), 8);
-    assert_eq!(house.closed(Kind::HalfHandshake), 0);
+    let idle = limited.numbers(Phase::Idle);
+    limited.assert_closed_in_order(&[idle.clone(), limited.numbers(Phase::HalfHead)].concat());
+    assert_eq!(limited.closed(Phase::Idle), 8);
+    assert_eq!(limited.closed(Phase::HalfHandshake), 0);
 
     // Partial handshakes are added until only they are left.
-    while house.closed(Kind::HalfHandshake) < 12 {
-        house.admit(Kind::HalfHandshake);
-        house.look();
-        assert!(house.guests.len() < 300, "no connection is evicted");
+    while limited.closed(Phase::HalfHandshake) < 12 {
+        limited.open(Phase::HalfHandshake);
+        limited.find_closed();
+        assert!(limited.connections.len() < 300, "no connection is evicted");
     }
     let order = [
         idle,
-        house.numbers(Kind::HalfHead),
-        house.numbers(Kind::HalfHandshake),
+        limited.numbers(Phase::HalfHead),
+        limited.numbers(Phase::HalfHandshake),
     ];
-    house.assert_closed_in_order(&order.concat());
+    limited.assert_closed_in_order(&order.concat());
 }
 
-/// Many times more connections of all kinds than the limit: every request is answered, on connections that
-/// come and go and on kept ones.
+/// Many times more connections of all kinds than the limit: every request is answered, on new connections
+/// and on kept ones.
 #[test]
 fn every_new_request_is_answered() {
     let _alone = alone();
-    let mut house = House::new();
+    let mut limited = LimitedServer::new();
     for number in 0..400 {
         // An idle one is answered before it is idle; the others come with an answered one.
-        let kind = match number % 3 {
-            0 => Kind::Idle,
-            1 => Kind::HalfHead,
-            _ => Kind::HalfHandshake,
+        let phase = match number % 3 {
+            0 => Phase::Idle,
+            1 => Phase::HalfHead,
+            _ => Phase::HalfHandshake,
         };
-        house.admit(kind);
+        limited.open(phase);
     }
-    house.look();
-    let held = house.guests.len() - house.closed.len();
+    limited.find_closed();
+    let held = limited.connections.len() - limited.closed.len();
     assert!(held >= 16, "only {held} are held");
     assert!(u64::try_from(held).unwrap() < DESCRIPTORS);
 
-    let percent = idle_percent(&house.server);
+    let percent = idle_percent(&limited.server);
     assert!(percent < 20, "{percent}% of a processor for nothing");
-    assert_answers(&house.server, Port::Clear);
-    assert_answers(&house.server, Port::Tls);
+    assert_answers(&limited.server, Port::Plaintext);
+    assert_answers(&limited.server, Port::Tls);
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::common::Ended;
 use crate::switch_pf::host::Host;
 use crate::switch_pf::{
-    CHECKS, EVERYBODY, FLUSH, KILL_LIVE, KILL_PAGE, OUTSIDERS, SHOW, STATES, TEST,
+    ALL_CLIENTS, CHECKS, FLUSH, KILL_LIVE, KILL_PAGE, OUTSIDERS, SHOW, STATES, TEST,
 };
 
 /// The commands of `on` as a shell takes them.
@@ -425,7 +425,7 @@ fn an_announced_end_that_is_past_switches_nothing() {
     fs::write(host.path("state/state.json"), saved.to_string()).unwrap();
     let table = host.done(&["status"]).stdout;
     assert!(table.contains(" (in the past)\n"), "{table}");
-    assert_eq!(host.table(), EVERYBODY);
+    assert_eq!(host.table(), ALL_CLIENTS);
 }
 
 #[test]

@@ -29,7 +29,6 @@
     reason = "a test program may"
 )]
 
-#[path = "pfctl/table.rs"]
 mod table;
 
 use std::env;
