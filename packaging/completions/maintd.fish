@@ -78,8 +78,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand on" -s c -l config -d 'Rea
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l except -d 'Leave this address or network on the live site; may be repeated' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand on" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; maintd does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand on" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; maintd does not switch off by itself' -r
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l message -d 'Show this message to visitors' -r
 complete -c maintd -n "__fish_maintd_using_subcommand on" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -116,8 +116,8 @@ complete -c maintd -n "__fish_maintd_using_subcommand run" -s c -l config -d 'Re
 complete -c maintd -n "__fish_maintd_using_subcommand run" -l backend -d 'The packet filter [default: that of the system]' -r -f -a "pf\t'pf(4) of OpenBSD and FreeBSD'
 nft\t'nftables of Linux'"
 complete -c maintd -n "__fish_maintd_using_subcommand run" -l except -d 'Leave this address or network on the live site; may be repeated' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; does not switch off by itself' -r
-complete -c maintd -n "__fish_maintd_using_subcommand run" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l for -d 'Announce the end after this time, as in 2h, 90m or 1h30m; maintd does not switch off by itself' -r
+complete -c maintd -n "__fish_maintd_using_subcommand run" -l until -d 'Announce this end, as in 21:00 or "2026-11-25 21:00"; maintd does not switch off by itself' -r
 complete -c maintd -n "__fish_maintd_using_subcommand run" -l message -d 'Show this message to visitors' -r
 complete -c maintd -n "__fish_maintd_using_subcommand run" -l color -d 'Colour messages' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
