@@ -81,7 +81,7 @@ fn hold(server: &Server, beginning: &[u8], most: usize) -> Vec<TcpStream> {
             socket
         })
         .collect();
-    // Connections are accepted in their order, so these come last.
+    // Connections are accepted in their order, so these are the last.
     assert_answers(server, Port::Tls);
     assert_answers(server, Port::Plaintext);
     let after = process::resident_bytes(server.worker());

@@ -169,7 +169,7 @@ fn every_new_request_is_answered() {
     let _alone = alone();
     let mut limited = LimitedServer::new();
     for number in 0..400 {
-        // An idle one is answered before it is idle; the others come with an answered one.
+        // An idle one is answered before it is idle; the others are opened with an answered one.
         let phase = match number % 3 {
             0 => Phase::Idle,
             1 => Phase::HalfHead,

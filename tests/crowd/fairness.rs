@@ -202,11 +202,11 @@ fn burst_on_a_sleeping_server_is_answered_to_the_last() {
             })
             .collect()
     };
-    let mut clear = burst(server.http, GET_AND_CLOSE.as_bytes());
+    let mut plaintext = burst(server.http, GET_AND_CLOSE.as_bytes());
     let mut secure = burst(server.https, &hello);
     send_signal(worker, libc::SIGCONT);
 
-    for socket in &mut clear {
+    for socket in &mut plaintext {
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 503 "));

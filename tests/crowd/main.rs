@@ -206,7 +206,7 @@ impl<S: Read + Write> Crowd<S> {
             && last.elapsed() > FRESH
         {
             let size = 100.min(self.held.len());
-            let batch = self.held.drain(..size).map(|(guest, _)| guest).collect();
+            let batch = self.held.drain(..size).map(|(client, _)| client).collect();
             self.ask(batch);
         }
     }
@@ -215,22 +215,22 @@ impl<S: Read + Write> Crowd<S> {
     fn assert_all_held(&mut self) {
         for _ in 0..self.held.len().div_ceil(100) {
             let size = 100.min(self.held.len());
-            let batch = self.held.drain(..size).map(|(guest, _)| guest).collect();
+            let batch = self.held.drain(..size).map(|(client, _)| client).collect();
             self.ask(batch);
         }
     }
 
     /// One request each, and one answer each, which must be the same for all.
     fn ask(&mut self, mut batch: Vec<S>) {
-        for guest in &mut batch {
-            guest.write_all(GET.as_bytes()).unwrap();
-            guest.flush().unwrap();
+        for client in &mut batch {
+            client.write_all(GET.as_bytes()).unwrap();
+            client.flush().unwrap();
         }
         let mut answer = vec![0; self.answer.len()];
-        for mut guest in batch {
-            guest.read_exact(&mut answer).unwrap();
+        for mut client in batch {
+            client.read_exact(&mut answer).unwrap();
             assert!(answer == self.answer, "{}", answer.escape_ascii());
-            self.held.push_back((guest, Instant::now()));
+            self.held.push_back((client, Instant::now()));
         }
     }
 }

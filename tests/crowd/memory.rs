@@ -47,7 +47,7 @@ fn idle_plaintext_connection_costs_300_bytes_at_most() {
     let (server, _page) = start();
     let address = server.http;
     let crowd = Crowd::new(move |number| tcp_from(number, address));
-    assert_cost("clear", &server, crowd, 10_000, 300);
+    assert_cost("plaintext", &server, crowd, 10_000, 300);
 }
 
 fn assert_tls_cost(what: &str, version: &'static SupportedProtocolVersion, count: usize) {

@@ -78,7 +78,7 @@ const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
         Some("br"),
     ),
     (
-        "Chrome, in the clear, where it sends no br and no Sec-Fetch",
+        "Chrome, over plaintext, where it sends no br and no Sec-Fetch",
         &[
             "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
             "Accept-Encoding: gzip, deflate",
@@ -99,7 +99,7 @@ const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
         None,
     ),
     (
-        "Chrome, image in the clear",
+        "Chrome, image over plaintext",
         &["Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"],
         Nothing,
         None,
@@ -140,7 +140,7 @@ const CLIENTS: &[(&str, &[&str], Got, Option<&str>)] = &[
         Some("br"),
     ),
     (
-        "Firefox, image in the clear",
+        "Firefox, image over plaintext",
         &["Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"],
         Nothing,
         None,

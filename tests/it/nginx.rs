@@ -14,11 +14,16 @@ use crate::common::{Server, free_address, maintd, require_tool};
 use tempfile::TempDir;
 
 /// The recipe as it is known, with names, paths and ports filled in.
-pub(crate) fn recipe(directory: &Path, clear: u16, secure: u16, certificate: &[&str; 4]) -> String {
+pub(crate) fn recipe(
+    directory: &Path,
+    plaintext: u16,
+    secure: u16,
+    certificate: &[&str; 4],
+) -> String {
     let [_, chain, _, key] = certificate;
     format!(
         "server {{
-    listen 127.0.0.1:{clear};
+    listen 127.0.0.1:{plaintext};
     listen 127.0.0.1:{secure} ssl;
     server_name example.org;
     ssl_certificate {chain};
@@ -316,14 +321,14 @@ fn the_same_file_gets_the_same_answers_except_for_intended_differences() {
     )
     .unwrap();
     let certificate = p256(&["example.org"]);
-    let (clear, secure) = (free_address().port(), free_address().port());
+    let (plaintext, secure) = (free_address().port(), free_address().port());
     let file = directory.path().join("recipe.conf");
     fs::write(
         &file,
-        recipe(directory.path(), clear, secure, &certificate.flags()),
+        recipe(directory.path(), plaintext, secure, &certificate.flags()),
     )
     .unwrap();
-    let addresses = [clear, secure].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let addresses = [plaintext, secure].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     let cases: Vec<Case> = same().into_iter().chain(different()).collect();
     assert_eq!(cases.len(), 40);
     let ask_all = || -> Vec<[Outcome; 2]> {

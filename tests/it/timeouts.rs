@@ -36,7 +36,7 @@ const PATIENT: Timeouts = Timeouts {
 
 /// A worker in a thread of this process.
 struct InProcess {
-    clear: SocketAddr,
+    plaintext: SocketAddr,
     secure: SocketAddr,
     counters: Counters,
     orders: Option<pipe::Sender>,
@@ -60,7 +60,7 @@ impl InProcess {
             let url = listeners[number].to_string();
             url.split("://").nth(1).unwrap().parse().unwrap()
         };
-        let (clear, secure) = (address(0), address(1));
+        let (plaintext, secure) = (address(0), address(1));
         let counters = Counters::private();
         let answers = Answers::new(page, "text/html", Duration::from_secs(300)).unwrap();
         let mut services = sites::load(
@@ -87,7 +87,7 @@ impl InProcess {
         };
         let thread = std::thread::spawn(move || worker.run(receiver, || Ok(())));
         Self {
-            clear,
+            plaintext,
             secure,
             counters,
             orders: Some(orders),
@@ -127,7 +127,7 @@ fn a_silent_client() {
         },
         b"page",
     );
-    Client::tcp(worker.clear).assert_closed();
+    Client::tcp(worker.plaintext).assert_closed();
     worker.wait_for(CloseReason::HeadTimeout);
 }
 
@@ -168,7 +168,7 @@ fn a_client_that_drips_its_head() {
         },
         b"page",
     );
-    let mut client = Client::tcp(worker.clear);
+    let mut client = Client::tcp(worker.plaintext);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n");
     // Far more drops than the head has time for; the first one after the close fails.
     for drop in 0.. {
@@ -194,7 +194,7 @@ fn a_client_that_keeps_its_connection_for_nothing() {
         let mut client = if secure {
             Client::tls(worker.secure, Tls::default())
         } else {
-            Client::tcp(worker.clear)
+            Client::tcp(worker.plaintext)
         };
         client.send(GET);
         assert_eq!(client.answer().status, 503);
@@ -213,7 +213,7 @@ fn a_second_head_has_its_own_time() {
         },
         b"page",
     );
-    let mut client = Client::tcp(worker.clear);
+    let mut client = Client::tcp(worker.plaintext);
     client.send([GET, "GET /"].concat());
     assert_eq!(client.answer().status, 503);
     client.assert_closed();
@@ -233,7 +233,7 @@ fn a_client_that_does_not_send_its_body() {
             },
             b"page",
         );
-        let mut client = Client::tcp(worker.clear);
+        let mut client = Client::tcp(worker.plaintext);
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}"));
         assert_eq!(client.answer().status, 503);
         client.assert_closed();
@@ -254,7 +254,7 @@ fn a_client_that_does_not_close() {
         },
         b"page",
     );
-    let mut client = Client::tcp(worker.clear);
+    let mut client = Client::tcp(worker.plaintext);
     client.send("nonsense\r\n\r\n");
     assert_eq!(client.last_answer().status, 400);
     worker.wait_for(CloseReason::Refused);
@@ -269,7 +269,7 @@ fn a_client_that_sends_on_and_on_after_its_answer() {
         },
         b"page",
     );
-    let mut client = Client::tcp(worker.clear);
+    let mut client = Client::tcp(worker.plaintext);
     client.send("nonsense\r\n\r\n");
     assert_eq!(client.last_answer().status, 400);
     // Far more drops than there is time for; the first one after the close fails.
@@ -297,7 +297,7 @@ fn a_client_that_does_not_read() {
         let mut client = if secure {
             Client::tls(worker.secure, Tls::default())
         } else {
-            Client::tcp(worker.clear)
+            Client::tcp(worker.plaintext)
         };
         client.send(GET);
         worker.wait_for(CloseReason::WriteTimeout);
@@ -318,7 +318,7 @@ fn a_slow_reader_does_not_time_out() {
         },
         &page,
     );
-    let mut client = std::net::TcpStream::connect(worker.clear).unwrap();
+    let mut client = std::net::TcpStream::connect(worker.plaintext).unwrap();
     client.write_all(GET.as_bytes()).unwrap();
     let mut piece = vec![0; 64 * 1024];
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! What is answered: every row of the table, on the clear port and on the TLS port, by raw bytes.
+//! What is answered: every row of the table, on the plaintext port and on the TLS port, by raw bytes.
 
 mod bodies;
 mod chunked;

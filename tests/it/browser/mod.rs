@@ -208,8 +208,8 @@ fn an_end_passes_while_the_page_is_open() {
     let server = Server::start(&["--page", page.to_str().unwrap()]);
     let mut chromium = Chromium::start();
     let session = tab(&mut chromium, server.http);
-    let is_told = "!!document.querySelector('time')?.dateTime";
-    assert_eq!(chromium.evaluate(&session, is_told), true);
+    let has_time = "!!document.querySelector('time')?.dateTime";
+    assert_eq!(chromium.evaluate(&session, has_time), true);
     let later = "Date.now = () => Date.UTC(2126, 10, 26); dispatchEvent(new Event('focus')); 0";
     chromium.evaluate(&session, later);
     chromium.wait_until(

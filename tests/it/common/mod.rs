@@ -41,7 +41,7 @@ pub(crate) struct Server {
     stderr: Arc<Stderr>,
     /// The URLs of the listening lines in their order, e.g. `http://127.0.0.1:41234`.
     pub(crate) listening: Vec<String>,
-    /// The first clear listener that is not a Unix socket (unspecified where there is none).
+    /// The first plaintext listener that is not a Unix socket (unspecified where there is none).
     pub(crate) http: SocketAddr,
     /// The first TLS listener that is not a Unix socket (unspecified where there is none).
     pub(crate) https: SocketAddr,

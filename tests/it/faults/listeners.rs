@@ -250,7 +250,7 @@ fn unix_socket_of_a_killed_maintd_is_taken_over() {
 
 /// Only sockets are ever removed.
 #[test]
-fn file_in_the_place_of_a_unix_socket_is_left_alone() {
+fn file_at_the_path_of_a_unix_socket_is_left_alone() {
     let (_directory, path) = socket_path();
     let mut file = fs::File::create(&path).unwrap();
     file.write_all(b"precious").unwrap();

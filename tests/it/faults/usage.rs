@@ -31,7 +31,7 @@ fn wrong_flag() {
 }
 
 #[test]
-fn wrong_place_to_listen() {
+fn wrong_listen_address() {
     for flag in ["--listen", "--tls-listen"] {
         for wrong in [
             "x",
@@ -108,7 +108,7 @@ fn certificate_without_key() {
 }
 
 #[test]
-fn certificate_without_a_place_to_use_it() {
+fn certificate_without_a_tls_listener() {
     let args = [
         "serve",
         "--listen",

@@ -186,7 +186,7 @@ fn lines_come_over_tls_too_with_the_misdirected_ones() {
     client.send(GET);
     client.last_answer();
     let mut client = Client::tcp(server.https);
-    client.send("GET /clear HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send("GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.answer().status, 400);
     let lines = site.lines("access.log", 2);
     assert!(
@@ -194,7 +194,7 @@ fn lines_come_over_tls_too_with_the_misdirected_ones() {
         "{lines:?}"
     );
     assert!(
-        lines[1].contains("\"GET /clear HTTP/1.1\" 400 "),
+        lines[1].contains("\"GET /plaintext HTTP/1.1\" 400 "),
         "{lines:?}"
     );
 }

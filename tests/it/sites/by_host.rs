@@ -126,8 +126,8 @@ fn fields_and_types_are_those_of_the_site() {
 
 /// The addresses of a server's plaintext listeners, in their order.
 fn addresses(listening: &[String]) -> Vec<SocketAddr> {
-    let clear = listening.iter().map(|url| url.strip_prefix("http://"));
-    clear.map(|url| url.unwrap().parse().unwrap()).collect()
+    let plaintext = listening.iter().map(|url| url.strip_prefix("http://"));
+    plaintext.map(|url| url.unwrap().parse().unwrap()).collect()
 }
 
 #[test]

@@ -10,18 +10,18 @@ use crate::common::{Client, free_address, require_tool};
 use crate::sites::{File, lines, named, page, shown};
 
 /// A plaintext listener, one with TLS, and one on all addresses with specific ones on its port.
-fn servers(clear: u16, secure: u16, all: u16, certificates: &[CertificateFiles; 3]) -> String {
+fn servers(plaintext: u16, secure: u16, all: u16, certificates: &[CertificateFiles; 3]) -> String {
     let [first, second, third] = certificates.each_ref().map(lines);
     format!(
         "ssl_session_tickets off;
-server {{ listen 127.0.0.1:{clear}; listen 127.0.0.1:{secure} ssl; server_name first.example; {first} return 503 first; }}
-server {{ listen 127.0.0.1:{clear}; listen 127.0.0.1:{secure} ssl; server_name a.example WWW.a.example; {second} return 503 exact; }}
-server {{ listen 127.0.0.1:{clear}; listen 127.0.0.1:{secure} ssl; server_name *.example; {third} return 503 star; }}
-server {{ listen 127.0.0.1:{clear}; listen 127.0.0.1:{secure} ssl; server_name *.b.example; return 503 longer; }}
-server {{ listen 127.0.0.1:{clear}; listen 127.0.0.1:{secure} ssl; server_name www.*; {third} return 503 behind; }}
-server {{ listen 127.0.0.1:{clear}; server_name .dot.test a.example; return 503 dot; }}
-server {{ listen 127.0.0.1:{clear}; server_name dot.test [::1] \"\"; return 503 nameless; }}
-server {{ listen 127.0.0.1:{clear} default_server; server_name _; return 503 default; }}
+server {{ listen 127.0.0.1:{plaintext}; listen 127.0.0.1:{secure} ssl; server_name first.example; {first} return 503 first; }}
+server {{ listen 127.0.0.1:{plaintext}; listen 127.0.0.1:{secure} ssl; server_name a.example WWW.a.example; {second} return 503 exact; }}
+server {{ listen 127.0.0.1:{plaintext}; listen 127.0.0.1:{secure} ssl; server_name *.example; {third} return 503 star; }}
+server {{ listen 127.0.0.1:{plaintext}; listen 127.0.0.1:{secure} ssl; server_name *.b.example; return 503 longer; }}
+server {{ listen 127.0.0.1:{plaintext}; listen 127.0.0.1:{secure} ssl; server_name www.*; {third} return 503 behind; }}
+server {{ listen 127.0.0.1:{plaintext}; server_name .dot.test a.example; return 503 dot; }}
+server {{ listen 127.0.0.1:{plaintext}; server_name dot.test [::1] \"\"; return 503 nameless; }}
+server {{ listen 127.0.0.1:{plaintext} default_server; server_name _; return 503 default; }}
 server {{ listen {all}; server_name a.example; return 503 all; }}
 server {{ listen 127.0.0.2:{all}; server_name b.example; return 503 single; }}
 "
@@ -90,15 +90,15 @@ fn the_same_server_answers() {
         return;
     }
     let certificates = ["first", "second", "third"].map(|name| p256(&[name]));
-    let (clear, secure, all) = (
+    let (plaintext, secure, all) = (
         free_address().port(),
         free_address().port(),
         free_address().port(),
     );
-    let file = File::new(&servers(clear, secure, all, &certificates));
+    let file = File::new(&servers(plaintext, secure, all, &certificates));
     fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let addresses = [
-        SocketAddr::from(([127, 0, 0, 1], clear)),
+        SocketAddr::from(([127, 0, 0, 1], plaintext)),
         SocketAddr::from(([127, 0, 0, 1], secure)),
         SocketAddr::from(([127, 0, 0, 1], all)),
         SocketAddr::from(([127, 0, 0, 2], all)),
@@ -130,7 +130,8 @@ fn the_same_server_answers() {
     // Both warn of the names that two servers have.
     let warned = server.stderr();
     for name in ["a.example", "dot.test"] {
-        let warning = format!("conflicting server name \"{name}\" on 127.0.0.1:{clear} is ignored");
+        let warning =
+            format!("conflicting server name \"{name}\" on 127.0.0.1:{plaintext} is ignored");
         assert!(warned.contains(&warning), "{warned}");
     }
 }

@@ -325,9 +325,9 @@ fn a_thousand_reloads_leave_descriptors_and_memory_where_they_were() {
     );
 }
 
-/// However far the first reload has come: the second one finds the socket.
+/// Whatever the state of the first reload, the second one finds the socket.
 #[test]
-fn a_place_that_is_dropped_and_wanted_again_at_once_is_there() {
+fn an_address_that_is_removed_and_added_again_at_once_is_bound() {
     let directory = TempDir::new().unwrap();
     let text = |more: &str| format!("server {{ listen 127.0.0.1:0; {more} return 503 page; }}");
     let probe = std::net::TcpListener::bind("127.0.0.2:0").unwrap();

@@ -48,7 +48,7 @@ impl Site {
         self.server.run("sh", &["-ec", script, name]);
     }
 
-    /// New connections of client number 7, for each port one of each family, come to these.
+    /// New connections of client number 7, for each port one of each family, have these outcomes.
     fn new_clients_get(&self, expected: &[Outcome]) {
         for (mut client, expected) in self.clients(7).into_iter().zip(expected) {
             if *expected == Outcome::Timeout {
@@ -190,7 +190,7 @@ fn a_firewall_that_drops_packets_over_the_loopback_is_named_and_opened_by_the_li
     is_open(&site);
 }
 
-/// A chain that jumps to another one for each of many interfaces, of which clients come by the first.
+/// A chain that jumps to another one for each of many interfaces, of which clients use the first.
 #[test]
 fn a_drop_behind_one_of_many_interface_jumps_is_found() {
     if !can_run() {

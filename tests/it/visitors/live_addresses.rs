@@ -35,7 +35,7 @@ fn clients_return(site: &Site, addresses: &[(usize, u16)]) {
 }
 
 #[test]
-fn a_site_on_ipv4_alone_gets_its_clients_back() {
+fn a_site_on_ipv4_alone_has_its_clients_again() {
     if can_run() {
         let site = Site::with_live("listen 80; listen 443 ssl;");
         clients_return(&site, &[(0, 80), (0, 443)]);
@@ -43,7 +43,7 @@ fn a_site_on_ipv4_alone_gets_its_clients_back() {
 }
 
 #[test]
-fn a_site_on_https_alone_gets_its_clients_back() {
+fn a_site_on_https_alone_has_its_clients_again() {
     if can_run() {
         let site = Site::with_live("listen 443 ssl; listen [::]:443 ssl;");
         clients_return(&site, &[(0, 443), (1, 443)]);
@@ -51,7 +51,7 @@ fn a_site_on_https_alone_gets_its_clients_back() {
 }
 
 #[test]
-fn a_site_on_one_of_two_addresses_gets_its_clients_back() {
+fn a_site_on_one_of_two_addresses_has_its_clients_again() {
     if can_run() {
         let site = Site::with_live(
             "listen 198.51.100.1:80; listen 198.51.100.1:443 ssl;\n\
@@ -68,7 +68,7 @@ fn a_site_on_one_of_two_addresses_gets_its_clients_back() {
 
 /// Connections of the host to itself do not pass prerouting, so ports 80 and 443 are closed to them.
 #[test]
-fn a_site_behind_a_redirect_gets_its_clients_back() {
+fn a_site_behind_a_redirect_has_its_clients_again() {
     if can_run() {
         let site = Site::with_live(
             "listen 3000; listen [::]:3000; listen 3443 ssl; listen [::]:3443 ssl;",
@@ -82,7 +82,7 @@ fn a_site_behind_a_redirect_gets_its_clients_back() {
 }
 
 #[test]
-fn a_site_in_a_container_gets_its_clients_back() {
+fn a_site_in_a_container_has_its_clients_again() {
     if !can_run() {
         return;
     }

@@ -59,7 +59,7 @@ fn rules_of_an_older_maintd_are_to_be_loaded_again() {
         &site,
         "has the rules of an older maintd, without \"iif lo accept\" in chain \"raw\"; load its rules: \"maintd rules --backend nft | ",
     );
-    // Where clients are on the page already that is a warning, and they come back.
+    // If clients are on the page already, that is a warning, and they return.
     site.load_rules();
     site.switch(&["on"]);
     load_older();

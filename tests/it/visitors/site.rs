@@ -219,7 +219,7 @@ impl Site {
         self.nginx = None;
     }
 
-    /// Clients number `number`: over IPv4 and IPv6, plaintext and TLS.
+    /// The clients of this number: over IPv4 and IPv6, plaintext and TLS.
     pub(crate) fn clients(&self, number: u8) -> Vec<SiteClient<'_>> {
         let from = [
             format!("198.51.100.{number}"),
