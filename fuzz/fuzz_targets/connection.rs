@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use maintd::serve::answer::Answers;
-use maintd::serve::connection::{Connection, Next};
 use maintd::serve::answer::select::Sites;
+use maintd::serve::connection::{Connection, Next};
 use maintd::serve::transport::{Buffers, Transport};
 
 const PAGE: &[u8] = b"<p>HTTP/1.1 503 \r\n\r\n</p>";

@@ -52,7 +52,7 @@ enum Bound {
 }
 
 impl Listener {
-    /// Binds to an endpoint and listens. `with_siblings` makes [`Self::sibling`] possible, on systems that support it.
+    /// Binds to an endpoint and listens. `with_siblings` makes [`Self::bind_again`] possible, on systems that support it.
     ///
     /// # Errors
     /// Of socket(2), bind(2) and the calls between them and listen(2).

@@ -273,7 +273,7 @@ impl Deadlines {
     }
 
     /// The connection to evict: the one that has waited longest of the first timer in the eviction order. One that has
-    /// waited for less than [`GRACE`] is evicted only if there is no other: a flood of partial handshakes must not evict
+    /// waited for less than `GRACE` is evicted only if there is no other: a flood of partial handshakes must not evict
     /// connections that have just completed theirs.
     ///
     /// A lingering connection waits from its start: input does not protect it.
