@@ -36,7 +36,9 @@ impl Announcement {
 
     /// Its members as a JSON object.
     pub(crate) fn json(&self) -> Value {
-        json!({ "until": self.until, "message": self.message })
+        let mut object = json!({});
+        self.put_into(&mut object);
+        object
     }
 
     /// Sets its members in a JSON object.

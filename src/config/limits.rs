@@ -19,9 +19,9 @@ pub struct Timeouts {
     pub write: Duration,
     /// For a request body.
     pub body: Duration,
-    /// After our close, for the next input of the client, or its close.
+    /// After the shutdown of the sending half, for the next input of the client, or its close.
     pub linger: Duration,
-    /// After our close, for the client's close, whatever it sends.
+    /// After the shutdown of the sending half, for the client's close, whatever it sends.
     pub linger_total: Duration,
 }
 

@@ -93,4 +93,9 @@ impl SwitchConfig {
         };
         self.table.as_deref().unwrap_or(default)
     }
+
+    /// The labels of the rules: those for the page, then those for the live site.
+    pub(crate) const fn labels(&self) -> [&String; 2] {
+        [&self.label_maintenance, &self.label_normal]
+    }
 }

@@ -10,8 +10,8 @@ use crate::control::{ControlError, ControlRequest, Reply, ask};
 
 /// How long the daemon may take to report its announcement.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the daemon may take to reload.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the daemon may take to reply to a reload: longer than it lets its client wait, since its reply has the cause.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Makes the daemon show `announcement`, which is in the state file if `is_saved`. Warns if the page does not show it: that is
 /// no reason to undo the switch.
@@ -40,13 +40,14 @@ fn update(control: &Path, announcement: &Announcement, is_saved: bool) -> Result
     match ask(control, ControlRequest::Status, STATUS_TIMEOUT) {
         // It has nothing to reload.
         Ok(Reply::Done(status)) if announces(&status) => return Ok(()),
-        Err(error @ ControlError::NoDaemon(_)) if announcement.is_empty() => return Err(error),
+        Err(error @ ControlError::NoDaemon(_)) if is_saved || announcement.is_empty() => {
+            return Err(error);
+        }
         Ok(_) | Err(_) if !is_saved => {
             return failed("the state could not be saved; switch again when that is fixed");
         }
-        Err(error @ ControlError::NoDaemon(_)) => return Err(error),
         // A daemon that is too busy to report may still reload.
-        Ok(_) | Err(ControlError::Failed(_)) => {}
+        Ok(_) | Err(_) => {}
     }
     match ask(control, ControlRequest::Reload, RELOAD_TIMEOUT) {
         Ok(Reply::Done(reply)) if announces(&reply) => Ok(()),

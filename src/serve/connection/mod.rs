@@ -68,7 +68,7 @@ enum ConnectionState {
     WriteAnswer(Box<Blocked>),
     /// A request is answered, and its body is not complete.
     SkipBody(BodySkip),
-    /// Our half is closed. Input is discarded until the client closes, because a reset could discard the answer
+    /// The sending half is shut down. Input is discarded until the client closes, because a reset could discard the answer
     /// (RFC 9112 9.6).
     Linger(CloseReason),
 }
@@ -280,7 +280,7 @@ impl Connection {
         self.send(io, sites, batch, after)
     }
 
-    /// Writes answers, which mostly succeeds at once.
+    /// Writes answers. A usual answer fits into the send buffer.
     fn send(
         &mut self,
         io: &mut impl Transport,
@@ -378,7 +378,7 @@ impl Connection {
         }
     }
 
-    /// Closes our half after its last byte, and waits for the client to close its own.
+    /// Shuts down the sending half after the last byte, and waits for the client to close.
     fn begin_linger(&mut self, io: &mut impl Transport, reason: CloseReason) {
         io.shutdown();
         self.input = Vec::new();
@@ -386,7 +386,7 @@ impl Connection {
         self.start(Timer::Linger);
     }
 
-    /// Discards input after our close until the client closes. Input restarts the timer.
+    /// Discards input after the shutdown until the client closes. Input restarts the timer.
     fn linger(&mut self, io: &mut impl Transport, buffer: &mut [u8], reason: CloseReason) -> Flow {
         if io.is_drained() {
             return Break(Next::Read);

@@ -15,7 +15,7 @@ named_enum! {
         Write = "write",
         /// A whole request body, from the end of the answer.
         Body = "body",
-        /// The client's close, from ours or from the last byte after it; with a second limit from our close on.
+        /// The client's close, from the shutdown or the last byte after it; a second limit counts from the shutdown.
         Linger = "linger",
     }
 }

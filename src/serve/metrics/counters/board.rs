@@ -75,7 +75,7 @@ impl Counters {
         self.of(Series::Died)
     }
 
-    /// Log lines lost for lack of room.
+    /// Log lines that could not be written.
     #[must_use]
     pub fn lost(self) -> Counter {
         self.of(Series::Lost)

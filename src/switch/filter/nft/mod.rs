@@ -27,6 +27,9 @@ pub(crate) use crate::switch::filter::nft::rules::rules;
 const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
+/// The sets of clients in messages.
+const SET: &str = "the set of clients";
+
 /// nftables with its settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Nft {
@@ -143,14 +146,14 @@ impl PacketFilter for Nft {
         let now = self.read_table(host)?.clients.index();
         let mut redirected = clients.redirected_samples();
         if let Some(address) = redirected.find(|address| !now.has(*address)) {
-            let set = "the set of clients".to_owned();
+            let set = SET.to_owned();
             return Err(SwitchError::NotRedirected { address, set });
         }
         let mut excepted = clients.excepted_samples();
         match excepted.find(|address| now.has(*address)) {
             Some(address) => Err(SwitchError::NotExcepted {
                 address,
-                set: "the set of clients".to_owned(),
+                set: SET.to_owned(),
             }),
             None => Ok(()),
         }
@@ -161,7 +164,7 @@ impl PacketFilter for Nft {
             Ok(())
         } else {
             Err(SwitchError::NotEmpty {
-                set: "the set of clients".to_owned(),
+                set: SET.to_owned(),
             })
         }
     }
@@ -211,11 +214,9 @@ impl PacketFilter for Nft {
     fn counts(&self, host: &mut dyn Host) -> [Option<Count>; 2] {
         let counts = self.read_table(host).map(|table| table.counts);
         let counts = counts.unwrap_or_default();
-        let labels = [
-            &self.settings.label_maintenance,
-            &self.settings.label_normal,
-        ];
-        labels.map(|label| counts.get(label).copied())
+        self.settings
+            .labels()
+            .map(|label| counts.get(label).copied())
     }
 }
 

@@ -71,7 +71,7 @@ impl PacketFilter for Pf {
 
     fn check_selectors(&self, host: &mut dyn Host) -> Result<(), SwitchError> {
         let counts = query(host, &self.list_labels())?;
-        let mut labels = self.labels().into_iter();
+        let mut labels = self.settings.labels().into_iter();
         match labels.find(|label| output::count_of(&counts, label).is_none()) {
             Some(label) => Err(SwitchError::NoPfLabel {
                 label: label.clone(),
@@ -224,7 +224,9 @@ impl PacketFilter for Pf {
 
     fn counts(&self, host: &mut dyn Host) -> [Option<Count>; 2] {
         let counts = query(host, &self.list_labels()).unwrap_or_default();
-        self.labels().map(|label| output::count_of(&counts, label))
+        self.settings
+            .labels()
+            .map(|label| output::count_of(&counts, label))
     }
 }
 
@@ -339,13 +341,6 @@ impl Pf {
         }
     }
 
-    const fn labels(&self) -> [&String; 2] {
-        [
-            &self.settings.label_maintenance,
-            &self.settings.label_normal,
-        ]
-    }
-
     /// `-s rules`, on FreeBSD `-s nat`, and `ifconfig -a`: the table's rules redirect, and their interfaces exist. The flag
     /// `r` of `-vs Tables` does not show that: FreeBSD keeps it for up to 35 s after the rules were removed. pf accepts the
     /// name of a missing interface; such a rule matches nothing.
@@ -358,7 +353,7 @@ impl Pf {
         let table = self.settings.table();
         let names = interfaces::names(text);
         let is_ours = |rule: &PfRule<'_>| {
-            let mut labels = self.labels().into_iter();
+            let mut labels = self.settings.labels().into_iter();
             rule.from == Some(table) || labels.any(|label| rule.labels.contains(&label.as_str()))
         };
         let rules: Vec<PfRule<'_>> = output::rules(text).filter(is_ours).collect();
